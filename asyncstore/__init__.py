@@ -1,0 +1,3 @@
+"""
+One asyncio interface to object storage, whatever the cloud.
+"""
