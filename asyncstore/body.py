@@ -1,0 +1,110 @@
+"""
+The bytes of a request and of a reply, as drivers and the engine hand them on.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+
+from asyncstore.checksum import compute
+from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
+
+#: Anything whose bytes can be sent without a copy.
+BytesLike = bytes | bytearray | memoryview
+
+
+class Body(ABC):
+    """
+    What a driver sends: a known number of bytes, in memory or in chunks.
+
+    The engine makes one for each object or part. A driver asks for its data in
+    one way only: :attr:`data` if it is not ``None``, else :meth:`chunks`.
+
+    Attributes:
+        size: Bytes, always known.
+        replayable: Whether the same bytes can be produced again, for another
+            attempt.
+        data: All the bytes, if they are in memory.
+    """
+
+    size: int
+    replayable: bool = True
+    data: BytesLike | None = None
+
+    @abstractmethod
+    def chunks(self) -> AsyncIterator[BytesLike]:
+        """
+        Produce the bytes from the start, in chunks of up to about 1 MiB.
+
+        Each call starts anew. A chunk may be reused once the next is asked for.
+
+        Raises:
+            SourceChangedError: The source has fewer or other bytes than it had.
+        """
+
+    def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
+        """
+        Return the checksum of all the bytes, if it is known by now.
+
+        Of bytes in memory it always is (it is computed on the first call); of
+        a file, once :meth:`chunks` has ended and if that algorithm was followed.
+        """
+        return None
+
+
+class BytesBody(Body):
+    """
+    Bytes that are in memory already.
+    """
+
+    def __init__(self, data: BytesLike) -> None:
+        self.data: BytesLike = data
+        self.size = data.nbytes if isinstance(data, memoryview) else len(data)
+
+    async def chunks(self) -> AsyncIterator[BytesLike]:
+        if self.size:
+            yield self.data
+
+    def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
+        return compute(algorithm, self.data)
+
+
+class ReadBody(ABC):
+    """
+    What a driver returns for a read: a reply whose body is still to come.
+
+    Whoever opened it closes it, read to the end or not.
+
+    Attributes:
+        info: The whole object's metadata; ``info.size`` is the size of the
+            whole object, also when a range was asked for.
+        start: Offset of the first byte that will come.
+        end: Offset after the last byte that will come.
+    """
+
+    info: Metadata
+    start: int
+    end: int
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """
+        Yield the bytes as they arrive, in chunks of any size.
+
+        Raises:
+            UnavailableError: The connection broke or stalled before the end;
+                the bytes so far are good.
+        """
+
+    async def read(self) -> bytes:
+        """
+        Return all the bytes that are left.
+        """
+        return b"".join([chunk async for chunk in self])
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """
+        Give the connection or file back; may be called twice.
+        """

@@ -1,0 +1,101 @@
+"""
+Checksums: computed in pieces, and CRCs of parts combined into that of the whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+from asyncstore.types import Checksum, ChecksumAlgorithm
+
+#: Algorithms whose values of two pieces give that of both together.
+COMBINABLE: Final = frozenset({ChecksumAlgorithm.CRC32, ChecksumAlgorithm.CRC32C, ChecksumAlgorithm.CRC64NVME})
+
+# Bytes of a digest.
+_WIDTHS: Final = {ChecksumAlgorithm.CRC32: 4, ChecksumAlgorithm.CRC32C: 4, ChecksumAlgorithm.CRC64NVME: 8}
+
+
+class Hasher:
+    """
+    A running checksum.
+    """
+
+    def __init__(self, algorithm: ChecksumAlgorithm) -> None:
+        self.algorithm = algorithm
+        self._crc = _crc_function(algorithm) if algorithm in COMBINABLE else None
+        self._value = 0
+        self._digest = None if self._crc else hashlib.new(algorithm.value, usedforsecurity=False)
+
+    def update(self, data: Any) -> None:
+        """
+        Go on with *data*, any bytes-like object.
+        """
+        if self._crc is not None:
+            self._value = self._crc(data, self._value)
+        elif self._digest is not None:
+            self._digest.update(data)
+
+    def checksum(self) -> Checksum:
+        """
+        Return the checksum of all the data so far.
+        """
+        if self._digest is not None:
+            return Checksum(self.algorithm, self._digest.digest())
+        return Checksum(self.algorithm, self._value.to_bytes(_WIDTHS[self.algorithm], "big"))
+
+
+def compute(algorithm: ChecksumAlgorithm, data: Any) -> Checksum:
+    """
+    Return the checksum of *data*.
+    """
+    hasher = Hasher(algorithm)
+    hasher.update(data)
+    return hasher.checksum()
+
+
+def combine(first: Checksum, second: Checksum, second_size: int) -> Checksum:
+    """
+    Return the checksum of two adjoining pieces from the checksum of each.
+
+    Args:
+        second_size: Bytes of the second piece.
+
+    Raises:
+        ValueError: The two are of different algorithms, or of one whose values
+            cannot be combined.
+    """
+    if first.algorithm != second.algorithm or first.algorithm not in COMBINABLE:
+        raise ValueError(f"{first.algorithm} and {second.algorithm} cannot be combined")
+    merged = _combine_function(first.algorithm)(
+        int.from_bytes(first.value, "big"), int.from_bytes(second.value, "big"), second_size
+    )
+    return Checksum(first.algorithm, merged.to_bytes(_WIDTHS[first.algorithm], "big"))
+
+
+def load() -> None:
+    """
+    Import the native code now (80 ms), rather than at the first checksum on an event loop.
+    """
+    _crc_function(ChecksumAlgorithm.CRC32C)
+
+
+@cache
+def _crc_function(algorithm: ChecksumAlgorithm) -> Callable[[Any, int], int]:
+    if algorithm is ChecksumAlgorithm.CRC32:
+        return zlib.crc32
+    from awscrt import checksums
+
+    function: Callable[[Any, int], int] = getattr(checksums, algorithm.value)
+    return function
+
+
+@cache
+def _combine_function(algorithm: ChecksumAlgorithm) -> Callable[[int, int, int], int]:
+    from awscrt import checksums
+
+    function: Callable[[int, int, int], int] = getattr(checksums, f"combine_{algorithm.value}")
+    return function
