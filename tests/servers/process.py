@@ -40,6 +40,10 @@ class ServerStartError(RuntimeError):
     """A server ended, or did not answer in time; the message ends with its log."""
 
 
+class ServerEndedError(ServerStartError):
+    """A server ended before it answered, perhaps because a port was taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """
@@ -72,31 +76,43 @@ class ServerProcess:
         self._scratch = scratch
         self._log = scratch.path / "server.log"
         self._process = self._spawn()
+        self._stopped = False
         atexit.register(self.stop)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def folder(self) -> Path:
+        return self._scratch.path
 
     def stop(self) -> None:
         """Kill the server and its children, and remove its folder; may be called twice."""
         atexit.unregister(self.stop)
         # Killed, not asked: SeaweedFS takes up to 20 s to end politely, and
         # there is nothing to save.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if not self._stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+            self._stopped = True
         for path in self.launch.leftovers:
             path.unlink(missing_ok=True)
         self._scratch.remove()
 
-    def wait_ready(self, timeout: float = _READY_TIMEOUT) -> None:
+    def wait_ready(self, timeout: float) -> None:
         """
         Return once the server answers.
 
         Raises:
-            ServerStartError: It ended, or did not answer within *timeout* seconds.
+            ServerEndedError: It ended.
+            ServerStartError: It did not answer within *timeout* seconds.
         """
         deadline = time.monotonic() + timeout
         while not _answers(self.launch):
             if self._process.poll() is not None:
-                raise ServerStartError(f"{self.name} ended with {self._process.returncode}:\n{self.log_tail()}")
+                raise ServerEndedError(f"{self.name} ended with {self._process.returncode}:\n{self.log_tail()}")
             if time.monotonic() > deadline:
                 raise ServerStartError(f"{self.name} did not answer in {timeout} s:\n{self.log_tail()}")
             time.sleep(_PROBE_INTERVAL)
@@ -136,8 +152,8 @@ def start(name: str, plan: Callable[[Path], Launch]) -> ServerProcess:
     for starts_left in reversed(range(_STARTS)):
         process = _spawn(name, plan)
         try:
-            process.wait_ready()
-        except ServerStartError:
+            process.wait_ready(_READY_TIMEOUT)
+        except ServerEndedError:
             process.stop()
             if not starts_left:
                 raise
