@@ -1,0 +1,3 @@
+"""
+Tools for testing asyncstore, and for testing programs that use it.
+"""
