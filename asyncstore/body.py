@@ -108,3 +108,22 @@ class ReadBody(ABC):
         """
         Give the connection or file back; may be called twice.
         """
+
+
+class EmptyBody(ReadBody):
+    """
+    The bytes of a range that has none.
+    """
+
+    def __init__(self, info: Metadata, start: int) -> None:
+        self.info = info
+        self.start = self.end = min(start, info.size)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        return
+        yield b""
+
+    async def aclose(self) -> None:
+        """
+        Do nothing: there is nothing to give back.
+        """

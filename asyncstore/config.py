@@ -111,8 +111,8 @@ class StorageConfig:
         http: How connections are made.
         retry: When requests are sent again.
         max_requests: Requests in flight, over all operations of this storage.
-        max_buffer_bytes: Bytes of streams held in memory to be sent again, over
-            all operations of this storage.
+        max_buffer_bytes: Bytes held in memory on their way to or from a file or a
+            stream, over all operations of this storage.
         session: An ``aiohttp.ClientSession`` of the caller's own. It is used
             as it is, and left open.
     """
@@ -125,7 +125,7 @@ class StorageConfig:
     http: HTTPOptions = field(default_factory=HTTPOptions)
     retry: RetryOptions = field(default_factory=RetryOptions)
     max_requests: int = 64
-    max_buffer_bytes: int = 256 * MiB
+    max_buffer_bytes: int = 64 * MiB
     session: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -112,10 +112,13 @@ class Driver(ABC):
     Attributes:
         provider: The name it goes by in errors and progress.
         capabilities: What it can do, with the settings it was opened with.
+        preferred_checksum: The algorithm for a write whose options name none;
+            ``None`` sends no checksum.
     """
 
     provider: ClassVar[str]
     capabilities: Capabilities
+    preferred_checksum: ChecksumAlgorithm | None = None
 
     @abstractmethod
     async def open_read(self, uri: ObjectURI, options: ReadOptions) -> ReadBody:

@@ -163,15 +163,15 @@ class UploadOptions(WriteOptions):
     Attributes:
         part_size: Bytes in every part but the last. Raised as needed so that no
             upload has more parts than the provider allows.
-        multipart_threshold: Objects of at least this many bytes, and streams
-            that turn out to be as long, are written in parts.
+        multipart_threshold: Objects of at least this many bytes are written in
+            parts; streams are if they are longer than one part.
         max_concurrency: Parts in flight for this object. Peak memory is about
             1 MiB for each part of a file, and *part_size* for each part of a
             stream that cannot be read again.
     """
 
     part_size: int = 16 * MiB
-    multipart_threshold: int = 32 * MiB
+    multipart_threshold: int = 16 * MiB
     max_concurrency: int = 8
 
     def __post_init__(self) -> None:

@@ -1,0 +1,50 @@
+"""
+Clean-up that is carried out to its end, however often its task is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import anyio
+
+#: Seconds that cleaning up may take before it is left to the provider's own rules.
+CLEANUP_TIMEOUT = 10.0
+
+
+async def clean_up(work: Coroutine[Any, Any, None], error: BaseException | None = None) -> None:
+    """
+    Run *work* to its end, or for :data:`CLEANUP_TIMEOUT` seconds.
+
+    If it fails, or has not ended by then, *error* gets a note: the first error is
+    the one to be raised. A cancellation that comes meanwhile is raised afterwards.
+    """
+    # In a task of its own: an anyio scope holds off anyio's cancellation only, and
+    # a second task.cancel() would cut the work short.
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    deadline = loop.time() + CLEANUP_TIMEOUT
+    interrupted = False
+    with anyio.CancelScope(shield=True):
+        while not task.done() and (left := deadline - loop.time()) > 0:
+            try:
+                await asyncio.wait([task], timeout=left)
+            except asyncio.CancelledError:
+                interrupted = True
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=1.0)
+    problem = _problem(task)
+    if problem and error is not None:
+        error.add_note(f"could not clean up: {problem}")
+    if interrupted:
+        raise asyncio.CancelledError
+
+
+def _problem(task: asyncio.Task[None]) -> str | None:
+    if not task.done() or task.cancelled():
+        return f"no end within {CLEANUP_TIMEOUT} seconds"
+    failure = task.exception()
+    return repr(failure) if failure is not None else None

@@ -1,0 +1,162 @@
+"""
+Bringing one object into a local file, by several requests at once if it is large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+
+from asyncstore.body import BytesLike
+from asyncstore.checksum import COMBINABLE, Hasher, combine
+from asyncstore.engine.calls import Calls
+from asyncstore.engine.plan import Span, spans
+from asyncstore.engine.pool import for_each
+from asyncstore.engine.progress import ObjectMeter
+from asyncstore.engine.read import ResumingStream, compare, open_stream, pinned
+from asyncstore.engine.sink import PartFile
+from asyncstore.engine.source import CHUNK
+from asyncstore.errors import IntegrityError, PreconditionFailedError, SourceChangedError
+from asyncstore.options import ByteRange, DownloadOptions, ReadOptions
+from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata, ObjectInfo
+from asyncstore.uri import ObjectURI
+
+# What a range takes of the byte budget while it is read: the chunks that are
+# gathered, and what the connection holds back meanwhile.
+_RANGE_BYTES = 2 * CHUNK
+
+
+async def download_file(
+    calls: Calls, source: ObjectURI, target: Path, options: DownloadOptions, meter: ObjectMeter
+) -> ObjectInfo:
+    """
+    Write one object, or the range that *options* name, to a local file.
+
+    The first request asks for all of it and so learns size, version and checksum;
+    of a large object it brings the first part, and others bring the rest, pinned to
+    that version. One request does for a small one.
+
+    Raises:
+        SourceChangedError: The object was replaced meanwhile.
+        IntegrityError: The bytes are not those that were stored.
+    """
+    async with PartFile(target, overwrite=options.overwrite, sync=options.sync) as file:
+        return await _Download(calls, source, file, options, meter).run()
+
+
+class _Download:
+    def __init__(
+        self, calls: Calls, source: ObjectURI, file: PartFile, options: DownloadOptions, meter: ObjectMeter
+    ) -> None:
+        self._calls = calls
+        self._source = source
+        self._file = file
+        self._options = options
+        self._meter = meter
+        self._start = 0
+        self._algorithm: ChecksumAlgorithm | None = None
+        self._sums: dict[int, tuple[Checksum, int]] = {}
+
+    async def run(self) -> ObjectInfo:
+        async with AsyncExitStack() as opening:
+            await opening.enter_async_context(self._calls.limits.bytes.reserve(_RANGE_BYTES))
+            stream = await opening.enter_async_context(self._open(self._options))
+            info, size = stream.info, stream.end - stream.start
+            self._meter.expect(size)
+            expected = _expected(stream, self._options)
+            if size <= CHUNK:
+                await self._small(stream, size, expected)
+                return info
+            await self._file.allocate(size)
+            self._start = stream.start
+            parts = list(spans(stream.start, stream.end, self._options.part_size))
+            self._algorithm = _followed(expected, parts)
+
+            async def fetch(span: Span) -> None:
+                if span.number > 1:
+                    await self._range(info, span)
+                    return
+                await self._store(stream, span)
+                # What it holds of the budgets goes to the other parts.
+                await opening.aclose()
+
+            await for_each(parts, fetch, max_concurrency=self._options.max_concurrency)
+        await self._verify(expected, size)
+        await self._file.publish(size)
+        return info
+
+    async def _small(self, stream: ResumingStream, size: int, expected: Checksum | None) -> None:
+        chunks: list[BytesLike] = [chunk async for chunk in stream]
+        if expected is not None:
+            hasher = Hasher(expected.algorithm)
+            for chunk in chunks:
+                hasher.update(chunk)
+            compare(expected, hasher.checksum())
+        await self._file.put(chunks, size)
+        self._meter.advance(size)
+
+    async def _range(self, info: Metadata, span: Span) -> None:
+        options = pinned(self._options, info, ByteRange(span.start, span.end))
+        async with self._calls.limits.bytes.reserve(_RANGE_BYTES):
+            try:
+                async with self._open(options) as stream:
+                    await self._store(stream, span)
+            except PreconditionFailedError as exc:
+                raise SourceChangedError(
+                    "the object was replaced while it was being read",
+                    op="download",
+                    uri=str(self._source),
+                    provider=exc.provider,
+                ) from exc
+
+    def _open(self, options: ReadOptions) -> AbstractAsyncContextManager[ResumingStream]:
+        return open_stream(self._calls, self._source, options, keep=True, verify=False, observer=self._meter.retried)
+
+    async def _store(self, stream: ResumingStream, span: Span) -> None:
+        """
+        Write the bytes of *span*, about 1 MiB at a time.
+        """
+        hasher = Hasher(self._algorithm) if self._algorithm else None
+        position = written = span.start
+        chunks: list[BytesLike] = []
+        while position < span.end:
+            chunk: BytesLike = await anext(stream, b"")
+            if not chunk:
+                raise IntegrityError("the object ended early", expected=str(span.end), actual=str(position))
+            if len(chunk) > span.end - position:
+                # The stream of the first part goes on into the second.
+                chunk = memoryview(chunk)[: span.end - position]
+            chunks.append(chunk)
+            position += len(chunk)
+            if position - written >= CHUNK or position == span.end:
+                await self._file.write(chunks, written - self._start, hasher)
+                self._meter.advance(position - written)
+                written, chunks = position, []
+        if hasher is not None:
+            self._sums[span.number] = (hasher.checksum(), span.size)
+
+    async def _verify(self, expected: Checksum | None, size: int) -> None:
+        if expected is None:
+            return
+        if self._algorithm is None:
+            # Of a kind that only goes from the start to the end.
+            compare(expected, await self._file.checksum(expected.algorithm, size))
+            return
+        actual, _ = self._sums[1]
+        for number in range(2, len(self._sums) + 1):
+            actual = combine(actual, *self._sums[number])
+        compare(expected, actual)
+
+
+def _expected(stream: ResumingStream, options: DownloadOptions) -> Checksum | None:
+    checksum = stream.info.checksum
+    if not options.verify or checksum is None or checksum.parts is not None:
+        return None
+    return checksum if stream.start == 0 and stream.end == stream.info.size else None
+
+
+def _followed(expected: Checksum | None, parts: Sequence[Span]) -> ChecksumAlgorithm | None:
+    if expected is None or not (len(parts) == 1 or expected.algorithm in COMBINABLE):
+        return None
+    return expected.algorithm

@@ -1,0 +1,135 @@
+"""
+How much may be under way at once: requests in flight, and bytes held in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+
+class Budget:
+    """
+    A number of units that are taken and given back, first come first served.
+
+    Taking is free of any switch of tasks while there are units left, since it
+    happens on every request.
+
+    Attributes:
+        total: Units in all.
+        used: Units taken now.
+        peak: The most units that were ever taken at once.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.used = 0
+        self.peak = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for units."""
+        return len(self._waiting)
+
+    def take(self, amount: int = 1) -> bool:
+        """
+        Take *amount* units at once, or none.
+        """
+        if self._waiting or self.used + amount > self.total:
+            return False
+        self._grant(amount)
+        return True
+
+    async def acquire(self, amount: int = 1) -> None:
+        """
+        Take *amount* units as soon as they are free; *amount* is at most ``total``.
+
+        A caller that is cancelled while it waits has taken nothing.
+        """
+        if self.take(amount):
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (amount, turn)
+        self._waiting.append(entry)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                # Granted and cancelled in the same turn of the loop.
+                self.release(amount)
+            else:
+                self._waiting.remove(entry)
+                self._wake()
+            raise
+
+    def release(self, amount: int = 1) -> None:
+        """
+        Give *amount* units back.
+        """
+        self.used -= amount
+        if self._waiting:
+            self._wake()
+
+    @asynccontextmanager
+    async def reserve(self, amount: int) -> AsyncIterator[None]:
+        """
+        Hold *amount* units for a block; more than there are counts as all of them.
+        """
+        amount = min(amount, self.total)
+        await self.acquire(amount)
+        try:
+            yield
+        finally:
+            self.release(amount)
+
+    def _grant(self, amount: int) -> None:
+        self.used += amount
+        self.peak = max(self.peak, self.used)
+
+    def _wake(self) -> None:
+        while self._waiting and self.used + self._waiting[0][0] <= self.total:
+            amount, turn = self._waiting.popleft()
+            if not turn.done():
+                self._grant(amount)
+                turn.set_result(None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """
+    What a storage has under way, and has done.
+
+    Attributes:
+        requests_in_flight: Requests now.
+        requests_peak: The most at once so far.
+        requests_waiting: Requests that wait for their turn.
+        bytes_buffered: Bytes reserved for data on its way, now.
+        bytes_peak: The most at once so far.
+        requests: Requests sent, retries included.
+        retries: Requests sent again.
+    """
+
+    requests_in_flight: int
+    requests_peak: int
+    requests_waiting: int
+    bytes_buffered: int
+    bytes_peak: int
+    requests: int
+    retries: int
+
+
+class Limits:
+    """
+    The budgets of one storage, shared by all its operations.
+
+    Take bytes before a request, never the other way round: what holds a request
+    ends without waiting for bytes, so neither can block the other for ever.
+    """
+
+    def __init__(self, max_requests: int, max_buffer_bytes: int) -> None:
+        self.requests = Budget(max_requests)
+        self.bytes = Budget(max_buffer_bytes)

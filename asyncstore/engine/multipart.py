@@ -1,0 +1,201 @@
+"""
+One upload by parts: begun, filled, completed; or aborted, whatever happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+
+from asyncstore.body import Body
+from asyncstore.checksum import COMBINABLE, combine
+from asyncstore.engine import lost
+from asyncstore.engine.calls import Calls
+from asyncstore.engine.cleanup import CLEANUP_TIMEOUT, clean_up
+from asyncstore.engine.retry import RetryObserver
+from asyncstore.errors import NotFoundError, PreconditionFailedError, StorageError
+from asyncstore.options import WriteOptions
+from asyncstore.types import Checksum, ChecksumAlgorithm, MultipartUpload, ObjectInfo, Part
+from asyncstore.uri import ObjectURI
+
+
+class MultipartSession:
+    """
+    An upload by parts that is under way; made by :func:`multipart_session`.
+
+    Attributes:
+        uri: The object.
+        upload_id: The provider's id of the upload.
+    """
+
+    def __init__(
+        self, calls: Calls, uri: ObjectURI, upload_id: str, options: WriteOptions, observer: RetryObserver | None
+    ) -> None:
+        self.uri = uri
+        self.upload_id = upload_id
+        self._calls = calls
+        self._options = options
+        self._observer = observer
+        self._parts: dict[int, Part] = {}
+        self._sums: dict[int, Checksum | None] = {}
+        self._began = datetime.now(UTC)
+
+    async def send(self, number: int, body: Body, algorithm: ChecksumAlgorithm | None) -> None:
+        """
+        Write part *number*, again after a passing fault if its bytes can be read again.
+        """
+        part = await self._calls(
+            "upload_part",
+            self.uri,
+            self._calls.driver.upload_part,
+            self.uri,
+            self.upload_id,
+            number,
+            body,
+            self._options,
+            again=body.replayable,
+            observer=self._observer,
+        )
+        self.add(part, body.checksum(algorithm) if algorithm else None)
+
+    def add(self, part: Part, checksum: Checksum | None = None) -> None:
+        """
+        Count a part that has been written; *checksum* is that of what was sent.
+        """
+        self._parts[part.number] = part
+        self._sums[part.number] = checksum
+
+    async def complete(self) -> ObjectInfo:
+        """
+        Make the object appear.
+
+        After a lost reply the provider may say that there is no such upload, or that
+        the object exists, though all is well: then the object is looked at.
+        """
+        parts = [self._parts[number] for number in sorted(self._parts)]
+        checksum = self._checksum(parts)
+        reply = lost.LostReply(self._observer)
+        try:
+            return await self._calls(
+                "complete_multipart_upload",
+                self.uri,
+                self._calls.driver.complete_multipart_upload,
+                self.uri,
+                self.upload_id,
+                parts,
+                self._options,
+                checksum,
+                observer=reply,
+            )
+        except (NotFoundError, PreconditionFailedError):
+            if not reply.seen:
+                raise
+            size = sum(part.size for part in parts)
+            found = await lost.completed(self._calls, self.uri, size, checksum, self._began)
+            if found is None:
+                raise
+            return found
+
+    def _checksum(self, parts: Sequence[Part]) -> Checksum | None:
+        """Of the whole object, if that of every part is known and they can be combined."""
+        whole: Checksum | None = None
+        for part in parts:
+            checksum = self._sums[part.number]
+            if checksum is None or checksum.algorithm not in COMBINABLE:
+                return None
+            whole = checksum if whole is None else combine(whole, checksum, part.size)
+        return whole
+
+
+@asynccontextmanager
+async def multipart_session(
+    calls: Calls, uri: ObjectURI, options: WriteOptions, observer: RetryObserver | None = None
+) -> AsyncIterator[MultipartSession]:
+    """
+    Begin an upload; abort it, once, if the block does not end well.
+
+    Send parts from tasks inside the block, so that all have stopped before the
+    abort: a part still in flight can outlive it and be billed.
+    """
+    beginning = _Beginning(calls, uri, options, observer)
+    try:
+        upload_id = await asyncio.shield(beginning.task)
+        yield MultipartSession(calls, uri, upload_id, options, observer)
+    except BaseException as exc:
+        await clean_up(beginning.undo(), exc)
+        raise
+    if beginning.lost.seen:
+        await clean_up(beginning.sweep(upload_id))
+
+
+class _Beginning:
+    """
+    The start of an upload, which must not be lost sight of.
+    """
+
+    def __init__(self, calls: Calls, uri: ObjectURI, options: WriteOptions, observer: RetryObserver | None) -> None:
+        self._calls = calls
+        self._driver = calls.driver
+        self._uri = uri
+        self._began = datetime.now(UTC)
+        self.lost = lost.LostReply(observer)
+        # In a task of its own: cancelled between the service's creating the upload
+        # and our learning its id, we would leave an upload that nobody can abort.
+        self.task = asyncio.ensure_future(
+            calls(
+                "initiate_multipart_upload",
+                uri,
+                self._driver.initiate_multipart_upload,
+                uri,
+                options,
+                observer=self.lost,
+            )
+        )
+
+    async def undo(self) -> None:
+        """
+        Abort the upload, once its id is here, and one whose id never came.
+        """
+        await asyncio.wait([self.task], timeout=CLEANUP_TIMEOUT / 2)
+        upload_id = None
+        if not self.task.done():
+            self.task.cancel()
+            self.lost.seen = True
+        elif (error := self.task.exception()) is not None:
+            self.lost.seen = self.lost.seen or (isinstance(error, StorageError) and lost.is_ambiguous(error))
+        else:
+            upload_id = self.task.result()
+            await self._abort(upload_id)
+        if self.lost.seen:
+            await self.sweep(upload_id)
+
+    async def sweep(self, own: str | None) -> None:
+        """
+        Abort the upload that a lost reply left without an owner.
+
+        It is one of this very key, begun since, without a single part, and not *own*.
+        """
+        page = await self._calls(
+            "list_multipart_uploads", self._uri, self._driver.list_multipart_uploads, self._uri, None, again=False
+        )
+        for upload in page.uploads:
+            if upload.upload_id != own and self._may_be_ours(upload):
+                with suppress(NotFoundError):
+                    await self._abort_if_empty(upload.upload_id)
+
+    def _may_be_ours(self, upload: MultipartUpload) -> bool:
+        if upload.uri.key != self._uri.key:
+            return False
+        return upload.initiated is None or upload.initiated > self._began - lost.CLOCK_TOLERANCE
+
+    async def _abort_if_empty(self, upload_id: str) -> None:
+        page = await self._calls("list_parts", self._uri, self._driver.list_parts, self._uri, upload_id, None)
+        if not page.parts:
+            await self._abort(upload_id)
+
+    async def _abort(self, upload_id: str) -> None:
+        await self._calls(
+            "abort_multipart_upload", self._uri, self._driver.abort_multipart_upload, self._uri, upload_id
+        )

@@ -1,0 +1,220 @@
+"""
+Where the bytes of an upload come from: memory, a file, or a stream.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self, cast
+
+from asyncstore.body import Body, BytesLike
+from asyncstore.checksum import Hasher
+from asyncstore.engine.progress import HighWater
+from asyncstore.errors import InvalidRequestError, SourceChangedError
+from asyncstore.options import MiB
+from asyncstore.oserrors import local_errors
+from asyncstore.protocols import DataLike
+from asyncstore.threads import in_thread
+from asyncstore.types import Checksum, ChecksumAlgorithm
+
+#: Bytes read from a file, or gathered for one, at a time.
+CHUNK = 1 * MiB
+
+
+class FileSource:
+    """
+    A local file that is read at several places at once, and must not change.
+
+    Attributes:
+        path: The file.
+        size: Bytes, when it was opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self._fd = -1
+        self._identity: tuple[int, ...] = ()
+
+    async def __aenter__(self) -> Self:
+        with local_errors(self.path):
+            self._fd, status = await in_thread(self._open)
+        self.size = status.st_size
+        self._identity = _identity(status)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        fd, self._fd = self._fd, -1
+        os.close(fd)
+
+    def part(self, start: int, end: int, algorithm: ChecksumAlgorithm | None, water: HighWater | None) -> FilePart:
+        """
+        Return the bytes from *start* up to *end* as the body of a request.
+        """
+        return FilePart(self, start, end, algorithm, water)
+
+    async def read(self) -> bytes:
+        """
+        Return the whole file.
+        """
+        data = await in_thread(self.pread, self.size, 0)
+        await self.check()
+        return data
+
+    async def check(self) -> None:
+        """
+        Make sure that the file is the one that was opened.
+
+        Raises:
+            SourceChangedError: It was written to meanwhile.
+        """
+        if _identity(await in_thread(os.fstat, self._fd)) != self._identity:
+            raise SourceChangedError(f"{self.path} changed while it was being read")
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """
+        Read exactly *size* bytes; runs in a thread.
+        """
+        with local_errors(self.path):
+            data = os.pread(self._fd, size, offset)
+            while len(data) < size:
+                more = os.pread(self._fd, size - len(data), offset + len(data))
+                if not more:
+                    raise SourceChangedError(f"{self.path} became shorter while it was being read")
+                data += more
+        return data
+
+    def _open(self) -> tuple[int, os.stat_result]:
+        # Without O_NONBLOCK the opening of a named pipe would wait for a writer.
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(fd)
+            what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise InvalidRequestError(f"{self.path} is {what}: give a file, or open it and put() the stream")
+        return fd, status
+
+
+class FilePart(Body):
+    """
+    A range of a file, read as it is sent.
+    """
+
+    def __init__(
+        self, source: FileSource, start: int, end: int, algorithm: ChecksumAlgorithm | None, water: HighWater | None
+    ) -> None:
+        self.size = end - start
+        self._source = source
+        self._start = start
+        self._end = end
+        self._algorithm = algorithm
+        self._water = water
+        self._checksum: Checksum | None = None
+
+    async def chunks(self) -> AsyncIterator[BytesLike]:
+        hasher = Hasher(self._algorithm) if self._algorithm else None
+        for offset in range(self._start, self._end, CHUNK):
+            data = await in_thread(self._read, min(CHUNK, self._end - offset), offset, hasher)
+            yield data
+            if self._water is not None:
+                self._water.reached(offset + len(data) - self._start)
+        self._checksum = hasher.checksum() if hasher else None
+
+    def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
+        found = self._checksum
+        return found if found is not None and found.algorithm is algorithm else None
+
+    def _read(self, size: int, offset: int, hasher: Hasher | None) -> bytes:
+        data = self._source.pread(size, offset)
+        if hasher is not None:
+            hasher.update(data)
+        return data
+
+
+class StreamSource:
+    """
+    A stream of unknown length, gathered into pieces of the size that is asked for.
+    """
+
+    def __init__(self, chunks: AsyncIterator[BytesLike]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    async def take(self, size: int) -> bytearray:
+        """
+        Return the next *size* bytes; fewer, or none, at the end of the stream.
+        """
+        piece = bytearray()
+        while len(piece) < size:
+            if not self._rest and not await self._fill():
+                break
+            taken = self._rest[: size - len(piece)]
+            piece += taken
+            self._rest = self._rest[len(taken) :]
+        return piece
+
+    async def _fill(self) -> bool:
+        async for chunk in self._chunks:
+            if chunk:
+                self._rest = memoryview(chunk).cast("B")
+                return True
+        return False
+
+
+def in_memory(data: DataLike) -> BytesLike | None:
+    """
+    Return *data* if it is bytes already, as one flat row of bytes.
+    """
+    if isinstance(data, memoryview):
+        return data.cast("B") if data.contiguous else bytes(data)
+    return data if isinstance(data, bytes | bytearray) else None
+
+
+def as_chunks(data: DataLike) -> AsyncIterator[BytesLike]:
+    """
+    Return the chunks of an open file, or of a plain or asynchronous iterable.
+
+    Raises:
+        TypeError: *data* is none of them.
+    """
+    if isinstance(data, str | Path):
+        raise TypeError(f"data is bytes, a binary file or an iterable of bytes, not {data!r}; use upload() for a path")
+    if isinstance(data, AsyncIterable):
+        return _from_async(data)
+    if isinstance(data, io.IOBase) or hasattr(data, "read"):
+        return _from_file(cast("BinaryIO", data))
+    if isinstance(data, Iterable):
+        return _from_iterable(cast("Iterable[BytesLike]", data))
+    raise TypeError(f"data is bytes, a binary file or an iterable of bytes, not {type(data).__name__}")
+
+
+async def _from_async(data: AsyncIterable[BytesLike]) -> AsyncIterator[BytesLike]:
+    async for chunk in data:
+        yield _bytes(chunk)
+
+
+async def _from_iterable(data: Iterable[BytesLike]) -> AsyncIterator[BytesLike]:
+    for chunk in data:
+        yield _bytes(chunk)
+
+
+async def _from_file(data: BinaryIO) -> AsyncIterator[BytesLike]:
+    while chunk := await in_thread(data.read, CHUNK):
+        yield _bytes(chunk)
+
+
+def _bytes(chunk: Any) -> BytesLike:
+    if isinstance(chunk, bytes | bytearray | memoryview):
+        return chunk
+    raise TypeError(f"the stream gave {type(chunk).__name__}, not bytes: open files in binary mode")
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -1,0 +1,170 @@
+"""
+Writing one object, of any size, from a file, from memory or from a stream.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import anyio
+
+from asyncstore.body import BytesBody
+from asyncstore.engine import lost
+from asyncstore.engine.calls import Calls
+from asyncstore.engine.limits import Budget
+from asyncstore.engine.multipart import MultipartSession, multipart_session
+from asyncstore.engine.plan import Span, check_size, part_size, spans, stream_part_size
+from asyncstore.engine.pool import for_each, single_error
+from asyncstore.engine.progress import HighWater, ObjectMeter
+from asyncstore.engine.source import CHUNK, FileSource, StreamSource, as_chunks, in_memory
+from asyncstore.errors import InvalidRequestError, NotSupportedError
+from asyncstore.options import UploadOptions
+from asyncstore.protocols import DataLike
+from asyncstore.types import ChecksumAlgorithm, ObjectInfo
+from asyncstore.uri import ObjectURI
+
+# What a part of a file takes of the byte budget while it is sent: the chunk that
+# is being written and the one that is read meanwhile.
+_FILE_PART_BYTES = 2 * CHUNK
+
+
+async def upload_file(
+    calls: Calls, source: Path, target: ObjectURI, options: UploadOptions, meter: ObjectMeter
+) -> ObjectInfo:
+    """
+    Write a local file.
+
+    Small files go in one request, from memory; others by parts that are read while
+    they are sent.
+
+    Raises:
+        SourceChangedError: The file was written to meanwhile; nothing is published.
+    """
+    async with FileSource(source) as file:
+        check_size(file.size, calls.driver.capabilities)
+        meter.expect(file.size)
+        if not _by_parts(calls, file.size, options):
+            async with calls.limits.bytes.reserve(file.size):
+                data = await file.read()
+                info = await lost.put(calls, target, BytesBody(data), options, meter.retried)
+            meter.advance(file.size)
+            return info
+        return await _upload_file_parts(calls, file, target, options, meter)
+
+
+async def _upload_file_parts(
+    calls: Calls, file: FileSource, target: ObjectURI, options: UploadOptions, meter: ObjectMeter
+) -> ObjectInfo:
+    size = part_size(file.size, options.part_size, calls.driver.capabilities)
+    algorithm = _algorithm(calls, options)
+    async with multipart_session(calls, target, options, meter.retried) as session:
+
+        async def send(span: Span) -> None:
+            async with calls.limits.bytes.reserve(_FILE_PART_BYTES):
+                body = file.part(span.start, span.end, algorithm, HighWater(meter))
+                await session.send(span.number, body, algorithm)
+
+        await for_each(spans(0, file.size, size), send, max_concurrency=options.max_concurrency)
+        await file.check()
+        return await session.complete()
+
+
+async def put(calls: Calls, target: ObjectURI, data: DataLike, options: UploadOptions) -> ObjectInfo:
+    """
+    Write bytes, an open file or a stream.
+    """
+    whole = in_memory(data)
+    if whole is None:
+        return await _put_stream(calls, StreamSource(as_chunks(data)), target, options)
+    size = len(whole)
+    if _by_parts(calls, size, options):
+        return await _put_parts(calls, target, memoryview(whole), options)
+    return await lost.put(calls, target, BytesBody(whole), options)
+
+
+async def _put_parts(calls: Calls, target: ObjectURI, data: memoryview, options: UploadOptions) -> ObjectInfo:
+    size = part_size(len(data), options.part_size, calls.driver.capabilities)
+    algorithm = _algorithm(calls, options)
+    async with multipart_session(calls, target, options) as session:
+
+        async def send(span: Span) -> None:
+            await session.send(span.number, BytesBody(data[span.start : span.end]), algorithm)
+
+        await for_each(spans(0, len(data), size), send, max_concurrency=options.max_concurrency)
+        return await session.complete()
+
+
+async def _put_stream(calls: Calls, source: StreamSource, target: ObjectURI, options: UploadOptions) -> ObjectInfo:
+    # Most streams are short, and those take nothing of the budget for long ones.
+    start = await source.take(CHUNK)
+    if len(start) < CHUNK:
+        return await lost.put(calls, target, BytesBody(start), options)
+    capabilities = calls.driver.capabilities
+    size = _stream_part_size(calls, 1, options) if capabilities.multipart else calls.limits.bytes.total
+    async with calls.limits.bytes.reserve(size):
+        first = start + await source.take(size - len(start))
+        if len(first) < size:
+            return await lost.put(calls, target, BytesBody(first), options)
+        if not capabilities.multipart:
+            raise NotSupportedError(
+                f"{calls.driver.provider} has no multipart uploads, so a stream is held in memory, and this one "
+                f"is longer than max_buffer_bytes ({size}); write it to a file and upload() that"
+            )
+        async with multipart_session(calls, target, options) as session:
+            await _send_stream(calls, session, source, first, options)
+            return await session.complete()
+
+
+async def _send_stream(
+    calls: Calls, session: MultipartSession, source: StreamSource, first: bytearray, options: UploadOptions
+) -> None:
+    algorithm = _algorithm(calls, options)
+    buffers = calls.limits.bytes
+    sending = Budget(options.max_concurrency)
+
+    async def send(number: int, piece: bytearray, reserved: int) -> None:
+        try:
+            await session.send(number, BytesBody(piece), algorithm)
+        finally:
+            buffers.release(reserved)
+            sending.release()
+
+    # The first piece is held under the caller's reservation.
+    await session.send(1, BytesBody(first), algorithm)
+    total = len(first)
+    first.clear()
+    with single_error():
+        async with anyio.create_task_group() as group:
+            for number in count(2):
+                size = min(_stream_part_size(calls, number, options), buffers.total)
+                await sending.acquire()
+                await buffers.acquire(size)
+                piece = await source.take(size)
+                if not piece:
+                    buffers.release(size)
+                    break
+                total += len(piece)
+                check_size(total, calls.driver.capabilities)
+                group.start_soon(send, number, piece, size)
+
+
+def _by_parts(calls: Calls, size: int, options: UploadOptions) -> bool:
+    capabilities = calls.driver.capabilities
+    check_size(size, capabilities)
+    if capabilities.multipart:
+        return size >= max(1, options.multipart_threshold) or size > capabilities.max_put_size
+    if size > capabilities.max_put_size:
+        raise InvalidRequestError(
+            f"{size} bytes are more than the {capabilities.max_put_size} that one request can write "
+            f"(see {capabilities.reference})"
+        )
+    return False
+
+
+def _stream_part_size(calls: Calls, number: int, options: UploadOptions) -> int:
+    return stream_part_size(number, options.part_size, calls.driver.capabilities)
+
+
+def _algorithm(calls: Calls, options: UploadOptions) -> ChecksumAlgorithm | None:
+    return options.checksum or calls.driver.preferred_checksum

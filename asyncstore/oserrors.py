@@ -1,0 +1,57 @@
+"""
+Errors of the local file system, as ours.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from asyncstore.errors import (
+    AlreadyExistsError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    StorageError,
+)
+
+_KINDS: dict[int, type[StorageError]] = {
+    errno.ENOENT: NotFoundError,
+    errno.ENOTDIR: NotFoundError,
+    errno.EEXIST: AlreadyExistsError,
+    errno.EACCES: PermissionDeniedError,
+    errno.EPERM: PermissionDeniedError,
+    errno.EROFS: PermissionDeniedError,
+    errno.ELOOP: PermissionDeniedError,
+    errno.ENOSPC: QuotaExceededError,
+    errno.EDQUOT: QuotaExceededError,
+    errno.EFBIG: QuotaExceededError,
+    errno.ENAMETOOLONG: InvalidRequestError,
+    errno.EISDIR: InvalidRequestError,
+    errno.EINVAL: InvalidRequestError,
+}
+
+
+def from_oserror(error: OSError, path: Path | str | None = None) -> StorageError:
+    """
+    Return *error* as a :class:`StorageError` that names the file.
+    """
+    number = error.errno or 0
+    kind = _KINDS.get(number, StorageError)
+    name = path if path is not None else error.filename
+    what = error.strerror or type(error).__name__
+    return kind(f"{what}: {name}" if name is not None else what, code=errno.errorcode.get(number))
+
+
+@contextmanager
+def local_errors(path: Path) -> Iterator[None]:
+    """
+    Turn what the file system says about *path* into our errors.
+    """
+    try:
+        yield
+    except OSError as exc:
+        raise from_oserror(exc, path) from exc
