@@ -5,7 +5,7 @@ A small real server to put the fault proxy in front of, and a client that hides 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -130,3 +130,10 @@ async def raw_client(port: int) -> AsyncIterator[RawClient]:
         # Not waited for: that would raise again what the test has already seen.
         writer.transport.abort()
         await asyncio.sleep(0)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Return when *condition* holds; fail after five seconds."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
