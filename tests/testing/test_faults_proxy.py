@@ -91,6 +91,39 @@ class TestForwarding:
 
         assert (refused, status) == (403, 200)
 
+    async def test_refused_after_100_continue(self, client: RawClient, proxy: FaultProxy) -> None:
+        """A body that was invited is not taken for the next request, even if the reply came before it."""
+        await client.send("PUT", "/invite-and-refuse", "Expect: 100-continue", "Content-Length: 4")
+        invited, _ = await client.head()
+        refused, _ = await client.sized_reply()
+        client.writer.write(b"body")
+        await client.send("GET", "/whole")
+        status, _ = await client.sized_reply()
+
+        assert (invited, refused, status) == (100, 403, 200)
+        assert [record.body_length for record in proxy.requests] == [4, 0]
+
+    async def test_early_refusal(self) -> None:
+        """A reply that comes while the body is still being sent reaches the client."""
+
+        async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with FaultProxy("127.0.0.1", port) as proxy, raw_client(proxy.port) as client:
+                await client.send("PUT", "/k", "Content-Length: 100000000")
+                client.writer.write(bytes(20_000_000))
+                status, _ = await client.head()
+                await client.rest()
+                await eventually(lambda: proxy.connections.open == 0)
+
+        assert status == 413
+        assert len(proxy.requests) == 1
+
     async def test_unreachable_upstream(self) -> None:
         """A server that is not there is a 502 that says so."""
         async with FaultProxy("127.0.0.1", 1) as proxy, raw_client(proxy.port) as client:

@@ -76,6 +76,16 @@ class TestEndings:
         assert status == 200
         assert await client.rest() == (BODY[:after], how is Ending.RST)
 
+    async def test_cut_waits_for_a_slow_reader(self, proxy: FaultProxy) -> None:
+        """A reset does not overtake the bytes before it."""
+        proxy.add(CutReply(len(BODY) - 1, Ending.RST))
+        async with raw_client(proxy.port, receive_buffer=4096) as client:
+            await client.send("GET", "/whole")
+            await asyncio.sleep(0.1)
+            await client.head()
+
+            assert await client.rest() == (BODY[:-1], True)
+
     async def test_cut_in_chunked_reply(self, proxy: FaultProxy) -> None:
         """Offsets count payload, and the chunk that would end the body is not sent."""
         proxy.add(CutReply(len(BODY)))
