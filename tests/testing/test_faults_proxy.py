@@ -116,7 +116,7 @@ class TestForwarding:
             port = server.sockets[0].getsockname()[1]
             async with FaultProxy("127.0.0.1", port) as proxy, raw_client(proxy.port) as client:
                 await client.send("PUT", "/k", "Content-Length: 100000000")
-                client.writer.write(bytes(20_000_000))
+                client.writer.write(b"GET /not-a-request HTTP/1.1\r\n\r\n" * 500_000)
                 status, _ = await client.head()
                 await client.rest()
                 await eventually(lambda: proxy.connections.open == 0)
