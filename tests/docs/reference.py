@@ -12,12 +12,11 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
-from asyncstore.drivers.local import open_driver as open_local
-from asyncstore.drivers.s3 import open_driver as open_s3
-
 from asyncstore.config import HTTPOptions, RetryOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
+from asyncstore.drivers.local import open_driver as open_local
 from asyncstore.drivers.memory import open_driver as open_memory
+from asyncstore.drivers.s3 import open_driver as open_s3
 from asyncstore.options import BulkOptions, CopyOptions, DownloadOptions, ListOptions, ReadOptions, UploadOptions
 from tests.docs.blocks import ROOT
 
