@@ -95,7 +95,7 @@ class AuthMiddleware:
             code = await _error_code(reply)
             self._learn_clock(reply)
             if code in self._credentials.expired_codes or _maybe_expired(reply, code):
-                return await self._credentials.refresh(lease) is not lease
+                return bool((await self._credentials.refresh(lease)).value != lease.value)
             # Another request may have learnt it while this one was under way.
             return self._blames_clock(code) and abs(self.clock_offset - offset) > _TOLERANCE
         except BaseException:
