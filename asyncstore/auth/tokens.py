@@ -135,7 +135,7 @@ class TokenSource(Generic[T]):
         self._timeout = timeout
         self._lease: Lease[T] | None = None
         self._running: asyncio.Future[Lease[T] | StorageError] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Lease[T] | StorageError] | None = None
         self._error: StorageError | None = None
         self._failures = 0
         self._retry_at = 0.0
@@ -219,19 +219,21 @@ class TokenSource(Generic[T]):
 
     def _start(self) -> asyncio.Future[Lease[T] | StorageError]:
         if self._running is None:
-            self._running = running = asyncio.get_running_loop().create_future()
+            self._running = asyncio.get_running_loop().create_future()
             # All who wait share this task, and it must outlive any of them.
-            self._task = asyncio.create_task(self._renew(running))  # noqa: TID251 - no caller's group may own it
+            self._task = asyncio.create_task(self._attempt())  # noqa: TID251 - no caller's group may own it
+            # Not a "finally" inside: a task that is cancelled before its first step has none.
+            self._task.add_done_callback(self._settle)
         return self._running
 
-    async def _renew(self, running: asyncio.Future[Lease[T] | StorageError]) -> None:
-        outcome: Lease[T] | StorageError = UnauthenticatedError(f"{self._name}: closed while being renewed")
-        try:
-            outcome = await self._attempt()
-        finally:
-            self._running = None
-            if not running.done():
-                running.set_result(outcome)
+    def _settle(self, task: asyncio.Task[Lease[T] | StorageError]) -> None:
+        running, self._running = self._running, None
+        if running is None or running.done():
+            return
+        if task.cancelled() or task.exception() is not None:
+            running.set_result(UnauthenticatedError(f"{self._name}: closed while being renewed"))
+        else:
+            running.set_result(task.result())
 
     async def _attempt(self) -> Lease[T] | StorageError:
         try:
