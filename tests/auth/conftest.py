@@ -28,8 +28,11 @@ async def serve() -> AsyncIterator[Serve]:
     servers: list[TestServer] = []
 
     async def start(handler: Handler) -> str:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await handler(request)
+
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", handler)
+        app.router.add_route("*", "/{path:.*}", handle)
         server = TestServer(app)
         servers.append(server)
         await server.start_server()
