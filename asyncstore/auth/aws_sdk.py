@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, Final, TypeVar
 
+import anyio
 import anyio.to_thread
 
 from asyncstore.auth.redact import redact
@@ -43,6 +45,8 @@ _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "container": ("container-role",),
     "instance_profile": ("iam-role",),
 }
+
+_BODY: Final = re.compile(r"(Received non 200 response \d+).*", re.DOTALL)
 
 # What prints whole requests and replies at DEBUG, secrets included.
 _CHATTY: Final = ("botocore.parsers", "botocore.endpoint", "botocore.auth", "botocore.hooks", "botocore.httpsession")
@@ -130,12 +134,18 @@ class _Loop(asyncio.SelectorEventLoop):
         return transport, protocol
 
     def close(self) -> None:
-        for transport in self._started:
-            transport.close()
-        if self._started and not self.is_closed():
-            # The pipes tell their transports on the next turn.
-            self.run_until_complete(asyncio.sleep(0))
+        running = [transport for transport in self._started if transport.get_returncode() is None]
+        if running:
+            self.run_until_complete(_end(running))
         super().close()
+
+
+async def _end(running: list[asyncio.SubprocessTransport]) -> None:
+    for transport in running:
+        transport.close()
+    with anyio.move_on_after(5):
+        while any(item.get_returncode() is None for item in running):  # noqa: ASYNC110 - transports have no event for it
+            await asyncio.sleep(0.01)
 
 
 async def _named(start: Callable[[], Coroutine[Any, Any, R]], wanted: Wanted) -> R:
@@ -273,6 +283,10 @@ class _Feed:
     async def get_account_id(self) -> None:
         return None
 
+    def get_deferred_property(self, name: str) -> Callable[[], None]:
+        # Only the account's id is asked for, which S3 does without.
+        return lambda: None
+
 
 def _tried(resolver: Any, wanted: Wanted) -> str:
     names = ", ".join(item.METHOD for item in resolver.providers)
@@ -292,7 +306,9 @@ def _storage_error(exc: Exception, wanted: Wanted) -> StorageError:
     if getattr(exc, "kwargs", {}).get("provider") == "custom-process":
         # Its message is all that the process wrote to stderr.
         kind, text = UnauthenticatedError, "credential_process ended with an error"
-    return (kind or UnauthenticatedError)(f"{what}: {text or redact(str(exc))[:300] or type(exc).__name__}")
+    # What follows the status is the body of the reply.
+    told = redact(_BODY.sub(r"\1", str(exc)))[:300]
+    return (kind or UnauthenticatedError)(f"{what}: {text or told or type(exc).__name__}")
 
 
 _KINDS: Final[Mapping[str, tuple[type[StorageError], str]]] = {
@@ -325,7 +341,10 @@ def _service_error(exc: Any, what: str) -> StorageError:
 
 class _Redacting(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), None
+        text = record.getMessage()
+        # The body of a reply can be anything.
+        record.msg = "Response body: ***" if text.startswith("Response body") else redact(text)
+        record.args = None
         return True
 
 

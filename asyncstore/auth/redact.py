@@ -20,7 +20,7 @@ _HEADERS: Final = (
 _FIELDS: Final = (
     "SecretAccessKey|SessionToken|AccessKeyId|secret_?access_?key|aws_secret_access_key|session_?token"
     "|aws_session_token|access_?key_?id|aws_access_key_id|access_?token|refresh_?token|id_?token|client_?secret"
-    "|private_?key|password|pass_?phrase|Token"
+    "|private_?key|password|pass_?phrase"
 )
 
 _PATTERNS: Final = (
@@ -34,6 +34,8 @@ _PATTERNS: Final = (
     # <SecretAccessKey>...</SecretAccessKey>, "SecretAccessKey": "...", secret_access_key=...
     (re.compile(rf"(?i)<({_FIELDS})>[^<]*"), rf"<\1>{_MASK}"),
     (re.compile(rf"(?i)\b({_FIELDS})(['\"]?\s*[:=]\s*b?['\"]?)[^\s'\",;&<>}}]+"), rf"\1\2{_MASK}"),
+    (re.compile(r"(['\"]token['\"]\s*:\s*b?['\"])[^'\"]+", re.IGNORECASE), rf"\1{_MASK}"),
+    (re.compile(r"<Token>[^<]*"), f"<Token>{_MASK}"),
     # What is secret by its looks, wherever it stands.
     (re.compile(r"\bBearer\s+[^\s'\",]+", re.IGNORECASE), f"Bearer {_MASK}"),
     (re.compile(r"\bST\$[\w.\-]+"), _MASK),

@@ -5,12 +5,13 @@ Loopback servers and an environment without anybody's own credentials.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from blockbuster import blockbuster_ctx
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Serve = Callable[[Handler], Awaitable[str]]
@@ -41,6 +42,17 @@ async def serve() -> AsyncIterator[Serve]:
     yield start
     for server in servers:
         await server.close()
+
+
+@pytest.fixture(autouse=True)
+def no_blocking() -> Iterator[None]:
+    """
+    Our code never blocks the event loop; the SDK's private one, in its own thread, may be blocked.
+    """
+    with blockbuster_ctx("asyncstore") as blockbuster:
+        for function in blockbuster.functions.values():
+            function.can_block_in("asyncstore/auth/aws_sdk.py", {"run"})
+        yield
 
 
 @pytest.fixture(autouse=True)
