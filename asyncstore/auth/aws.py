@@ -136,7 +136,11 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
     ) -> None:
         if lease.value is not None:
             url, headers = request.url, request.headers
-            signed = [item for item in headers.items() if _is_signed(item[0])]
+            signed = [
+                (lower, value)
+                for name, value in headers.items()
+                if (lower := name.lower()) in _SIGNED or lower.startswith("x-amz-")
+            ]
             added = sign_headers(
                 request.method,
                 url.raw_path,
@@ -146,8 +150,7 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
                 scope=scope,
                 when=time.time() + clock_offset,
             )
-            for name, value in added.items():
-                headers[name] = value
+            headers.update(added)
 
     def presign(
         self,
@@ -213,11 +216,6 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         if found is None and self.auth_type == "instance_profile":
             return await aws_sdk.find_instance_region(method.wanted)
         return found
-
-
-def _is_signed(name: str) -> bool:
-    lower = name.lower()
-    return lower in _SIGNED or lower.startswith("x-amz-")
 
 
 def _profile_region(profile: str) -> str | None:

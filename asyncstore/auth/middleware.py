@@ -39,7 +39,8 @@ class AuthMiddleware:
     If the provider says that the credentials have expired, or that the clock is
     wrong, the cause is mended and the request is sent once more, provided that
     its body can be: none, bytes, or a payload with a true ``replayable``. Twenty
-    requests refused at the same time renew the credentials once.
+    requests refused at the same time renew the credentials once. Where the body
+    cannot be sent again the cause is mended too, for the next request.
 
     Args:
         credentials: Left open.
@@ -74,7 +75,7 @@ class AuthMiddleware:
         offset = self.clock_offset
         self._credentials.apply(request, lease, offset, self.scope)
         reply = await handler(request)
-        if reply.status not in _REFUSALS or not await self._mended(request, reply, lease, offset):
+        if reply.status not in _REFUSALS or not await self._mended(reply, lease, offset) or not _replayable(request):
             return reply
         reply.release()
         # Its writer may still be busy with the first body.
@@ -88,9 +89,7 @@ class AuthMiddleware:
             return False
         return _origin(url) in self._origins or (self._allows is not None and self._allows(url))
 
-    async def _mended(self, request: ClientRequest, reply: ClientResponse, lease: Lease[Any], offset: float) -> bool:
-        if not _replayable(request):
-            return False
+    async def _mended(self, reply: ClientResponse, lease: Lease[Any], offset: float) -> bool:
         try:
             code = await _error_code(reply)
             self._learn_clock(reply)

@@ -7,8 +7,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import aiohttp
 import pytest
@@ -18,6 +20,7 @@ from yarl import URL
 from asyncstore.auth.aws import aws_credentials
 from asyncstore.auth.credentials import Credentials, Lease, Scope, require_tls
 from asyncstore.auth.middleware import MAX_ERROR_BODY, AuthMiddleware, error_body
+from asyncstore.auth.sigv4 import AWSKeys, encode_key, encode_query, sign_headers
 from asyncstore.auth.tokens import Grant, TokenSource
 from asyncstore.errors import ConfigurationError, UnavailableError
 from tests.auth.conftest import Serve
@@ -107,7 +110,7 @@ async def client(credentials: BearerCredentials, url: str) -> AsyncIterator[aioh
         yield session
 
 
-async def _status(client: aiohttp.ClientSession, url: str, method: str = "GET", **options: Any) -> int:
+async def _status(client: aiohttp.ClientSession, url: str | URL, method: str = "GET", **options: Any) -> int:
     async with client.request(method, url, **options) as reply:
         await reply.read()
         return reply.status
@@ -199,7 +202,7 @@ async def test_stream_is_not_sent_again(
     client: aiohttp.ClientSession, credentials: BearerCredentials, url: str, origin: Origin
 ) -> None:
     """
-    A body that can be read once only is sent once; the refusal is the caller's.
+    A body that can be read once only is sent once; the refusal is the caller's, and the next request is good.
     """
     origin.refused = {"Bearer token-1"}
 
@@ -208,7 +211,8 @@ async def test_stream_is_not_sent_again(
 
     assert await _status(client, url, "PUT", data=stream()) == 401
     assert [body for _, body in origin.seen] == [b"hello"]
-    assert credentials.fetches == 1
+    assert await _status(client, url) == 200
+    assert len(origin.seen) == 2
 
 
 async def test_replayable_payload_is_sent_again(
@@ -233,20 +237,21 @@ async def test_replayable_payload_is_sent_again(
     assert [body for _, body in origin.seen] == [b"part one, part two"] * 2
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("clock", [-4000.0, 4000.0])
 async def test_wrong_clock_is_learnt_from_the_reply(
-    client: aiohttp.ClientSession, credentials: BearerCredentials, url: str, origin: Origin, clock: float
+    client: aiohttp.ClientSession, credentials: BearerCredentials, url: str, origin: Origin, clock: float, method: str
 ) -> None:
     """
     A clock that is wrong costs each request of the first moment one repetition, and no renewal.
     """
     origin.clock = clock
 
-    statuses = await asyncio.gather(*(_status(client, url) for _ in range(10)))
+    statuses = await asyncio.gather(*(_status(client, url, method) for _ in range(10)))
     assert statuses == [200] * 10
     assert len(origin.seen) == 20
 
-    assert await _status(client, url) == 200
+    assert await _status(client, url, method) == 200
     assert len(origin.seen) == 21
     assert credentials.fetches == 1
 
@@ -325,6 +330,32 @@ async def test_static_keys_are_not_tried_twice(serve: Serve, origin: Origin) -> 
         assert await _status(client, url) == 403
 
     assert len(origin.seen) == 1
+
+
+@pytest.mark.parametrize("key", ["a/../b//./c", "..", "é/日 +%2F?#~&=;:@!$'()*,", "/", "%", 'a\\b"<>^`{|}'])
+async def test_what_is_signed_is_what_is_sent(serve: Serve, key: str) -> None:
+    """
+    The server, going by what came over the wire, computes the signature that it was sent.
+    """
+    seen: list[tuple[str, bool]] = []
+
+    async def verify(request: web.Request) -> web.StreamResponse:
+        path, _, query = request.raw_path.partition("?")
+        when = datetime.strptime(request.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        signed = request.headers["Authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
+        headers = [(name, value) for name, value in request.headers.items() if name.lower() in signed]
+        expected = sign_headers(request.method, path, query, headers, keys=keys, scope=Scope("r"), when=when)
+        seen.append((unquote(path), request.headers["Authorization"] == expected["Authorization"]))
+        return web.Response()
+
+    keys = AWSKeys("AKIDFAKE", "fake", "fake-token")
+    settings = {"access_key_id": "AKIDFAKE", "secret_access_key": "fake", "session_token": "fake-token"}
+    url = await serve(verify)
+    target = URL(f"{url}/bucket/{encode_key(key)}?{encode_query([('prefix', key), ('acl', '')])}", encoded=True)
+    async with aws_credentials(None, settings) as credentials, credentials.http_client([url], region="r") as client:
+        await _status(client, target, "PUT", data=b"x", headers={"x-amz-meta-a": "two  spaces", "Content-MD5": "x"})
+
+    assert seen == [(f"/bucket/{key}", True)]
 
 
 async def test_anonymous_requests_go_out_bare(serve: Serve, origin: Origin) -> None:
