@@ -8,7 +8,11 @@ QUESTIONS = ("import_time", "small_objects", "listing", "small_files", "large_ob
 
 def main() -> None:
     """Run them all, and say at the end which did not succeed."""
-    failed = [name for name in QUESTIONS if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode]
+    failed = [
+        name
+        for name in QUESTIONS
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
+    ]
     if failed:
         raise SystemExit(f"did not succeed: {', '.join(failed)}")
 

@@ -67,5 +67,6 @@ def pattern(size: int, seed: int) -> bytes:
 
 def _entry(number: int) -> str:
     digest = hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()
-    key = f"{LIST_PREFIX}events/year=2026/month=11/day={number // 5_000 + 1:02d}/part-{number:08d}-{digest[:12]}.snappy.parquet"
-    return _ENTRY.format(key=key, day=number // 5_000 + 1, second=number % 60, etag=digest, size=4096 + number)
+    day = number // 5_000 + 1
+    key = f"{LIST_PREFIX}events/year=2026/month=11/day={day:02d}/part-{number:08d}-{digest[:12]}.snappy.parquet"
+    return _ENTRY.format(key=key, day=day, second=number % 60, etag=digest, size=4096 + number)

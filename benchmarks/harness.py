@@ -72,7 +72,7 @@ def arguments(description: str, *, rounds: int, names: Sequence[str] = NAMES) ->
     """Return the options that every question has."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds)
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(names), help="contenders, with commas")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(names), help="names, with commas")
     return parser
 
 
@@ -114,9 +114,8 @@ def _ask(case: Case, name: str, server: Server) -> dict[str, Any]:
         "ca": str(server.ca) if case.tls else None,
     }
     args = [sys.executable, "-m", "benchmarks.worker", name, case.question, json.dumps({"target": target, **case.args})]
-    done = subprocess.run(
-        args, env=_environment(server, tls=case.tls), capture_output=True, text=True, timeout=WORKER_TIMEOUT, check=False
-    )
+    env = _environment(server, tls=case.tls)
+    done = subprocess.run(args, env=env, capture_output=True, text=True, timeout=WORKER_TIMEOUT, check=False)
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
         print(f"{case.name}: {name}: {done.stderr.strip()}", file=sys.stderr)

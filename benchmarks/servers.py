@@ -20,7 +20,7 @@ from benchmarks import cache
 from benchmarks.fixtures import BUCKET, write_objects, write_pages
 
 ACCESS_KEY = "AKIATESTADMIN"
-SECRET_KEY = "secretadmin0123456789"  # noqa: S105 (of a server on loopback, made for this run)
+SECRET_KEY = "secretadmin0123456789"
 START_TIMEOUT = 30.0
 
 
@@ -61,9 +61,7 @@ def nginx(*, large: int = 0, keys: int = 0) -> Iterator[Server]:
         _write_config(root, port, tls_port)
         args = [str(program), "-p", str(root), "-c", "nginx.conf", "-e", str(root / "error.log")]
         with _running(args, env, f"http://127.0.0.1:{port}/{BUCKET}"):
-            yield Server(
-                dir=root, url=f"http://127.0.0.1:{port}", tls_url=f"https://127.0.0.1:{tls_port}", ca=ca
-            )
+            yield Server(dir=root, url=f"http://127.0.0.1:{port}", tls_url=f"https://127.0.0.1:{tls_port}", ca=ca)
 
 
 @contextlib.contextmanager
@@ -91,7 +89,7 @@ def seaweedfs() -> Iterator[Server]:
 @contextlib.contextmanager
 def scratch(on_disk: bool = False) -> Iterator[Path]:
     """Make a directory in memory, or on disk, that is gone afterwards."""
-    memory = Path("/dev/shm")  # noqa: S108 (the point is that it is memory)
+    memory = Path("/dev/shm")
     where = None if on_disk or not memory.is_dir() else memory
     root = Path(tempfile.mkdtemp(prefix="asyncstore-bench-", dir=where))
     try:
@@ -103,7 +101,7 @@ def scratch(on_disk: bool = False) -> Iterator[Path]:
 def free_port() -> int:
     """Return a free port whose neighbour 10,000 above, which SeaweedFS takes for gRPC, is free too."""
     while True:
-        port = random.randrange(20_000, 32_000)  # noqa: S311
+        port = random.randrange(20_000, 32_000)
         with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
             one.bind(("127.0.0.1", port))
             other.bind(("127.0.0.1", port + 10_000))
@@ -126,7 +124,7 @@ def _running(args: list[str], env: Mapping[str, str], health: str) -> Iterator[N
 def _wait_until_ready(process: subprocess.Popen[bytes], health: str) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(health, timeout=1):  # noqa: S310
+        with contextlib.suppress(OSError), urllib.request.urlopen(health, timeout=1):
             return
         time.sleep(0.05)
     raise cache.UnavailableToolError(f"{process.args!r} did not answer at {health}")

@@ -47,7 +47,7 @@ async def _make_bucket(server: Server) -> None:
         access_key=servers.ACCESS_KEY,
         secret_key=servers.SECRET_KEY,
     )
-    contender = await aiobotocore_.open(target)
+    contender = await aiobotocore_.connect(target)
     try:
         await contender.make_bucket()
     finally:

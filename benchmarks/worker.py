@@ -39,7 +39,7 @@ def _runner(loop: str) -> asyncio.Runner:
 
 async def _answer(name: str, question: str, target: Target, args: dict[str, Any]) -> dict[str, Any]:
     ask = QUESTIONS[question](**args)
-    contender: Contender = await contenders.load(name).open(target)
+    contender: Contender = await contenders.load(name).connect(target)
     try:
         await ask.warm_up(contender)
         with Meter(children=name == "s5cmd") as meter:

@@ -1,7 +1,7 @@
 """
 The libraries measured, one module each, behind one small interface.
 
-A module has `open(target)`, which connects it at the best settings its users would
+A module has `connect(target)`, which connects it at the best settings its users would
 reasonably choose, and says in comments what those are.
 """
 
@@ -80,7 +80,7 @@ class Contender:
 class Module(Protocol):
     """What each module of this package offers."""
 
-    async def open(self, target: Target) -> Contender:
+    async def connect(self, target: Target) -> Contender:
         """Connect."""
 
 

@@ -17,7 +17,7 @@ from benchmarks.contenders.files import SmallFiles
 from benchmarks.contenders.positioned import read_parts, write_parts
 
 
-async def open(target: Target) -> "Aiobotocore":
+async def connect(target: Target) -> "Aiobotocore":
     """Connect."""
     stack = AsyncExitStack()
     config = AioConfig(
@@ -80,9 +80,7 @@ class Aiobotocore(SmallFiles):
         etags: dict[int, str] = {}
 
         async def write_part(number: int, data: bytes) -> None:
-            reply = await self._client.upload_part(
-                **names, UploadId=created["UploadId"], PartNumber=number, Body=data
-            )
+            reply = await self._client.upload_part(**names, UploadId=created["UploadId"], PartNumber=number, Body=data)
             etags[number] = reply["ETag"]
 
         await read_parts(path, write_part)

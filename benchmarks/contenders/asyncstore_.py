@@ -13,7 +13,7 @@ except ImportError as exc:
     raise SystemExit(f"asyncstore cannot be measured: {exc}") from exc
 
 
-async def open(target: Target) -> "Asyncstore":
+async def connect(target: Target) -> "Asyncstore":
     """Connect."""
     stack = AsyncExitStack()
     storage = await stack.enter_async_context(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
 
-async def open(target: Target) -> "Obstore":
+async def connect(target: Target) -> "Obstore":
     """Connect."""
     return Obstore(target)
 
@@ -31,7 +31,7 @@ class Obstore(SmallFiles):
 
     def __init__(self, target: Target) -> None:
         super().__init__(target.concurrency)
-        client: "ClientConfig" = {"allow_http": True}
+        client: ClientConfig = {"allow_http": True}
         if target.ca:
             client["root_certificate"] = Path(target.ca).read_bytes()
         self._store = S3Store(

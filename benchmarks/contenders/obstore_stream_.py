@@ -10,7 +10,7 @@ from benchmarks.contenders.obstore_ import Obstore
 from benchmarks.units import MiB
 
 
-async def open(target: Target) -> "ObstoreStream":
+async def connect(target: Target) -> "ObstoreStream":
     """Connect."""
     return ObstoreStream(target)
 

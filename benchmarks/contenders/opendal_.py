@@ -14,7 +14,7 @@ from benchmarks.contenders import PART_SIZE, PARTS_IN_FLIGHT, Target
 from benchmarks.contenders.files import SmallFiles
 
 
-async def open(target: Target) -> "Opendal":
+async def connect(target: Target) -> "Opendal":
     """Connect."""
     operator = opendal.AsyncOperator(
         "s3",

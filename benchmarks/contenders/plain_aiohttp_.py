@@ -24,7 +24,7 @@ from benchmarks.units import MiB
 _NS = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
-async def open(target: Target) -> "PlainAiohttp":
+async def connect(target: Target) -> "PlainAiohttp":
     """Connect with a pool as large as the requests in flight."""
     tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=target.ca) if target.ca else True
     session = aiohttp.ClientSession(

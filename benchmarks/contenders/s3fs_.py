@@ -14,7 +14,7 @@ import s3fs
 from benchmarks.contenders import PART_SIZE, PARTS_IN_FLIGHT, Contender, Target
 
 
-async def open(target: Target) -> "S3fs":
+async def connect(target: Target) -> "S3fs":
     """Connect."""
     filesystem = s3fs.S3FileSystem(
         asynchronous=True,

@@ -14,7 +14,7 @@ from benchmarks.contenders import PART_SIZE, PARTS_IN_FLIGHT, Contender, Target
 from benchmarks.units import MiB
 
 
-async def open(target: Target) -> "S5cmd":
+async def connect(target: Target) -> "S5cmd":
     """Find the command."""
     return S5cmd(target, cache.command("s5cmd", cache.S5CMD))
 

@@ -49,8 +49,7 @@ class Signer:
     def _derive(self, day: str) -> None:
         self._scope = f"{day}/{self._region}/s3/aws4_request"
         self._prefix = (
-            f"AWS4-HMAC-SHA256 Credential={self._access_key}/{self._scope}, "
-            f"SignedHeaders={_SIGNED_HEADERS}, Signature="
+            f"AWS4-HMAC-SHA256 Credential={self._access_key}/{self._scope}, SignedHeaders={_SIGNED_HEADERS}, Signature="
         )
         key = f"AWS4{self._secret_key}".encode()
         for text in (day, self._region, "s3", "aws4_request"):
