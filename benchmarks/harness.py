@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.contenders import NAMES
+from benchmarks.fixtures import BUCKET
 from benchmarks.meter import Cost
-from benchmarks.servers import ACCESS_KEY, BUCKET, SECRET_KEY, Server
+from benchmarks.servers import ACCESS_KEY, SECRET_KEY, Server
 
 WORKER_TIMEOUT = 600.0
 

@@ -19,7 +19,7 @@ def main() -> None:
     args = parser.parse_args()
     size = args.size * MiB
     with servers.nginx(large=size) as server, servers.scratch(on_disk=args.disk) as folder:
-        served = server.dir / "objects" / servers.BUCKET / fixtures.LARGE_KEY
+        served = server.dir / "objects" / fixtures.BUCKET / fixtures.LARGE_KEY
         source = folder / "source"
         fixtures.write_large(source, size) if args.disk else source.symlink_to(served)
         _touch_memory(folder, size)

@@ -43,7 +43,7 @@ def main() -> None:
 async def _make_bucket(server: Server) -> None:
     target = Target(
         endpoint=server.url,
-        bucket=servers.BUCKET,
+        bucket=fixtures.BUCKET,
         access_key=servers.ACCESS_KEY,
         secret_key=servers.SECRET_KEY,
     )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks import harness, report, servers
+from benchmarks import fixtures, harness, report, servers
 from benchmarks.harness import Case
 
 IN_FLIGHT = 64
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000, help="requests in one round")
     args = parser.parse_args()
     with servers.nginx() as server:
-        put_folder = server.dir / "objects" / servers.BUCKET / "put"
+        put_folder = server.dir / "objects" / fixtures.BUCKET / "put"
         common = {"count": args.count, "in_flight": IN_FLIGHT}
         cases = [
             Case(name="GET 1 KiB", question="small_get", args=common, without=WITHOUT),

@@ -47,14 +47,14 @@ class Opendal(SmallFiles):
             key, "rb", chunk=PART_SIZE, concurrent=PARTS_IN_FLIGHT, prefetch=PARTS_IN_FLIGHT
         )
         with path.open("wb", buffering=0) as file:
-            async with source:
+            async with source:  # type: ignore[misc]
                 while data := await source.read(PART_SIZE):
                     await asyncio.to_thread(file.write, data)
 
     async def upload(self, path: Path, key: str) -> None:
         target = await self._operator.open(key, "wb", chunk=PART_SIZE, concurrent=PARTS_IN_FLIGHT)
         with path.open("rb", buffering=0) as file:
-            async with target:
+            async with target:  # type: ignore[misc]
                 while data := await asyncio.to_thread(file.read, PART_SIZE):
                     await target.write(data)
 

@@ -6,7 +6,7 @@ s5cmd: the fastest command line tool we know of, in Go; its CPU and memory are i
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks import cache
@@ -50,9 +50,8 @@ class S5cmd(Contender):
     async def download_many(self, items: Sequence[tuple[str, Path]]) -> None:
         await self._many(f"cp {self._bucket}/{key} {path}" for key, path in items)
 
-    async def _many(self, commands: "object") -> None:
-        text = "\n".join(commands)  # type: ignore[call-overload]
-        await self._run("--numworkers", str(self._concurrency), "run", stdin=text.encode())
+    async def _many(self, commands: Iterable[str]) -> None:
+        await self._run("--numworkers", str(self._concurrency), "run", stdin="\n".join(commands).encode())
 
     async def _run(self, *args: str, stdin: bytes = b"") -> bytes:
         process = await asyncio.create_subprocess_exec(
