@@ -12,8 +12,8 @@ WITHOUT = frozenset({"s5cmd"})
 
 def main() -> None:
     """Measure 1 KiB GET and PUT at 64 in flight."""
-    parser = harness.arguments(__doc__, rounds=5)
-    parser.add_argument("--count", type=int, default=10_000, help="requests in one round")
+    parser = harness.arguments(__doc__, rounds=3)
+    parser.add_argument("--count", type=int, default=5_000, help="requests in one round")
     args = parser.parse_args()
     with servers.nginx() as server:
         put_folder = server.dir / "objects" / fixtures.BUCKET / "put"

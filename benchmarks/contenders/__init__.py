@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 from benchmarks.units import MiB
 
-NAMES = ("asyncstore", "plain_aiohttp", "aiobotocore", "s3fs", "obstore", "opendal", "s5cmd")
+NAMES = ("asyncstore", "plain_aiohttp", "tuned_aiohttp", "aiobotocore", "s3fs", "obstore", "opendal", "s5cmd")
 PART_SIZE = 16 * MiB
 PARTS_IN_FLIGHT = 8
 
