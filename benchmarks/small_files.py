@@ -30,7 +30,7 @@ def main() -> None:
             Case(
                 name="download files",
                 question="files_down",
-                args={"folder": str(source), "target": str(got)},
+                args={"folder": str(source), "into": str(got)},
                 before=lambda: _empty(got),
             ),
         ]

@@ -159,9 +159,9 @@ class FilesUp:
 class FilesDown:
     """Download a folder of small files."""
 
-    def __init__(self, *, folder: str, target: str) -> None:
+    def __init__(self, *, folder: str, into: str) -> None:
         self._files = sorted(Path(folder).iterdir())
-        self._target = Path(target)
+        self._into = Path(into)
         self.units = len(self._files)
 
     async def warm_up(self, contender: Contender) -> None:
@@ -171,11 +171,11 @@ class FilesDown:
         await contender.download_many(self._items())
 
     def check(self) -> None:
-        wrong = [path.name for path in self._files if (self._target / path.name).read_bytes() != path.read_bytes()]
+        wrong = [path.name for path in self._files if (self._into / path.name).read_bytes() != path.read_bytes()]
         assert not wrong, f"{len(wrong)} files differ"
 
     def _items(self) -> list[tuple[str, Path]]:
-        return [(f"files/{path.name}", self._target / path.name) for path in self._files]
+        return [(f"files/{path.name}", self._into / path.name) for path in self._files]
 
 
 QUESTIONS: dict[str, Callable[..., Work]] = {

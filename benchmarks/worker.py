@@ -8,6 +8,7 @@ A contender's name may end in `@uvloop` to be run on that event loop.
 
 import asyncio
 import json
+import os
 import sys
 from typing import Any
 
@@ -26,7 +27,10 @@ def main() -> None:
         answer = _runner(loop).run(_answer(name, question, Target(**args.pop("target")), args))
     except NotSupportedError as exc:
         answer = {"unsupported": str(exc)}
-    print(json.dumps(answer))
+    print(json.dumps(answer), flush=True)
+    # Nothing after the answer is measured, and some contenders now and then abort while
+    # the interpreter ends round their threads.
+    os._exit(0)
 
 
 def _runner(loop: str) -> asyncio.Runner:
@@ -41,7 +45,8 @@ async def _answer(name: str, question: str, target: Target, args: dict[str, Any]
     ask = QUESTIONS[question](**args)
     contender: Contender = await contenders.load(name).connect(target)
     try:
-        await ask.warm_up(contender)
+        if contender.keeps_connections:
+            await ask.warm_up(contender)
         with Meter(children=name == "s5cmd") as meter:
             await ask.run(contender)
         ask.check()

@@ -43,7 +43,14 @@ class NotSupportedError(Exception):
 
 
 class Contender:
-    """What every library is asked to do. A method left out counts as not supported."""
+    """
+    What every library is asked to do. A method left out counts as not supported.
+
+    Attributes:
+        keeps_connections: Between calls, so that it is right to warm it up.
+    """
+
+    keeps_connections = True
 
     async def get(self, key: str) -> bytes | memoryview:
         """Read one object into memory."""
@@ -66,11 +73,11 @@ class Contender:
         raise NotSupportedError("list")
 
     async def upload_many(self, items: Sequence[tuple[Path, str]]) -> None:
-        """Write many small files at once, with the library's own means if it has some."""
+        """Write all the files of a folder under one prefix, with the library's own means if it has some."""
         raise NotSupportedError("upload_many")
 
     async def download_many(self, items: Sequence[tuple[str, Path]]) -> None:
-        """Read many small files at once."""
+        """Read all the objects of a prefix to files of one folder."""
         raise NotSupportedError("download_many")
 
     async def aclose(self) -> None:

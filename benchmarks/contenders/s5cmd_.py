@@ -1,12 +1,12 @@
 """
 s5cmd: the fastest command line tool we know of, in Go; its CPU and memory are its process's.
 
-256 workers by default for many objects; for one large object parts of 16 MiB at 8 in flight.
+64 workers for many objects, where its default is 256; for one large object parts of 16 MiB at 8 in flight.
 """
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import cache
@@ -21,6 +21,8 @@ async def connect(target: Target) -> "S5cmd":
 
 class S5cmd(Contender):
     """One process a call."""
+
+    keeps_connections = False
 
     def __init__(self, target: Target, program: Path) -> None:
         self._program = program
@@ -45,24 +47,26 @@ class S5cmd(Contender):
         return output.count(b"\n")
 
     async def upload_many(self, items: Sequence[tuple[Path, str]]) -> None:
-        await self._many(f"cp {path} {self._bucket}/{key}" for path, key in items)
+        path, key = items[0]
+        await self._copy_all(f"{path.parent}/*", f"{self._bucket}/{key.rpartition('/')[0]}/")
 
     async def download_many(self, items: Sequence[tuple[str, Path]]) -> None:
-        await self._many(f"cp {self._bucket}/{key} {path}" for key, path in items)
+        key, path = items[0]
+        await self._copy_all(f"{self._bucket}/{key.rpartition('/')[0]}/*", f"{path.parent}/")
 
-    async def _many(self, commands: Iterable[str]) -> None:
-        await self._run("--numworkers", str(self._concurrency), "run", stdin="\n".join(commands).encode())
+    async def _copy_all(self, source: str, target: str) -> None:
+        # Its own way, one pattern: told file by file, it takes twice the CPU.
+        await self._run("--numworkers", str(self._concurrency), "cp", source, target)
 
-    async def _run(self, *args: str, stdin: bytes = b"") -> bytes:
+    async def _run(self, *args: str) -> bytes:
         process = await asyncio.create_subprocess_exec(
             self._program,
             *args,
             env=self._env,
-            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        output, errors = await process.communicate(stdin)
+        output, errors = await process.communicate()
         if process.returncode != 0:
             raise RuntimeError(errors.decode().strip().partition("\n")[0])
         return output
