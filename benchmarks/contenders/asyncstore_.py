@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
-from typing import Any
 
 from benchmarks.contenders import PART_SIZE, PARTS_IN_FLIGHT, Contender, Target
 
 try:
-    from asyncstore import BulkOptions, DownloadOptions, UploadOptions, open_storage
+    from asyncstore import BulkOptions, Download, DownloadOptions, Storage, Upload, UploadOptions, open_storage
 except ImportError as exc:
     raise SystemExit(f"asyncstore cannot be measured: {exc}") from exc
 
@@ -33,15 +32,15 @@ async def connect(target: Target) -> "Asyncstore":
 class Asyncstore(Contender):
     """One storage."""
 
-    def __init__(self, target: Target, storage: Any, stack: AsyncExitStack) -> None:
+    def __init__(self, target: Target, storage: Storage, stack: AsyncExitStack) -> None:
         self._storage, self._stack = storage, stack
         self._upload = UploadOptions(part_size=PART_SIZE, max_concurrency=PARTS_IN_FLIGHT)
-        self._download = DownloadOptions(part_size=PART_SIZE, max_concurrency=PARTS_IN_FLIGHT)
-        self._bulk = BulkOptions(max_concurrency=target.concurrency)
+        # None of the others waits for the disk.
+        self._download = DownloadOptions(part_size=PART_SIZE, max_concurrency=PARTS_IN_FLIGHT, sync=False)
+        self._bulk = BulkOptions(max_concurrency=target.concurrency, stop_on_error=True, download=self._download)
 
     async def get(self, key: str) -> bytes:
-        data: bytes = await self._storage.read(self._storage.root / key)
-        return data
+        return await self._storage.read(self._storage.root / key)
 
     async def put(self, key: str, data: bytes) -> None:
         await self._storage.put(self._storage.root / key, data)
@@ -58,11 +57,11 @@ class Asyncstore(Contender):
 
     async def upload_many(self, items: Sequence[tuple[Path, str]]) -> None:
         root = self._storage.root
-        await self._storage.bulk_upload([(path, root / key) for path, key in items], options=self._bulk)
+        await self._storage.bulk_upload([Upload(path, root / key) for path, key in items], options=self._bulk)
 
     async def download_many(self, items: Sequence[tuple[str, Path]]) -> None:
         root = self._storage.root
-        await self._storage.bulk_download([(root / key, path) for key, path in items], options=self._bulk)
+        await self._storage.bulk_download([Download(root / key, path) for key, path in items], options=self._bulk)
 
     async def aclose(self) -> None:
         await self._stack.aclose()
