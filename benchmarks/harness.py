@@ -74,6 +74,7 @@ def arguments(description: str, *, rounds: int, names: Sequence[str] = NAMES) ->
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(names), help="names, with commas")
+    parser.add_argument("--print-only", action="store_true", help="leave the tables in results/ as they are")
     return parser
 
 

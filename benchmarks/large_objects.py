@@ -37,6 +37,7 @@ def main() -> None:
         results,
         columns,
         ["plain_aiohttp", "obstore"],
+        print_only=args.print_only,
     )
 
 

@@ -13,7 +13,9 @@ def main() -> None:
         cases = [Case(name=f"list {KEYS:,} keys", question="listing", args={"keys": KEYS})]
         results = harness.measure(cases, args.only, args.rounds, server)
     columns = [report.cpu_per_operation("key"), report.rate("key"), report.peak(), report.spread()]
-    report.write("listing", "A long listing", results, columns, ["plain_aiohttp", "obstore"])
+    report.write(
+        "listing", "A long listing", results, columns, ["plain_aiohttp", "obstore"], print_only=args.print_only
+    )
 
 
 if __name__ == "__main__":

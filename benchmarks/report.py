@@ -60,7 +60,9 @@ def spread() -> Column:
     return Column("CPU spread", text)
 
 
-def write(name: str, title: str, results: Results, columns: Sequence[Column], against: Sequence[str]) -> None:
+def write(
+    name: str, title: str, results: Results, columns: Sequence[Column], against: Sequence[str], *, print_only: bool
+) -> None:
     """Write *results* as `<name>.md` and `<name>.json`; CPU is also given as a ratio to each of *against*."""
     tables = [_table(case, contenders, columns, against) for case, contenders in results.items()]
     text = f"# {title}\n\n{setting()}\n\n" + "\n\n".join(tables) + "\n"
@@ -72,15 +74,17 @@ def write(name: str, title: str, results: Results, columns: Sequence[Column], ag
             for case, contenders in results.items()
         },
     }
-    save(name, text, data)
+    save(name, text, data, print_only=print_only)
 
 
-def save(name: str, text: str, data: object) -> None:
-    """Write and print one result."""
+def save(name: str, text: str, data: object, *, print_only: bool = False) -> None:
+    """Print one result, and write it down."""
+    print(text)
+    if print_only:
+        return
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text)
     (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
-    print(text)
 
 
 def _table(case: str, contenders: dict[str, Measured], columns: Sequence[Column], against: Sequence[str]) -> str:

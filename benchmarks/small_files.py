@@ -37,7 +37,7 @@ def main() -> None:
         results = harness.measure(cases, args.only, args.rounds, server)
     columns = [report.cpu_per_operation("file"), report.rate("file"), report.peak(), report.spread()]
     title = f"{args.count:,} files of 16 KiB through SeaweedFS, 64 in flight"
-    report.write("small_files", title, results, columns, ["plain_aiohttp", "obstore"])
+    report.write("small_files", title, results, columns, ["plain_aiohttp", "obstore"], print_only=args.print_only)
 
 
 async def _make_bucket(server: Server) -> None:

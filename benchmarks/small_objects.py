@@ -32,7 +32,12 @@ def main() -> None:
         results = harness.measure(cases, args.only, args.rounds, server)
     columns = [report.cpu_per_operation(), report.rate(), report.peak(), report.spread()]
     report.write(
-        "small_objects", f"Small objects at {IN_FLIGHT} in flight", results, columns, ["plain_aiohttp", "aiobotocore"]
+        "small_objects",
+        f"Small objects at {IN_FLIGHT} in flight",
+        results,
+        columns,
+        ["plain_aiohttp", "aiobotocore"],
+        print_only=args.print_only,
     )
 
 

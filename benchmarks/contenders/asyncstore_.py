@@ -1,7 +1,7 @@
 """asyncstore at the settings the others are given: 64 requests, parts of 16 MiB at 8 in flight."""
 
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from benchmarks.contenders import PART_SIZE, PARTS_IN_FLIGHT, Contender, Target
@@ -52,8 +52,7 @@ class Asyncstore(Contender):
         await self._storage.upload(path, self._storage.root / key, options=self._upload)
 
     async def list(self, prefix: str) -> int:
-        async with aclosing(self._storage.list(self._storage.root / prefix)) as objects:
-            return len([info async for info in objects])
+        return len([info async for info in self._storage.list(self._storage.root / prefix)])
 
     async def upload_many(self, items: Sequence[tuple[Path, str]]) -> None:
         root = self._storage.root
