@@ -1,0 +1,5 @@
+"""
+What every test can ask for.
+"""
+
+pytest_plugins = ["tests.servers.fixtures"]

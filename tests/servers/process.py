@@ -1,0 +1,197 @@
+"""
+Start a server process, wait until it answers, and be sure that it ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import os
+import random
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.servers.scratch import Scratch
+
+# SeaweedFS opens a second port this far above each one it is given. Both ranges
+# stay below 32768, where Linux starts to hand out ports to outgoing connections.
+GRPC_OFFSET = 10_000
+_PORTS = range(12_000, 22_000)
+
+_READY_TIMEOUT = 30.0
+_PROBE_TIMEOUT = 2.0
+_PROBE_INTERVAL = 0.03
+_STARTS = 3
+_LOG_LINES_IN_ERROR = 40
+_BOOTSTRAP = Path(__file__).with_name("die_with_parent.py")
+
+
+class ServerStartError(RuntimeError):
+    """A server ended, or did not answer in time; the message ends with its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """
+    How to start a server in a given folder.
+
+    Attributes:
+        environment: All the variables it gets, beside a few that name folders:
+            nothing of the developer's own settings and credentials reaches it.
+        ready_url: Answers 200 once the server can be used.
+        ca_file: What to trust when *ready_url* is https.
+        leftovers: Files it leaves outside its folder.
+    """
+
+    command: Sequence[str]
+    ready_url: str
+    ports: Mapping[str, int]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ca_file: Path | None = None
+    leftovers: Sequence[Path] = ()
+
+
+class ServerProcess:
+    """
+    A server that runs until `stop`, or until this process ends in any way.
+    """
+
+    def __init__(self, name: str, scratch: Scratch, launch: Launch) -> None:
+        self.name = name
+        self.launch = launch
+        self._scratch = scratch
+        self._log = scratch.path / "server.log"
+        self._process = self._spawn()
+        atexit.register(self.stop)
+
+    def stop(self) -> None:
+        """Kill the server and its children, and remove its folder; may be called twice."""
+        atexit.unregister(self.stop)
+        # Killed, not asked: SeaweedFS takes up to 20 s to end politely, and
+        # there is nothing to save.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for path in self.launch.leftovers:
+            path.unlink(missing_ok=True)
+        self._scratch.remove()
+
+    def wait_ready(self, timeout: float = _READY_TIMEOUT) -> None:
+        """
+        Return once the server answers.
+
+        Raises:
+            ServerStartError: It ended, or did not answer within *timeout* seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while not _answers(self.launch):
+            if self._process.poll() is not None:
+                raise ServerStartError(f"{self.name} ended with {self._process.returncode}:\n{self.log_tail()}")
+            if time.monotonic() > deadline:
+                raise ServerStartError(f"{self.name} did not answer in {timeout} s:\n{self.log_tail()}")
+            time.sleep(_PROBE_INTERVAL)
+
+    def log_tail(self) -> str:
+        """Return the last lines the server printed."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return "\n".join(lines[-_LOG_LINES_IN_ERROR:])
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        folder = str(self._scratch.path)
+        bootstrap = [sys.executable, "-I", "-S", str(_BOOTSTRAP), str(os.getpid())]
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                [*bootstrap, *self.launch.command],
+                cwd=folder,
+                env={"PATH": os.defpath, "HOME": folder, "TMPDIR": folder, **self.launch.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+def start(name: str, plan: Callable[[Path], Launch]) -> ServerProcess:
+    """
+    Start a server and return when it answers.
+
+    Args:
+        plan: Writes what the server needs into the folder it is given and says how
+            to start it. Called again, to choose other ports, if the server ends
+            at once: another process may have taken a port in the meantime.
+
+    Raises:
+        ServerStartError: It never answered.
+    """
+    for starts_left in reversed(range(_STARTS)):
+        process = _spawn(name, plan)
+        try:
+            process.wait_ready()
+        except ServerStartError:
+            process.stop()
+            if not starts_left:
+                raise
+        except BaseException:
+            process.stop()
+            raise
+        else:
+            return process
+    raise AssertionError("unreachable")
+
+
+def free_ports(count: int) -> list[int]:
+    """
+    Return ports free now on loopback, each with `GRPC_OFFSET` above it free too.
+    """
+    shuffled = random.sample(_PORTS, len(_PORTS))
+    ports = list(itertools.islice(filter(_both_free, shuffled), count))
+    if len(ports) < count:
+        raise ServerStartError(f"fewer than {count} free ports")
+    return ports
+
+
+def _spawn(name: str, plan: Callable[[Path], Launch]) -> ServerProcess:
+    scratch = Scratch()
+    try:
+        return ServerProcess(name, scratch, plan(scratch.path))
+    except BaseException:
+        scratch.remove()
+        raise
+
+
+def _both_free(port: int) -> bool:
+    return _free(port) and _free(port + GRPC_OFFSET)
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _answers(launch: Launch) -> bool:
+    trust = ssl.create_default_context(cafile=launch.ca_file) if launch.ca_file else None
+    # No proxy from the environment: the server is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
+    try:
+        with opener.open(launch.ready_url, timeout=_PROBE_TIMEOUT) as reply:
+            return bool(reply.status == 200)
+    except urllib.error.HTTPError as exc:
+        exc.close()
+        return False
+    except OSError:
+        return False

@@ -1,0 +1,74 @@
+"""
+Where a server differs from the S3 it stands for, so that a test can ask before it expects.
+
+For tests only: the library itself never looks here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+LIST_ORDER = "list order is per directory"
+KEY_FORMS = "keys are paths"
+CREATE_ONLY_RACE = "create-only race is slow"
+IF_MATCH_ABSENT = "If-Match on an absent key is 412"
+DELETE_MARKER_READ = "reading a delete marker is 404"
+GLACIER_READ = "archived objects can be read"
+BATCH_ERROR_CODE = "1001 deletes are InvalidArgument"
+NO_STS = "no STS"
+LONG_KEYS = "keys over 1024 bytes are taken"
+BATCH_LIMIT = "1001 deletes are taken"
+SMALL_PARTS = "small parts are taken"
+PART_ORDER = "part order is not checked"
+COPY_CONDITIONS = "copy conditions are not checked"
+COMPOSITE_ONLY = "multipart checksums are composite"
+METADATA_SIZE = "metadata size is not checked"
+REDUNDANT_CREATE = "creating a bucket twice is not checked"
+
+SENTENCES: Mapping[str, str] = {
+    LIST_ORDER: "`a/x` is listed before `a-x`, where S3 orders whole keys by their bytes; StartAfter follows suit.",
+    KEY_FORMS: (
+        "Bodies put to a key that ends in `/` are lost, a leading `/` is dropped, `.` and `..` segments are "
+        "refused, `\\` does not list as itself, and no segment may pass 255 bytes."
+    ),
+    CREATE_ONLY_RACE: "Sixteen `If-None-Match: *` at once on one key take seconds; there is still one winner.",
+    IF_MATCH_ABSENT: "A put with If-Match on a key that is not there is PreconditionFailed, not NoSuchKey.",
+    DELETE_MARKER_READ: "Reading a delete marker by its version is 404, not MethodNotAllowed.",
+    GLACIER_READ: "An object of class GLACIER is served without having been restored.",
+    BATCH_ERROR_CODE: "A batch of 1001 deletes is InvalidArgument, not MalformedXML.",
+    NO_STS: "Temporary credentials cannot be had from it.",
+    LONG_KEYS: "A key of 1025 bytes is stored, not KeyTooLongError.",
+    BATCH_LIMIT: "A batch of 1001 deletes is carried out, not MalformedXML.",
+    SMALL_PARTS: "A part under 5 MiB before the last is accepted, not EntityTooSmall.",
+    PART_ORDER: "Completing with parts in descending order is accepted, not InvalidPartOrder.",
+    COPY_CONDITIONS: "A copy's If-Match, and copying to itself without a change, are not checked.",
+    COMPOSITE_ONLY: "A multipart upload that asks for a FULL_OBJECT checksum gets a composite one.",
+    METADATA_SIZE: "User metadata over 2 KB is stored, not MetadataTooLarge.",
+    REDUNDANT_CREATE: "Creating a bucket that exists is accepted.",
+}
+
+SEAWEEDFS = frozenset(
+    {
+        LIST_ORDER,
+        KEY_FORMS,
+        CREATE_ONLY_RACE,
+        IF_MATCH_ABSENT,
+        DELETE_MARKER_READ,
+        GLACIER_READ,
+        BATCH_ERROR_CODE,
+        NO_STS,
+        METADATA_SIZE,
+    }
+)
+MINISTACK = frozenset(
+    {
+        LONG_KEYS,
+        BATCH_LIMIT,
+        SMALL_PARTS,
+        PART_ORDER,
+        COPY_CONDITIONS,
+        COMPOSITE_ONLY,
+        METADATA_SIZE,
+        REDUNDANT_CREATE,
+    }
+)

@@ -1,0 +1,108 @@
+"""
+An S3 server as tests see it: where it is, who may use it, how it differs from S3.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests.servers.quirks import SENTENCES
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A pair of keys, made for the tests and good for nothing else."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Server:
+    """
+    A running server that checks signatures.
+
+    Attributes:
+        ca_file: What to trust, when *endpoint_url* is https.
+        readonly: Keys that may list and read, and nothing else.
+        quirks: Names from `tests.servers.quirks`.
+    """
+
+    name: str
+    endpoint_url: str
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    region: str = "us-east-1"
+    ca_file: Path | None = None
+    readonly: Keys | None = None
+    quirks: frozenset[str] = frozenset()
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.access_key_id, self.secret_access_key)
+
+    def skip_if(self, quirk: str) -> None:
+        """Skip the running test, saying why, if this server has the quirk."""
+        if quirk in self.quirks:
+            pytest.skip(f"{self.name}: {quirk}. {SENTENCES[quirk]}")
+
+
+@contextmanager
+def blocking_client(
+    server: S3Server, *, service: str = "s3", keys: Keys | None = None, endpoint_url: str | None = None
+) -> Iterator[Any]:
+    """
+    Yield a boto3 client that neither retries nor reads the environment's proxies.
+
+    Args:
+        endpoint_url: Instead of the server's own, e.g. a proxy in front of it.
+    """
+    using = keys or server.keys
+    client = _session().client(
+        service,
+        endpoint_url=endpoint_url or server.endpoint_url,
+        region_name=server.region,
+        aws_access_key_id=using.access_key_id,
+        aws_secret_access_key=using.secret_access_key,
+        verify=str(server.ca_file) if server.ca_file else None,
+        config=Config(
+            proxies={},
+            signature_version="s3v4" if service == "s3" else None,
+            s3={"addressing_style": "path"},
+            retries={"total_max_attempts": 1},
+            connect_timeout=5,
+            read_timeout=20,
+        ),
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@cache
+def _session() -> Any:
+    # It keeps the service descriptions, which take half a second to read.
+    return boto3.session.Session()
+
+
+def fresh_bucket(server: S3Server) -> str:
+    """
+    Create an empty bucket and return its name.
+
+    It is not removed: the server and all its data go at the end of the session.
+    """
+    name = f"test-{uuid.uuid4().hex}"
+    with blocking_client(server) as client:
+        client.create_bucket(Bucket=name)
+    return name
