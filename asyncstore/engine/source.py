@@ -42,17 +42,19 @@ class FileSource:
         self._identity: tuple[int, ...] = ()
 
     async def __aenter__(self) -> Self:
-        with local_errors(self.path):
-            self._fd, status = await in_thread(self._open)
-        self.size = status.st_size
-        self._identity = _identity(status)
+        try:
+            with local_errors(self.path):
+                await in_thread(self._open)
+        except BaseException:
+            # Cancelled while the thread was opening it.
+            self._close()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        fd, self._fd = self._fd, -1
-        os.close(fd)
+        self._close()
 
     def part(self, start: int, end: int, algorithm: ChecksumAlgorithm | None, water: HighWater | None) -> FilePart:
         """
@@ -64,9 +66,7 @@ class FileSource:
         """
         Return the whole file.
         """
-        data = await in_thread(self.pread, self.size, 0)
-        await self.check()
-        return data
+        return await in_thread(self._read_all)
 
     async def check(self) -> None:
         """
@@ -75,8 +75,7 @@ class FileSource:
         Raises:
             SourceChangedError: It was written to meanwhile.
         """
-        if _identity(await in_thread(os.fstat, self._fd)) != self._identity:
-            raise SourceChangedError(f"{self.path} changed while it was being read")
+        await in_thread(self._check)
 
     def pread(self, size: int, offset: int) -> bytes:
         """
@@ -91,15 +90,29 @@ class FileSource:
                 data += more
         return data
 
-    def _open(self) -> tuple[int, os.stat_result]:
+    def _read_all(self) -> bytes:
+        data = self.pread(self.size, 0)
+        self._check()
+        return data
+
+    def _check(self) -> None:
+        if _identity(os.fstat(self._fd)) != self._identity:
+            raise SourceChangedError(f"{self.path} changed while it was being read")
+
+    def _open(self) -> None:
         # Without O_NONBLOCK the opening of a named pipe would wait for a writer.
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        status = os.fstat(fd)
+        self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
-            os.close(fd)
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
             raise InvalidRequestError(f"{self.path} is {what}: give a file, or open it and put() the stream")
-        return fd, status
+        self.size = status.st_size
+        self._identity = _identity(status)
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 class FilePart(Body):
