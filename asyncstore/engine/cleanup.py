@@ -5,13 +5,16 @@ Clean-up that is carried out to its end, however often its task is cancelled.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
 #: Seconds that cleaning up may take before it is left to the provider's own rules.
 CLEANUP_TIMEOUT = 10.0
+
+_LOG: Final = logging.getLogger("asyncstore")
 
 
 async def clean_up(work: Coroutine[Any, Any, None], error: BaseException | None = None) -> None:
@@ -37,8 +40,11 @@ async def clean_up(work: Coroutine[Any, Any, None], error: BaseException | None 
             task.cancel()
             await asyncio.wait([task], timeout=1.0)
     problem = _problem(task)
-    if problem and error is not None:
-        error.add_note(f"could not clean up: {problem}")
+    if problem:
+        # Logged as well: a cancellation ends in the task group, and nobody sees its notes.
+        _LOG.warning("could not clean up: %s", problem)
+        if error is not None:
+            error.add_note(f"could not clean up: {problem}")
     if interrupted:
         raise asyncio.CancelledError
 
