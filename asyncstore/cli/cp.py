@@ -15,7 +15,7 @@ from asyncstore.cli.copying import operation
 from asyncstore.cli.groups import expanded
 from asyncstore.cli.output import Output, parse_size
 from asyncstore.cli.places import LocalPlace, RemotePlace, Stdio, place
-from asyncstore.cli.plan import Filter, Item, Planner
+from asyncstore.cli.plan import Filter, Item, Planner, is_into
 from asyncstore.cli.running import run
 from asyncstore.cli.settings import Connection, SourceConnection
 from asyncstore.cli.standard import read_input, write_output
@@ -135,7 +135,7 @@ class _Copy:
         if len(named) < len(sources):
             raise ConfigurationError("- for standard input is the only SOURCE, or none")
         _check_together(named, target, self._choices.recursive)
-        storages = await self._storages(named[0], target)
+        storages = await self._storages(named, target)
         planner = Planner(
             recursive=self._choices.recursive,
             wanted=Filter(self._choices.include or (), self._choices.exclude or ()),
@@ -150,23 +150,33 @@ class _Copy:
         return tally.close()
 
     async def _storages(
-        self, source: LocalPlace | RemotePlace, target: LocalPlace | RemotePlace
+        self, sources: Sequence[LocalPlace | RemotePlace], target: LocalPlace | RemotePlace
     ) -> tuple[Storage | None, Storage | None]:
-        to = await self._open(self._connection, target.uri) if isinstance(target, RemotePlace) else None
-        if isinstance(source, LocalPlace):
-            return None, to
-        if to is None or not (self._source_connection.given or source.uri.provider != to.root.provider):
-            return to or await self._open(self._source(), source.uri), to
-        return await self._open(self._source(), source.uri), to
+        recursive = self._choices.recursive
+        to: Storage | None = None
+        if isinstance(target, RemotePlace):
+            folder = recursive or len(sources) > 1 or is_into(target)
+            to = await self._open(self._connection, target.uri, folder=folder)
+        uris = [source.uri for source in sources if isinstance(source, RemotePlace)]
+        if not uris or (to is not None and self._one_storage(uris, to)):
+            return to if uris else None, to
+        return await self._open(self._source(), *uris, folder=recursive), to
+
+    def _one_storage(self, sources: Sequence[ObjectURI], to: Storage) -> bool:
+        if self._source_connection.given or sources[0].provider != to.root.provider:
+            return False
+        return to.provider != Provider.LOCAL or all(f"{uri.key}/".startswith(f"{to.root.key}/") for uri in sources)
 
     def _source(self) -> Connection:
         if self._source_connection.given:
             return self._source_connection.connection(self._connection.ca_file)
         return self._connection
 
-    async def _open(self, connection: Connection, uri: ObjectURI) -> Storage:
-        limits = {} if self._choices.concurrency is None else {"max_requests": self._choices.concurrency}
-        return await self._stack.enter_async_context(connection.open(uri, **limits))
+    async def _open(self, connection: Connection, *uris: ObjectURI, folder: bool = False) -> Storage:
+        limits: dict[str, Any] = (
+            {} if self._choices.concurrency is None else {"max_requests": self._choices.concurrency}
+        )
+        return await self._stack.enter_async_context(connection.open(*uris, folder=folder, **limits))
 
     async def _to_stdout(self, sources: Sequence[LocalPlace | RemotePlace | Stdio]) -> int:
         for source in sources:

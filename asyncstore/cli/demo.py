@@ -90,7 +90,7 @@ async def _demo(choices: Choices, connection: Connection, output: Output, model:
     store.mkdir()
     base = parse_uri(choices.to or store.as_uri()) / f"asyncstore-demo-{uuid.uuid4().hex[:12]}"
     report = Report(str(base) if choices.to else "files in a temporary directory")
-    async with connection.open(base) as storage:
+    async with connection.open(base, folder=True) as storage:
         try:
             await _Run(output, model, folder, storage, base, report).all()
         finally:

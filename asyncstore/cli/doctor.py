@@ -59,9 +59,9 @@ def doctor(
     """
 
     async def work() -> int:
-        prefix = remote(uri)
+        prefix = remote(uri).prefix
         try:
-            storage = connection.open(prefix)
+            storage = connection.open(prefix, folder=True)
         except StorageError as exc:
             return _explain(output, exc)
         async with storage:

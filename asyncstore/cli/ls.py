@@ -36,12 +36,16 @@ def ls(
     """
 
     async def work() -> int:
-        prefix = remote(uri)
+        place = remote(uri)
+        prefix = place.prefix
         options = ListOptions(delimiter=None if recursive else "/")
         shown = prefix.key.rpartition("/")[0]
         cut = len(shown) + 1 if shown else 0
         sums = _Sums()
-        async with connection.open(prefix) as storage, aclosing(storage.list(prefix, options=options)) as entries:  # type: ignore[type-var]
+        async with (
+            connection.open(prefix, folder=place.slash) as storage,
+            aclosing(storage.list(prefix, options=options)) as entries,
+        ):  # type: ignore[type-var]
             async for info in entries:
                 sums.add(info)
                 output.record(object_record(info))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asyncstore.errors import ConfigurationError, InvalidURIError
-from asyncstore.uri import ObjectURI, parse_uri
+from asyncstore.uri import ObjectURI, Provider, parse_uri
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class RemotePlace:
         key = self.uri.key
         return self.uri if not key or key.endswith("/") else self.uri.with_key(f"{key}/")
 
+    @property
+    def prefix(self) -> ObjectURI:
+        """What it is as the start of keys: text, unless it is known to be a directory."""
+        return self.folder if self.slash else self.uri
+
     def __str__(self) -> str:
         return str(self.uri)
 
@@ -81,17 +86,22 @@ def place(text: str) -> Place:
     if text == "-":
         return Stdio()
     if "://" in text:
-        return RemotePlace(parse_uri(text), text.endswith("/"))
+        return _remote(parse_uri(text), text.endswith("/"))
     if not text:
         raise ConfigurationError("an argument is empty")
     return LocalPlace(Path(text), text.endswith("/"))
 
 
-def remote(text: str) -> ObjectURI:
+def _remote(uri: ObjectURI, slash: bool) -> RemotePlace:
+    # A directory is one also without the slash; of a bucket only the writer knows.
+    return RemotePlace(uri, slash or (uri.provider == Provider.LOCAL and Path("/", uri.key).is_dir()))
+
+
+def remote(text: str) -> RemotePlace:
     """
     Read an argument that has to be a URI.
     """
-    return parse_uri(text)
+    return _remote(parse_uri(text), text.endswith("/"))
 
 
 def object_uri(text: str) -> ObjectURI:

@@ -9,15 +9,19 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Final
 
 from asyncstore.cli.places import LocalPlace, RemotePlace
 from asyncstore.engine.tree import TargetTree, TreeFile, is_marker, relative_parts, walk
 from asyncstore.errors import ConfigurationError, InvalidRequestError, NotFoundError, StorageError
+from asyncstore.options import ListOptions
 from asyncstore.storage import Storage
 from asyncstore.types import ObjectInfo
 from asyncstore.uri import ObjectURI
 
 Anywhere = Path | ObjectURI
+
+_LIST: Final = ListOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ class Planner:
         """
         for source in sources:
             base = _below(target, source.name) if len(sources) > 1 else target
-            into = len(sources) > 1 or _is_into(target)
+            into = len(sources) > 1 or is_into(target)
             async with aclosing(self._of(source, target, base, into)) as found:
                 async for step in found:
                     yield self._checked(step)
@@ -154,7 +158,7 @@ class Planner:
         folder = source.folder
         tree = TargetTree(base.path) if isinstance(base, LocalPlace) else None
         found = False
-        async with aclosing(_listed(self.source, folder)) as objects:
+        async with aclosing(listed(self.source, folder)) as objects:
             async for info in objects:
                 found = True
                 relative = info.key[len(folder.key) :]
@@ -183,8 +187,11 @@ class Planner:
         return step
 
 
-async def _listed(storage: Storage, folder: ObjectURI) -> AsyncGenerator[ObjectInfo, None]:
-    async for info in storage.list(folder):
+async def listed(storage: Storage, prefix: ObjectURI, options: ListOptions = _LIST) -> AsyncGenerator[ObjectInfo, None]:
+    """
+    Yield what is listed, as a generator that can be closed before its end.
+    """
+    async for info in storage.list(prefix, options=options):
         yield info
 
 
@@ -195,7 +202,10 @@ async def _placed(tree: TargetTree, info: ObjectInfo, relative: str) -> Step:
         return Refusal(info.uri, exc)
 
 
-def _is_into(target: LocalPlace | RemotePlace) -> bool:
+def is_into(target: LocalPlace | RemotePlace) -> bool:
+    """
+    Whether a single source goes into *target* under its own name, and does not become it.
+    """
     if isinstance(target, RemotePlace):
         return target.slash or not target.uri.key
     return target.slash or target.path.is_dir()

@@ -73,7 +73,9 @@ def rm(
         if len({item.uri.provider for item in named}) > 1:
             raise ConfigurationError("all URIs are of one provider")
         async with AsyncExitStack() as stack:
-            storage = await stack.enter_async_context(connection.open(named[0].uri))
+            storage = await stack.enter_async_context(
+                connection.open(*(item.uri for item in named), folder=choices.recursive)
+            )
             steps = _steps(storage, named, choices)
             if choices.dry_run:
                 return await rehearse(output, "rm", steps)

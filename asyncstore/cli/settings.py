@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from asyncstore.config import load_profile
+from asyncstore.drivers.local.names import HIDDEN
 from asyncstore.errors import ConfigurationError
 from asyncstore.registry import open_storage
 from asyncstore.storage import Storage
@@ -53,16 +54,20 @@ class Connection:
         Path | None, typer.Option(help="PEM file of the authorities to trust.", rich_help_panel=_PANEL)
     ] = None
 
-    def open(self, uri: ObjectURI, **defaults: Any) -> Storage:
+    def open(self, uri: ObjectURI, *others: ObjectURI, folder: bool = False, **defaults: Any) -> Storage:
         """
-        Open the storage of *uri*. What the options say wins over *defaults*.
+        Open the storage of *uri* and *others*. What the options say wins over *defaults*.
+
+        Args:
+            folder: Whether the URIs are prefixes; of files, that makes a root of its own.
 
         Raises:
             ConfigurationError: A setting is unknown or does not fit, or there is no such profile.
         """
         given = self._given()
         if uri.provider in _LOCAL:
-            return open_storage(uri, **{**defaults, **_pairs(self.set_ or ())})
+            root = file_root([uri, *others], folder=folder) if uri.provider == Provider.LOCAL else uri
+            return open_storage(root, **{**defaults, **_pairs(self.set_ or ())})
         environment = environment_settings(os.environ)
         profile = self.profile or os.environ.get(f"{_PREFIX}PROFILE")
         named = load_profile(profile) if profile else {}
@@ -112,6 +117,19 @@ class SourceConnection:
             no_sign_request=self.source_no_sign_request,
             ca_file=ca_file,
         )
+
+
+def file_root(uris: Sequence[ObjectURI], *, folder: bool) -> ObjectURI:
+    """
+    Return the root that holds all *uris* of files: one that was a root before, if there is.
+
+    What is stored with an object is kept in the root it was written under, so that
+    a prefix of it is no root of its own.
+    """
+    paths = [Path("/", uri.key) for uri in uris]
+    base = Path(os.path.commonpath([path if folder else path.parent for path in paths]))
+    marked = (known for known in (base, *base.parents) if (known / HIDDEN).is_dir())
+    return uris[0].with_key(str(next(marked, base))[1:])
 
 
 def environment_settings(environment: Mapping[str, str]) -> dict[str, str]:
