@@ -114,7 +114,8 @@ def _contents(size: int, files: int) -> Sequence[Content]:
     config = _config(shards)
     index = _index(shards)
     left = max(shards, size - sum(content.size for content in (*small, config, index)))
-    heads = [_safetensors(number, left // shards) for number in range(shards)]
+    sizes = [left // shards + (left % shards if number == 0 else 0) for number in range(shards)]
+    heads = [_safetensors(number, each) for number, each in enumerate(sizes)]
     return [config, index, *small, *(_shard(number, shards, head) for number, head in enumerate(heads))]
 
 

@@ -16,7 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from asyncstore.cli.output import human, printable
+from asyncstore.cli.output import counted, human, printable
 
 
 @dataclass
@@ -110,24 +110,22 @@ class Report:
         Print the table.
         """
         console.print(f"asyncstore demo, to {printable(self.target)}", highlight=False)
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column("", no_wrap=True)
-        for column in ("objects", "data", "seconds", "MB/s", "retries", "read", "written", "to disk"):
-            table.add_column(column, justify="right", no_wrap=True)
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for column in ("", "objects", "data", "seconds", "MB/s", "read", "written", "to disk"):
+            table.add_column(column, justify="right" if column else "left", no_wrap=True)
         for phase in self.phases:
             table.add_row(*_cells(phase))
         console.print(table)
-        console.print(
-            "read, written, to disk: bytes of local files, in times of the data", style="dim", highlight=False
-        )
-        verdict = "every byte is the same" if not self.problems else f"{len(self.problems)} PROBLEMS"
-        console.print(f"peak memory {human(peak_memory())}; {verdict}", highlight=False)
+        console.print("read, written, to disk: bytes of local files, as multiples of the data", style="dim")
+        retries = sum(phase.retries for phase in self.phases)
+        verdict = "every byte is the same" if not self.problems else counted(len(self.problems), "PROBLEM")
+        console.print(f"retries {retries}; peak memory {human(peak_memory())}; {verdict}", highlight=False)
 
 
 def _cells(phase: Phase) -> list[str]:
     moved = [_times(phase, count) for count in (phase.read, phase.written, phase.disk_written)]
-    rate = f"{phase.rate:.0f}" if phase.size else ""
-    return [phase.name, str(phase.objects), human(phase.size), f"{phase.seconds:.2f}", rate, str(phase.retries), *moved]
+    rate = "" if phase.name == "list" else f"{phase.rate:.0f}"
+    return [phase.name, str(phase.objects), human(phase.size), f"{phase.seconds:.2f}", rate, *moved]
 
 
 def _times(phase: Phase, count: int) -> str:

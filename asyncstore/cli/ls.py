@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from asyncstore.cli.groups import expanded
-from asyncstore.cli.output import Output, human, object_record
+from asyncstore.cli.output import Output, counted, human, object_record
 from asyncstore.cli.places import remote
+from asyncstore.cli.plan import listed
 from asyncstore.cli.running import NOT_FOUND, OK, run
 from asyncstore.cli.settings import Connection
 from asyncstore.options import ListOptions
@@ -44,8 +45,8 @@ def ls(
         sums = _Sums()
         async with (
             connection.open(prefix, folder=place.slash) as storage,
-            aclosing(storage.list(prefix, options=options)) as entries,
-        ):  # type: ignore[type-var]
+            aclosing(listed(storage, prefix, options)) as entries,
+        ):
             async for info in entries:
                 sums.add(info)
                 output.record(object_record(info))
@@ -88,5 +89,5 @@ class _Sums:
         }
 
     def sentence(self) -> str:
-        prefixes = f", {self.prefixes} prefixes" if self.prefixes else ""
-        return f"{self.objects} objects{prefixes}, {human(self.size)}"
+        prefixes = f", {counted(self.prefixes, 'prefix', 'prefixes')}" if self.prefixes else ""
+        return f"{counted(self.objects, 'object')}{prefixes}, {human(self.size)}"

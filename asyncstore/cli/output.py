@@ -103,6 +103,13 @@ def human(size: float) -> str:
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """
+    Return *count* with its noun: ``1 object``, ``2 objects``.
+    """
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
 def parse_size(text: str) -> int:
     """
     Read a number of bytes: ``16MiB``, ``16M`` (both binary), ``16MB`` (decimal), ``4096``.

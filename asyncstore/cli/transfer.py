@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from asyncstore.cli.ahead import Totals, read_ahead
-from asyncstore.cli.output import Output, human, item_record, one_line
+from asyncstore.cli.output import Output, counted, human, item_record, one_line
 from asyncstore.cli.plan import Anywhere, Item, Refusal, Step
 from asyncstore.cli.progress import watched
 from asyncstore.cli.running import FAILED, OK, exit_code
@@ -89,9 +89,9 @@ class Tally:
         """
         self._failures.append((source, target, error))
 
-    def close(self) -> int:
+    def close(self, sentence: str | None = None) -> int:
         """
-        Tell the failures and the sum, and return the exit code.
+        Tell the failures and the sum, or *sentence*, and return the exit code.
         """
         for number, (source, target, error) in enumerate(self._failures):
             self._output.record(item_record("failed", source, target, error=error))
@@ -102,7 +102,7 @@ class Tally:
             self._output.complain(f"... and {len(self._failures) - _TOLD} more failures")
         seconds = time.monotonic() - self._started
         self._output.record(self._summary(seconds))
-        self._output.note(self._sentence(seconds))
+        self._output.note(sentence or self._sentence(seconds))
         return self._code()
 
     def _code(self) -> int:
@@ -132,7 +132,7 @@ class Tally:
             text += f", {count} {word}" if count else ""
         if self._bytes:
             text += f", {human(self._bytes)} in {seconds:.1f} s ({human(self._bytes / max(seconds, 1e-9))}/s)"
-        return text + (f", {self._latest.retries} retries" if self._latest.retries else "")
+        return text + (f", {counted(self._latest.retries, 'retry', 'retries')}" if self._latest.retries else "")
 
 
 async def carry_out(
@@ -169,5 +169,4 @@ async def rehearse(output: Output, command: str, steps: AsyncGenerator[Step, Non
         count, size = count + 1, size + (step.size or 0)
         output.record(item_record("planned", step.source, step.target, step.size))
         output.line(f"would copy {step.source} to {step.target}" if step.target else f"would delete {step.source}")
-    output.note(f"{count} to do, {human(size)}; nothing was done")
-    return tally.close()
+    return tally.close(f"{command}: {count} to do, {human(size)}; nothing was done")
