@@ -309,7 +309,7 @@ async def test_bulk_delete(cancel_everywhere: Everywhere, way: type[Cancelled]) 
     async def run(bench: Bench) -> None:
         await stored(bench, "a", "b", "c")
         bench.faults.fail("delete_batch", UnavailableError("later"))
-        await bench.storage.bulk_delete((info.uri async for info in bench.storage.list()))
+        await bench.storage.bulk_delete(info.uri async for info in bench.storage.list())
 
     await cancel_everywhere(way, run)
 
