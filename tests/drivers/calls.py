@@ -120,11 +120,13 @@ class Hanging(Body):
     size = 10
 
     def __init__(self) -> None:
+        self.begun = asyncio.Event()
         self.closed = False
 
     async def chunks(self) -> AsyncIterator[BytesLike]:
         try:
             yield b"half "
+            self.begun.set()
             await asyncio.Event().wait()
         finally:
             self.closed = True

@@ -182,15 +182,20 @@ async def test_cancelled_write_has_no_effect(calls: Calls, native: bool) -> None
     """A write cancelled in the middle publishes nothing and closes its source."""
     body = Hanging()
 
+    async def put() -> None:
+        await calls.driver.put(calls.key, body, PLAIN)
+
     if native:
-        task = asyncio.ensure_future(calls.driver.put(calls.key, body, PLAIN))
-        await asyncio.sleep(0.01)
+        task = asyncio.ensure_future(put())
+        await body.begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
     else:
-        with anyio.move_on_after(0.01):
-            await calls.driver.put(calls.key, body, PLAIN)
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(put)
+            await body.begun.wait()
+            tg.cancel_scope.cancel()
 
     assert await calls.objects() == {}
     assert body.closed
