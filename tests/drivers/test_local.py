@@ -4,6 +4,7 @@ Files stay whole whatever happens: other writers, cancellation, a kill, links, o
 
 import asyncio
 import errno
+import json
 import os
 import random
 import signal
@@ -130,6 +131,26 @@ async def test_unreadable_description_is_none(calls: Calls, root: Path) -> None:
 
     assert await calls.read() == b"data"
     assert (await calls.stat()).metadata == {}
+
+
+def test_forgotten_descriptions_are_swept(calls: Calls, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of files that are no longer what they described, once they are a day old."""
+    for key in ("kept", "changed", "gone", "young"):
+        anyio.run(calls.put, key)
+    shards = [path.name for path in (root / ".asyncstore/meta").iterdir()]
+    long_ago = time.time() - 90_000
+    (root / "changed").write_text("by others")
+    (root / "gone").unlink()
+    (root / "young").unlink()
+    sidecars = {json.loads(file.read_text())["key"]: file for file in (root / ".asyncstore/meta").rglob("*-*")}
+    for key in ("kept", "changed", "gone"):
+        os.utime(sidecars[key], (long_ago, long_ago))
+
+    for shard in shards:
+        monkeypatch.setattr("random.randrange", lambda _, chosen=int(shard, 16): chosen)
+        anyio.run(opened_files(root).put, "other")
+
+    assert [key for key, file in sorted(sidecars.items()) if file.exists()] == ["kept", "young"]
 
 
 async def test_replaced_while_read(calls: Calls) -> None:

@@ -33,7 +33,15 @@ WEIRD = [
     *("a", "a/", "a//", "a/b", "a/b/c", "a-b", "a0", "/", "//", "/a", "...", ".a", "a."),
     *(".", "..", "./a", "../a", "a/..", "a/../b"),
     *("100%.txt", "%00", "%2e%2e", "a%", "é", "e\u0301", "𝄞/𝄞"),
-    *(".asyncstore", ".asyncstore/tmp/x", ".asyncstore-", ".asyncstore-ea", ".asyncstore-o..", ".asyncstore-+a/b"),
+    *(
+        ".asyncstore",
+        ".asyncstore/tmp/x",
+        ".asyncstore-",
+        ".asyncstore-ea",
+        ".asyncstore-o..",
+        ".asyncstore-+a/b",
+        ".asyncstored",
+    ),
     *("x" * 240, "x" * 241, "x" * 255, "x" * 256, "x" * 1024, "x" * 255 + "/y", "x" * 256 + "/y"),
     *("é" * 127, "é" * 128, "é" * 511 + "/y", "%" * 300, "\0" * 300, "a/" * 500),
 ]
