@@ -27,9 +27,9 @@ def environment(seaweed: S3Server, tmp_path: Path) -> dict[str, str]:
     """
     A person's shell: credentials of a real server, a bucket called "models", an empty home.
     """
-    client = blocking_client(seaweed)
-    if "models" not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
-        client.create_bucket(Bucket="models")
+    with blocking_client(seaweed) as client:
+        if "models" not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+            client.create_bucket(Bucket="models")
     return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "PYTHONPATH": os.pathsep.join(sys.path),
