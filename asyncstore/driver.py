@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 from asyncstore.body import Body, ReadBody
 from asyncstore.errors import NotSupportedError, StorageError
@@ -116,7 +116,7 @@ class Driver(ABC):
             ``None`` sends no checksum.
     """
 
-    provider: ClassVar[str]
+    provider: str
     capabilities: Capabilities
     preferred_checksum: ChecksumAlgorithm | None = None
 

@@ -41,16 +41,22 @@ class PartFile:
         self._fd = -1
 
     async def __aenter__(self) -> Self:
-        with local_errors(self._target):
-            await in_thread(self._open)
+        try:
+            with local_errors(self._target):
+                await in_thread(self._open)
+        except BaseException:
+            # Cancelled while the thread was making it.
+            await in_thread(self._discard)
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Not in a thread: closing and unlinking take no time worth a switch, and
-        # nothing may come between a cancellation and the end of this.
-        self._discard()
+        if self._fd >= 0:
+            # Room on the disk is given back, which takes time for a large file. A
+            # thread is begun, and waited for, whether or not we are cancelled.
+            await in_thread(self._discard)
 
     async def allocate(self, size: int) -> None:
         """
@@ -128,14 +134,15 @@ class PartFile:
         else:
             # A link, unlike a renaming, fails if the name is taken.
             os.link(self._path, self._target)
+        self._discard()
         if self._sync:
             _sync_directory(self._target.parent)
 
     def _discard(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        self._path.unlink(missing_ok=True)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+            self._path.unlink(missing_ok=True)
 
 
 def write_all(fd: int, chunks: list[BytesLike], offset: int) -> None:

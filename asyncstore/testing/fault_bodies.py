@@ -1,0 +1,136 @@
+"""
+Bodies that go wrong on the way: cut short, changed by a bit, standing still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+from asyncstore.body import Body, BytesLike, ReadBody
+from asyncstore.errors import UnavailableError
+from asyncstore.testing.fault_rules import Rule, Send
+from asyncstore.types import Checksum, ChecksumAlgorithm
+
+#: Takes a step of a transfer through the rules.
+Through = Callable[[Send], Awaitable[Any]]
+
+
+async def _nothing() -> None:
+    return None
+
+
+class FaultyReadBody(ReadBody):
+    """
+    A reply whose bytes pass the rules for ``"read"``, a chunk at a time.
+    """
+
+    def __init__(self, body: ReadBody, through: Through, mangling: Rule | None, closed: Callable[[], None]) -> None:
+        self.info = body.info
+        self.start = body.start
+        self.end = body.end
+        self._body = body
+        self._through = through
+        self._mangling = mangling
+        self._closed = closed
+        self._is_open = True
+        self._position = 0
+        self._source: AsyncIterator[bytes] | None = None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks()
+
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+        if self._source is None:
+            self._source = aiter(self._body)
+        while chunk := await self._through(self._next):
+            yield chunk
+
+    async def _next(self) -> bytes:
+        assert self._source is not None
+        limit = self._mangling.limit if self._mangling and self._mangling.mangle == "truncate" else None
+        if limit is not None and self._position >= limit:
+            raise UnavailableError("the connection broke in the middle of the body")
+        chunk = await anext(self._source, b"")
+        if limit is not None:
+            chunk = chunk[: limit - self._position]
+        elif self._mangling is not None and self._position == 0:
+            chunk = flipped(chunk)
+        self._position += len(chunk)
+        return chunk
+
+    async def aclose(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._closed()
+        await self._body.aclose()
+
+
+class PlainReadBody(FaultyReadBody):
+    """
+    A reply that no rule is for, so that its own way of reading all at once is used.
+    """
+
+    async def read(self) -> bytes:
+        return bytes(await self._through(self._body.read))
+
+
+class FaultyBody(Body):
+    """
+    Bytes to send that pass the rules for ``"write"`` in the middle of every chunk.
+    """
+
+    def __init__(self, body: Body, through: Through) -> None:
+        self.size = body.size
+        self.replayable = body.replayable
+        self._body = body
+        self._through = through
+
+    async def chunks(self) -> AsyncIterator[BytesLike]:
+        async with aclosing(_generator(self._body)) as source:
+            async for chunk in source:
+                middle = len(chunk) // 2
+                yield bytes(chunk[:middle])
+                await self._through(_nothing)
+                yield bytes(chunk[middle:])
+
+    def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
+        return self._body.checksum(algorithm)
+
+
+class CorruptBody(Body):
+    """
+    Bytes to send of which one bit is flipped, after their checksum was computed.
+    """
+
+    def __init__(self, body: Body) -> None:
+        self.size = body.size
+        self.replayable = body.replayable
+        self.data = None if body.data is None else flipped(body.data)
+        self._body = body
+
+    async def chunks(self) -> AsyncIterator[BytesLike]:
+        first = True
+        async with aclosing(_generator(self._body)) as source:
+            async for chunk in source:
+                yield flipped(chunk) if first else chunk
+                first = False
+
+    def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
+        return self._body.checksum(algorithm)
+
+
+def flipped(data: BytesLike) -> bytes:
+    """
+    Return *data* with one bit of its middle byte changed.
+    """
+    changed = bytearray(data)
+    if changed:
+        changed[len(changed) // 2] ^= 1
+    return bytes(changed)
+
+
+async def _generator(body: Body) -> AsyncGenerator[BytesLike, None]:
+    async for chunk in body.chunks():
+        yield chunk
