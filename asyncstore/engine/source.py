@@ -105,6 +105,35 @@ class FileSource:
                 data += more
         return data
 
+    def pread_into(self, buffer: memoryview, offset: int) -> None:
+        """
+        Fill *buffer* from *offset* on; runs in a thread.
+        """
+        with local_errors(self.path):
+            done = 0
+            while done < len(buffer):
+                count = os.preadv(self._fd, [buffer[done:]], offset + done)
+                if not count:
+                    raise SourceChangedError(f"{self.path} became shorter while it was being read")
+                done += count
+
+    def buffer(self, size: int) -> memoryview:
+        """
+        Return memory for a part of *size* bytes, used before if there is any.
+
+        Fresh memory costs a page fault for each 4 KiB of every part.
+        """
+        for index, free in enumerate(self._free):
+            if len(free) >= size:
+                return memoryview(self._free.pop(index))[:size]
+        return memoryview(bytearray(size))
+
+    def reuse(self, buffer: memoryview) -> None:
+        """
+        Take memory back that nobody uses any more.
+        """
+        self._free.append(cast("bytearray", buffer.obj))
+
     def _read_all(self) -> bytes:
         data = self.pread(self.size, 0)
         self._check()
