@@ -130,3 +130,21 @@ class Hanging(Body):
             await asyncio.Event().wait()
         finally:
             self.closed = True
+
+
+class Slow(Broken):
+    """A body of several chunks, each of which takes a turn of the loop."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(len(data), data)
+
+    async def chunks(self) -> AsyncIterator[BytesLike]:
+        for start in range(0, self.size, 3):
+            await asyncio.sleep(0)
+            yield self._data[start : start + 3]
+
+
+def leftovers(root: Path) -> list[str]:
+    """What is in the making, or half an upload."""
+    hidden = root / ".asyncstore"
+    return [name for part in ("tmp", "uploads") if (hidden / part).exists() for name in names_in(hidden / part)]
