@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from asyncstore.cli.app import app
 from asyncstore.cli.output import human, parse_size, printable
 from asyncstore.cli.running import exit_code
 from asyncstore.cli.settings import Connection, environment_settings
@@ -216,3 +218,25 @@ def test_for_people() -> None:
     """
     assert [human(size) for size in (0, 1023, 1024, 1536 * 1024)] == ["0 B", "1023 B", "1.0 KiB", "1.5 MiB"]
     assert printable("a\x1b\u202eé\udcff") == "a\\x1b\\u202eé\\udcff"
+
+
+def options() -> list[tuple[str, str]]:
+    group = get_command(app)
+    commands: dict[str, Any] = getattr(group, "commands")  # noqa: B009 - typer does not say that it is a group
+    return [
+        (name, max(parameter.opts, key=len))
+        for name, command in commands.items()
+        for parameter in command.params
+        if parameter.param_type_name == "option" and parameter.name != "help"
+    ]
+
+
+@pytest.mark.parametrize(("command", "option"), options())
+def test_reference_has_every_option(command: str, option: str) -> None:
+    """
+    The page names every command and option.
+    """
+    page = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text("utf-8")
+
+    assert f"`{command}" in page
+    assert option in page
