@@ -234,6 +234,21 @@ def test_names_that_are_no_utf8(source: Path, store: Path) -> None:
     assert [item["status"] for item in records(result.stdout)[:-1]].count("failed") == 1
 
 
+def test_keys_that_are_too_long(source: Path, store: Path) -> None:
+    """
+    The provider's limit is the failure of one item, not of all.
+    """
+    folder = source / "/".join(["d" * 200] * 5)
+    folder.mkdir(parents=True)
+    (folder / ("x" * 100)).touch()
+
+    result = invoke("cp", "-r", source, f"{store.as_uri()}/sub", "--json")
+
+    assert result.exit_code == 1
+    assert [item["error"]["kind"] for item in records(result.stdout)[:-1] if item["error"]] == ["InvalidRequestError"]
+    assert len(tree(store)) == len(FILES)
+
+
 def test_links_out_and_pipes_are_left_out(source: Path, store: Path) -> None:
     """
     They are told, and are no failure.
