@@ -13,9 +13,11 @@ from asyncstore.errors import (
     AlreadyExistsError,
     InvalidRequestError,
     NotFoundError,
+    NotSupportedError,
     PermissionDeniedError,
     QuotaExceededError,
     StorageError,
+    UnavailableError,
 )
 
 _KINDS: dict[int, type[StorageError]] = {
@@ -32,6 +34,15 @@ _KINDS: dict[int, type[StorageError]] = {
     errno.ENAMETOOLONG: InvalidRequestError,
     errno.EISDIR: InvalidRequestError,
     errno.EINVAL: InvalidRequestError,
+    errno.EXDEV: NotSupportedError,
+    errno.EIO: UnavailableError,
+    errno.ESTALE: UnavailableError,
+    errno.EAGAIN: UnavailableError,
+    errno.EBUSY: UnavailableError,
+    errno.EMFILE: UnavailableError,
+    errno.ENFILE: UnavailableError,
+    errno.ENOLCK: UnavailableError,
+    errno.ETIMEDOUT: UnavailableError,
 }
 
 
