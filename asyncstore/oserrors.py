@@ -48,13 +48,14 @@ _KINDS: dict[int, type[StorageError]] = {
 
 def from_oserror(error: OSError, path: Path | str | None = None) -> StorageError:
     """
-    Return *error* as a :class:`StorageError` that names the file.
+    Return *error* as a :class:`StorageError` that names *path*.
+
+    The file that the system names is left out: it can be one of our own, in the making.
     """
     number = error.errno or 0
     kind = _KINDS.get(number, StorageError)
-    name = path if path is not None else error.filename
     what = error.strerror or type(error).__name__
-    return kind(f"{what}: {name}" if name is not None else what, code=errno.errorcode.get(number))
+    return kind(f"{what}: {path}" if path is not None else what, code=errno.errorcode.get(number))
 
 
 @contextmanager
