@@ -59,15 +59,15 @@ class BytesBody(Body):
     """
 
     def __init__(self, data: BytesLike) -> None:
-        self.data: BytesLike = data
+        self.data = self._bytes = data
         self.size = data.nbytes if isinstance(data, memoryview) else len(data)
 
     async def chunks(self) -> AsyncIterator[BytesLike]:
         if self.size:
-            yield self.data
+            yield self._bytes
 
     def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
-        return compute(algorithm, self.data)
+        return compute(algorithm, self._bytes)
 
 
 class ReadBody(ABC):

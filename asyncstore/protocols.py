@@ -54,20 +54,25 @@ class ReadStream(Protocol):
     @property
     def info(self) -> Metadata:
         """The whole object's metadata, known before the first byte."""
+        ...
 
     @property
     def start(self) -> int:
         """Offset of the first byte of this stream in the object."""
+        ...
 
     @property
     def end(self) -> int:
         """Offset after the last byte of this stream in the object."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the bytes as they arrive, in chunks of any size but 0."""
+        ...
 
     async def read(self, size: int = -1) -> bytes:
         """Return up to *size* bytes, all that are left if negative, ``b""`` at the end."""
+        ...
 
 
 @runtime_checkable

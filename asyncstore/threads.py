@@ -44,8 +44,9 @@ async def _ended(future: asyncio.Future[Any]) -> None:
         while not future.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([future])
-    # Seen here, or the loop reports it as never retrieved.
-    future.cancelled() or future.exception()
+    if not future.cancelled():
+        # Seen here, or the loop reports it as never retrieved.
+        future.exception()
 
 
 def _submit(work: Callable[[], _T]) -> Future[_T]:

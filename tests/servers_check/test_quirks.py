@@ -35,6 +35,7 @@ def refusal(call: Callable[..., Any], **arguments: Any) -> str:
 def upload(
     client: Any, bucket: str, bodies: list[bytes], **options: str
 ) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Upload parts without completing; return what names the upload, and its parts."""
     begun = client.create_multipart_upload(Bucket=bucket, Key="k", **options)
     names = {"Bucket": bucket, "Key": "k", "UploadId": begun["UploadId"]}
     parts = [

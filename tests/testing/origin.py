@@ -5,7 +5,8 @@ A small real server to put the fault proxy in front of, and a client that hides 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -70,7 +71,7 @@ async def running_origin() -> AsyncIterator[Origin]:
             return web.Response(status=403, text="no")
         assert request.transport
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return None
+        return web.Response(status=403, text="no") if request.path == "/invite-and-refuse" else None
 
     app = web.Application(client_max_size=2**30)
     app.router.add_route("*", "/{path:.*}", origin.handle, expect_handler=accept_expectation)
@@ -122,11 +123,24 @@ class RawClient:
 
 
 @asynccontextmanager
-async def raw_client(port: int) -> AsyncIterator[RawClient]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def raw_client(port: int, *, receive_buffer: int | None = None) -> AsyncIterator[RawClient]:
+    """Connect; a small *receive_buffer* makes what is not read stay with the sender."""
+    connecting = socket.socket()
+    connecting.setblocking(False)
+    if receive_buffer is not None:
+        connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    await asyncio.get_running_loop().sock_connect(connecting, ("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=connecting, limit=receive_buffer or 2**16)
     try:
         yield RawClient(reader, writer)
     finally:
         # Not waited for: that would raise again what the test has already seen.
         writer.transport.abort()
         await asyncio.sleep(0)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Return when *condition* holds; fail after five seconds."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
