@@ -41,8 +41,13 @@ class PartFile:
         self._fd = -1
 
     async def __aenter__(self) -> Self:
-        with local_errors(self._target):
-            await in_thread(self._open)
+        try:
+            with local_errors(self._target):
+                await in_thread(self._open)
+        except BaseException:
+            # Cancelled while the thread made the file: nobody leaves a block that was not entered.
+            self._discard()
+            raise
         return self
 
     async def __aexit__(
@@ -135,7 +140,7 @@ class PartFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        self._path.unlink(missing_ok=True)
+            self._path.unlink(missing_ok=True)
 
 
 def write_all(fd: int, chunks: list[BytesLike], offset: int) -> None:

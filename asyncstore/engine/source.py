@@ -42,8 +42,13 @@ class FileSource:
         self._identity: tuple[int, ...] = ()
 
     async def __aenter__(self) -> Self:
-        with local_errors(self.path):
-            self._fd, status = await in_thread(self._open)
+        try:
+            with local_errors(self.path):
+                status = await in_thread(self._open)
+        except BaseException:
+            # Cancelled while the thread opened it: nobody leaves a block that was not entered.
+            self._close()
+            raise
         self.size = status.st_size
         self._identity = _identity(status)
         return self
@@ -51,8 +56,7 @@ class FileSource:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        fd, self._fd = self._fd, -1
-        os.close(fd)
+        self._close()
 
     def part(self, start: int, end: int, algorithm: ChecksumAlgorithm | None, water: HighWater | None) -> FilePart:
         """
@@ -91,15 +95,19 @@ class FileSource:
                 data += more
         return data
 
-    def _open(self) -> tuple[int, os.stat_result]:
+    def _open(self) -> os.stat_result:
         # Without O_NONBLOCK the opening of a named pipe would wait for a writer.
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        status = os.fstat(fd)
+        self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
-            os.close(fd)
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
             raise InvalidRequestError(f"{self.path} is {what}: give a file, or open it and put() the stream")
-        return fd, status
+        return status
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 class FilePart(Body):
