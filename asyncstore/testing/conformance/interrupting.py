@@ -41,13 +41,13 @@ async def by_scope(work: Coroutine[Any, Any, Any], stop: Hang) -> None:
     """
     A cancel scope of anyio.
     """
-    with anyio.CancelScope() as scope:
+    scope = anyio.CancelScope()
 
-        async def scoped() -> None:
-            with scope:
-                await work
+    async def scoped() -> None:
+        with scope:
+            await work
 
-        await _interrupted(scoped(), stop, lambda _: scope.cancel())
+    await _interrupted(scoped(), stop, lambda _: scope.cancel())
     assert scope.cancelled_caught
 
 
