@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 
@@ -46,24 +46,31 @@ class Budget:
 
     async def acquire(self, amount: int = 1) -> None:
         """
-        Take *amount* units as soon as they are free; *amount* is at most ``total``.
+        Take *amount* units as soon as they are free.
 
         A caller that is cancelled while it waits has taken nothing.
+
+        Raises:
+            ValueError: There are less than *amount* in all, so it would wait for ever.
         """
         if self.take(amount):
             return
+        if amount > self.total:
+            raise ValueError(f"{amount} of {self.total} units can never be taken")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (amount, turn)
         self._waiting.append(entry)
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                # Granted and cancelled in the same turn of the loop.
-                self.release(amount)
-            else:
-                self._waiting.remove(entry)
+            if turn.cancelled():
+                # A release in the same turn of the loop has taken it out already.
+                with suppress(ValueError):
+                    self._waiting.remove(entry)
                 self._wake()
+            else:
+                # Granted and cancelled in the same turn.
+                self.release(amount)
             raise
 
     def release(self, amount: int = 1) -> None:

@@ -45,17 +45,18 @@ class PartFile:
             with local_errors(self._target):
                 await in_thread(self._open)
         except BaseException:
-            # Cancelled while the thread made the file: nobody leaves a block that was not entered.
-            self._discard()
+            # Cancelled while the thread was making it.
+            await in_thread(self._discard)
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Not in a thread: closing and unlinking take no time worth a switch, and
-        # nothing may come between a cancellation and the end of this.
-        self._discard()
+        if self._fd >= 0:
+            # Room on the disk is given back, which takes time for a large file. A
+            # thread is begun, and waited for, whether or not we are cancelled.
+            await in_thread(self._discard)
 
     async def allocate(self, size: int) -> None:
         """
@@ -133,13 +134,14 @@ class PartFile:
         else:
             # A link, unlike a renaming, fails if the name is taken.
             os.link(self._path, self._target)
+        self._discard()
         if self._sync:
             _sync_directory(self._target.parent)
 
     def _discard(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
             self._path.unlink(missing_ok=True)
 
 

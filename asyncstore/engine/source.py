@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
 
 from asyncstore.body import Body, BytesLike
-from asyncstore.checksum import Hasher
+from asyncstore.checksum import Hasher, compute
 from asyncstore.engine.progress import HighWater
 from asyncstore.errors import InvalidRequestError, SourceChangedError
 from asyncstore.options import MiB
@@ -40,17 +40,16 @@ class FileSource:
         self.size = 0
         self._fd = -1
         self._identity: tuple[int, ...] = ()
+        self._free: list[bytearray] = []
 
     async def __aenter__(self) -> Self:
         try:
             with local_errors(self.path):
-                status = await in_thread(self._open)
+                await in_thread(self._open)
         except BaseException:
-            # Cancelled while the thread opened it: nobody leaves a block that was not entered.
+            # Cancelled while the thread was opening it.
             self._close()
             raise
-        self.size = status.st_size
-        self._identity = _identity(status)
         return self
 
     async def __aexit__(
@@ -58,19 +57,31 @@ class FileSource:
     ) -> None:
         self._close()
 
-    def part(self, start: int, end: int, algorithm: ChecksumAlgorithm | None, water: HighWater | None) -> FilePart:
+    def part(
+        self,
+        start: int,
+        end: int,
+        *,
+        algorithm: ChecksumAlgorithm | None = None,
+        water: HighWater | None = None,
+        in_memory: bool = False,
+    ) -> FilePart:
         """
         Return the bytes from *start* up to *end* as the body of a request.
+
+        Args:
+            algorithm: Followed while the bytes are read.
+            water: Told how far the sending is.
+            in_memory: Whether the part may be held in memory, for a driver that needs
+                its checksum before the first byte.
         """
-        return FilePart(self, start, end, algorithm, water)
+        return FilePart(self, start, end, algorithm, water, in_memory)
 
     async def read(self) -> bytes:
         """
         Return the whole file.
         """
-        data = await in_thread(self.pread, self.size, 0)
-        await self.check()
-        return data
+        return await in_thread(self._read_all)
 
     async def check(self) -> None:
         """
@@ -79,8 +90,7 @@ class FileSource:
         Raises:
             SourceChangedError: It was written to meanwhile.
         """
-        if _identity(await in_thread(os.fstat, self._fd)) != self._identity:
-            raise SourceChangedError(f"{self.path} changed while it was being read")
+        await in_thread(self._check)
 
     def pread(self, size: int, offset: int) -> bytes:
         """
@@ -95,14 +105,53 @@ class FileSource:
                 data += more
         return data
 
-    def _open(self) -> os.stat_result:
+    def pread_into(self, buffer: memoryview, offset: int) -> None:
+        """
+        Fill *buffer* from *offset* on; runs in a thread.
+        """
+        with local_errors(self.path):
+            done = 0
+            while done < len(buffer):
+                count = os.preadv(self._fd, [buffer[done:]], offset + done)
+                if not count:
+                    raise SourceChangedError(f"{self.path} became shorter while it was being read")
+                done += count
+
+    def buffer(self, size: int) -> memoryview:
+        """
+        Return memory for a part of *size* bytes, used before if there is any.
+
+        Fresh memory costs a page fault for each 4 KiB of every part.
+        """
+        for index, free in enumerate(self._free):
+            if len(free) >= size:
+                return memoryview(self._free.pop(index))[:size]
+        return memoryview(bytearray(size))
+
+    def reuse(self, buffer: memoryview) -> None:
+        """
+        Take memory back that nobody uses any more.
+        """
+        self._free.append(cast("bytearray", buffer.obj))
+
+    def _read_all(self) -> bytes:
+        data = self.pread(self.size, 0)
+        self._check()
+        return data
+
+    def _check(self) -> None:
+        if _identity(os.fstat(self._fd)) != self._identity:
+            raise SourceChangedError(f"{self.path} changed while it was being read")
+
+    def _open(self) -> None:
         # Without O_NONBLOCK the opening of a named pipe would wait for a writer.
         self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
             raise InvalidRequestError(f"{self.path} is {what}: give a file, or open it and put() the stream")
-        return status
+        self.size = status.st_size
+        self._identity = _identity(status)
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1
@@ -112,11 +161,17 @@ class FileSource:
 
 class FilePart(Body):
     """
-    A range of a file, read as it is sent.
+    A range of a file: read as it is sent, or before if its checksum is wanted in front.
     """
 
     def __init__(
-        self, source: FileSource, start: int, end: int, algorithm: ChecksumAlgorithm | None, water: HighWater | None
+        self,
+        source: FileSource,
+        start: int,
+        end: int,
+        algorithm: ChecksumAlgorithm | None,
+        water: HighWater | None,
+        in_memory: bool,
     ) -> None:
         self.size = end - start
         self._source = source
@@ -124,20 +179,55 @@ class FilePart(Body):
         self._end = end
         self._algorithm = algorithm
         self._water = water
+        self._in_memory = in_memory
         self._checksum: Checksum | None = None
+        self._held: memoryview | None = None
+
+    async def prepare(self, algorithm: ChecksumAlgorithm) -> None:
+        """
+        Read the part: into memory if it may be held there, else just for its checksum.
+        """
+        if self.checksum(algorithm) is not None:
+            return
+        if self._in_memory:
+            self._held = self._source.buffer(self.size)
+            self._checksum = await in_thread(self._load, self._held, algorithm)
+            return
+        hasher = Hasher(algorithm)
+        for offset in range(self._start, self._end, CHUNK):
+            await in_thread(self._read, min(CHUNK, self._end - offset), offset, hasher)
+        self._checksum = hasher.checksum()
 
     async def chunks(self) -> AsyncIterator[BytesLike]:
-        hasher = Hasher(self._algorithm) if self._algorithm else None
+        sent = 0
+        hasher = Hasher(self._algorithm) if self._algorithm and self._checksum is None else None
         for offset in range(self._start, self._end, CHUNK):
-            data = await in_thread(self._read, min(CHUNK, self._end - offset), offset, hasher)
-            yield data
+            size = min(CHUNK, self._end - offset)
+            if self._held is not None:
+                yield self._held[sent : sent + size]
+            else:
+                yield await in_thread(self._read, size, offset, hasher)
+            sent += size
             if self._water is not None:
-                self._water.reached(offset + len(data) - self._start)
-        self._checksum = hasher.checksum() if hasher else None
+                self._water.reached(sent)
+        if hasher is not None:
+            self._checksum = hasher.checksum()
 
     def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
         found = self._checksum
         return found if found is not None and found.algorithm is algorithm else None
+
+    def release(self) -> None:
+        """
+        Give the memory back, once nothing is sent any more.
+        """
+        if self._held is not None:
+            self._source.reuse(self._held)
+            self._held = None
+
+    def _load(self, buffer: memoryview, algorithm: ChecksumAlgorithm) -> Checksum:
+        self._source.pread_into(buffer, self._start)
+        return compute(algorithm, buffer)
 
     def _read(self, size: int, offset: int, hasher: Hasher | None) -> bytes:
         data = self._source.pread(size, offset)

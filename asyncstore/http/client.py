@@ -60,6 +60,7 @@ class HTTPClient:
         body: Body | None = None,
         *,
         patience: float = 1.0,
+        middleware: aiohttp.ClientMiddlewareType | None = None,
     ) -> Reply:
         """
         Send one request, once, and return when the head of the reply is here.
@@ -72,6 +73,7 @@ class HTTPClient:
             headers: Added to the client's own, which they replace.
             patience: Times the stall timeout to wait for the reply, for
                 requests that make the server work.
+            middleware: What signs the request; it may send it once more.
 
         Raises:
             UnavailableError: No connection, no reply, or the connection broke.
@@ -83,6 +85,8 @@ class HTTPClient:
         arguments = self._arguments
         if patience != 1.0 or self._options.proxy is not None:
             arguments = self._special(origin, patience)
+        if middleware is not None:
+            arguments = {**arguments, "middlewares": (middleware, *arguments.get("middlewares", ()))}
         if body is not None and body.size:
             return await self._send_body(session, method, url, merged, body, arguments)
         try:

@@ -48,6 +48,11 @@ class BodyPayload(Payload):
         self.error: Exception | None = None
         self.finished = False
 
+    @property
+    def replayable(self) -> bool:
+        """Whether the same request can be sent once more, for the auth middleware."""
+        return self._body.replayable
+
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("a body that is sent in chunks is not text")
 
@@ -56,6 +61,7 @@ class BodyPayload(Payload):
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         self._task = asyncio.current_task()
+        self.error, self.finished = None, False
         watch = _StallWatch(self, writer, self._stall_timeout)
         try:
             if self._body.data is not None:
@@ -143,8 +149,11 @@ class _StallWatch:
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(timeout, self._look)
         if self._transport is not None:
-            # drain() then waits for the last byte; see _send().
-            self._transport.set_write_buffer_limits(high=0)
+            # drain() then waits for the last byte; see _send(). The transport of TLS
+            # takes no bytes at all for a full buffer if the limit is 0, and never
+            # says that there is room again; what it holds is a copy anyway.
+            encrypted = self._transport.get_extra_info("sslcontext") is not None
+            self._transport.set_write_buffer_limits(high=1 if encrypted else 0, low=0)
 
     def _look(self) -> None:
         transport = self._transport

@@ -91,7 +91,9 @@ class Reply:
         """
         if self._data is None:
             try:
-                self._data = await _read(self.response.content, limit)
+                # What the auth middleware had to look at is kept by aiohttp.
+                known = self.response._body
+                self._data = known if known is not None else await _read(self.response.content, limit)
             except FAILURES as exc:
                 raise translated(exc) from None
             finally:

@@ -12,7 +12,8 @@ of files can be read as it is. What a file system cannot hold is in a directory
 * ``locks``: files that are locked while an object is put in place or removed.
 
 A process that is killed leaves the old object or the new one, and at most junk
-in ``tmp``, which the first write of a later driver removes when it is a day old.
+in ``tmp``, which the first write of a later driver removes when it is a day old,
+and in ``meta``, of which it removes a few.
 Unfinished uploads stay until they are aborted, as on a cloud.
 
 Symbolic links below the root are not followed: reading, writing or deleting

@@ -48,6 +48,7 @@ class Completion:
         name: Its name, until it is published.
         descriptor: The joined file.
         size: Bytes of the object.
+        published: Whether that file is an object by now.
     """
 
     def __init__(self, tree: Tree, uploads: Uploads, upload_id: str) -> None:
@@ -55,7 +56,7 @@ class Completion:
         self.name = ""
         self.descriptor = -1
         self.size = 0
-        self.closed = False
+        self.published = False
         self._tree = tree
         self._uploads = uploads
         self._upload_id = upload_id
@@ -124,11 +125,10 @@ class Completion:
         for descriptor in (self.descriptor, self._gate):
             if descriptor >= 0:
                 os.close(descriptor)
-        if self.name.startswith("own-"):
+        if self.name.startswith("own-") and not self.published:
             with suppress(OSError), self._tree.directory(self.directory) as here:
                 os.unlink(self.name, dir_fd=here)
         self.descriptor = self._gate = -1
-        self.closed = True
 
     def _open(self, parts: Sequence[Part]) -> None:
         with self._tree.directory(self.directory) as here:

@@ -35,6 +35,7 @@ class NewFile:
         self.name = secrets.token_hex(16)
         self.directory = TEMPORARY
         self.descriptor = -1
+        self.published = False
         self._tree = tree
 
     def create(self) -> None:
@@ -54,12 +55,14 @@ class NewFile:
 
     def discard(self) -> None:
         """
-        Close the file, and remove it unless it has got another name.
+        Close the file, and remove it unless it is :attr:`published`.
         """
         if self.descriptor < 0:
             return
         os.close(self.descriptor)
         self.descriptor = -1
+        if self.published:
+            return
         with suppress(FileNotFoundError), self._tree.directory(self.directory) as parent:
             os.unlink(self.name, dir_fd=parent)
 

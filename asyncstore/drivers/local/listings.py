@@ -34,14 +34,17 @@ class Listings:
     def page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
         """
         Return one page of keys.
+
+        A ``start_after`` is a key as it is in the URI of an object; one that is
+        not below the root is taken as relative to it.
         """
-        start = self._prefix(prefix)
+        start, start_after = self._prefix(prefix), options.start_after
         try:
             entries, next_token = listing.page(
                 Walk(self._store.tree, self._windows, start).seek,
                 prefix=start,
                 delimiter=options.delimiter,
-                after=options.start_after if token is None else token,
+                after=token if token is not None or start_after is None else start_after.removeprefix(self._base),
                 limit=min(options.page_size or PAGE_SIZE, PAGE_SIZE),
             )
         except FileNotFoundError:

@@ -10,7 +10,8 @@ escaped, so that an ordinary tree of files has its natural keys:
 segment                                        file name
 =============================================  =======================================
 empty, ``.`` or ``..``                         ``.asyncstore-e`` + segment
-starts with ``.asyncstore``, or has a NUL      ``.asyncstore-e`` + segment
+``.asyncstore``, or starts with                ``.asyncstore-e`` + segment
+``.asyncstore-``, or has a NUL
 more than 255 bytes                            the same, cut into pieces of up to 240 bytes:
                                                a directory ``.asyncstore-+`` + piece for each
                                                but the last, which is ``.asyncstore-e`` + piece
@@ -86,7 +87,7 @@ def read_name(name: str, carried: str = "") -> tuple[Kind, str] | None:
     """
     if not _encodable(name):
         return None
-    if not name.startswith(HIDDEN):
+    if name != HIDDEN and not name.startswith(_ESCAPE):
         return None if carried else (Kind.PLACE, name)
     if name.startswith(_MORE):
         return Kind.MORE, carried + name.removeprefix(_MORE)
@@ -103,7 +104,8 @@ def _natural(segment: str) -> bool:
     return (
         segment not in ("", ".", "..")
         and "\0" not in segment
-        and not segment.startswith(HIDDEN)
+        and segment != HIDDEN
+        and not segment.startswith(_ESCAPE)
         and len(segment.encode()) <= _MAX_NAME
     )
 

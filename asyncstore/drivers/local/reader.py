@@ -43,9 +43,11 @@ class FileReadBody(ReadBody):
         """
         Read a small range at once, and close the file; for the thread that has opened it.
         """
-        if self.end - self.start <= _AT_ONCE:
-            self._first = self._read()
-            self._file.close()
+        if self.end - self.start > _AT_ONCE:
+            return
+        with self._file:
+            while self._at < self.end:
+                self._first += self._read()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._chunks()

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import random
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from typing import Any, Final
 
 from asyncstore.drivers.local.names import HIDDEN
@@ -26,7 +28,8 @@ from asyncstore.options import WriteOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-_MAX_SIZE: Final = 1024 * 1024
+_META: Final = (HIDDEN, "meta")
+_FEW: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,14 +119,20 @@ class Sidecars:
         directory, name = _place(key, etag)
         try:
             with self._tree.directory(directory) as parent:
-                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-            try:
-                record = json.loads(os.read(descriptor, _MAX_SIZE))
-            finally:
-                os.close(descriptor)
+                record = _read(parent, name)
             return Description.from_json(record) if record.get("key") == key else None
         except (OSError, ValueError, AttributeError, TypeError):
             return None
+
+    def some(self, *, older_than: float) -> Iterator[tuple[str, str]]:
+        """
+        Yield key and ETag of a few descriptions of a part of the tree that chance chooses.
+        """
+        shard = (*_META, f"{random.randrange(256):02x}")  # noqa: S311 - any choice will do
+        with suppress(OSError), self._tree.directory(shard) as here, os.scandir(here) as entries:
+            for entry in islice(entries, _FEW):
+                if entry.stat(follow_symlinks=False).st_mtime < older_than:
+                    yield from _identity(here, entry.name)
 
     def remove(self, key: str, etag: str) -> None:
         """
@@ -134,6 +143,19 @@ class Sidecars:
             os.unlink(name, dir_fd=parent)
 
 
+def _read(directory: int, name: str) -> dict[str, Any]:
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    with os.fdopen(descriptor, "rb") as file:
+        record: dict[str, Any] = json.load(file)
+    return record
+
+
+def _identity(directory: int, name: str) -> Iterator[tuple[str, str]]:
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        record = _read(directory, name)
+        yield record["key"], record["etag"]
+
+
 def _place(key: str, etag: str) -> tuple[tuple[str, ...], str]:
     name = digest(key)
-    return (HIDDEN, "meta", name[:2]), f"{name[2:34]}-{etag}"
+    return (*_META, name[:2]), f"{name[2:34]}-{etag}"

@@ -22,7 +22,7 @@ from asyncstore.drivers.local.reader import FileReadBody
 from asyncstore.drivers.local.sidecar import Description, Sidecars
 from asyncstore.drivers.local.tree import TEMPORARY, Tree
 from asyncstore.drivers.local.uploads import Uploads, names_in
-from asyncstore.errors import NotFoundError, UnavailableError
+from asyncstore.errors import NotFoundError, StorageError, UnavailableError
 from asyncstore.options import CopyOptions, DeleteOptions, ReadOptions, WriteOptions
 from asyncstore.types import Metadata, ObjectInfo
 from asyncstore.uri import ObjectURI
@@ -87,8 +87,12 @@ class Store:
                 create_only=conditions.if_none_match is not None,
             )
         except BaseException:
-            self.sidecars.remove(key, etag)
+            # The last step, flushing the directory, can fail when the object is there.
+            with suppress(OSError, StorageError):
+                if _etag(self.tree.find(key)) != etag:
+                    self.sidecars.remove(key, etag)
             raise
+        new.published = True
         if replaced is not None:
             self.sidecars.remove(key, etag_of(replaced))
         return replace(info_of(uri, status), checksum=description.checksums[0] if description.checksums else None)
@@ -133,9 +137,17 @@ class Store:
                 self._mode = self._prepare()
             return self._mode
 
+    def _sweep_sidecars(self) -> None:
+        # A few each time: those of killed writers, and of files that others removed.
+        for key, etag in self.sidecars.some(older_than=time.time() - _JUNK.total_seconds()):
+            with suppress(OSError, StorageError):
+                if _etag(self.tree.find(key)) != etag:
+                    self.sidecars.remove(key, etag)
+
     def _prepare(self) -> int:
         with self.tree.directory(TEMPORARY, make=True) as here:
-            _sweep(here)
+            _sweep(here, time.time() - _JUNK.total_seconds())
+            self._sweep_sidecars()
             # The umask cannot be asked for without changing it for all threads.
             name = secrets.token_hex(16)
             descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=here)
@@ -176,8 +188,7 @@ def _etag(status: os.stat_result | None) -> str | None:
     return None if status is None else etag_of(status)
 
 
-def _sweep(here: int) -> None:
-    too_old = time.time() - _JUNK.total_seconds()
+def _sweep(here: int, too_old: float) -> None:
     for name in names_in(here):
         with suppress(OSError):
             status = os.stat(name, dir_fd=here, follow_symlinks=False)

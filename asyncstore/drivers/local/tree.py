@@ -243,14 +243,14 @@ def digest(key: str) -> str:
 
 
 def _linked(source: int, name: str, parent: int, target: str) -> bool:
-    # A link, unlike a rename, fails where there is a file. The old name goes
-    # with the rest of the file in the making.
+    # A link, unlike a rename, fails where there is a file.
     try:
         os.link(name, target, src_dir_fd=source, dst_dir_fd=parent)
     except OSError as exc:
         if exc.errno not in _NO_LINKS_HERE:
             raise
         return False
+    os.unlink(name, dir_fd=source)
     return True
 
 

@@ -173,7 +173,6 @@ class PartFile:
         self.file = ""
         self.offset = 0
         self.descriptor = -1
-        self.closed = False
         self._number = number
         self._gate = -1
         self._whole = False
@@ -240,7 +239,6 @@ class PartFile:
             if descriptor >= 0:
                 os.close(descriptor)
         self.descriptor = self._gate = -1
-        self.closed = True
 
     @contextmanager
     def _there(self) -> Iterator[int]:

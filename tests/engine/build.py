@@ -1,0 +1,78 @@
+"""
+What the tests of the engine are built from.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from asyncstore.drivers.memory import MemoryDriver
+from asyncstore.storage import Storage
+from asyncstore.testing.faults import FaultyDriver
+from asyncstore.uri import ObjectURI, parse_uri
+
+ROOT: ObjectURI = parse_uri("memory://bucket")
+KEY: ObjectURI = ROOT / "dir/key"
+
+
+def patterned(size: int) -> bytes:
+    """
+    Return bytes of which no two stretches are alike.
+    """
+    return b"".join(number.to_bytes(4, "big") for number in range(size // 4 + 1))[:size]
+
+
+def written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+async def stream(data: bytes, size: int = 700) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+def changed(driver: FaultyDriver | MemoryDriver, **capabilities: Any) -> None:
+    """
+    Give *driver* other capabilities.
+    """
+    from dataclasses import replace
+
+    driver.capabilities = replace(driver.capabilities, **capabilities)
+
+
+def at_rest(storage: Storage, faults: FaultyDriver) -> None:
+    """
+    Nothing is under way, and nothing is held.
+    """
+    now = storage.statistics()
+    budget = storage._calls.limits.bytes
+    held = {
+        "requests": now.requests_in_flight,
+        "waiting": now.requests_waiting + budget.waiting,
+        "bytes": now.bytes_buffered,
+        "in flight": faults.in_flight["all"],
+        "bodies": faults.bodies_open,
+    }
+
+    assert dict.fromkeys(held, 0) == held
+
+
+def open_files() -> set[str]:
+    """
+    Return what this process has open.
+    """
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found.add(f"{fd} {os.readlink(f'/proc/self/fd/{fd}')}")
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def counted(items: Iterable[Any], seen: Callable[[Any], None]) -> Iterable[Any]:
+    for item in items:
+        seen(item)
+        yield item

@@ -1,0 +1,323 @@
+"""
+Wherever an operation is cancelled, it leaves nothing behind.
+
+Each is run over and over and cancelled one turn of the loop later each time, so
+every await in it meets a cancellation, those of its own clean-up included.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncstore.drivers.memory import MemoryDriver
+from asyncstore.engine.progress import track
+from asyncstore.errors import InvalidRequestError, UnavailableError
+from asyncstore.options import BulkOptions, ByteRange, CopyOptions, DownloadOptions, UploadOptions
+from asyncstore.storage import Storage
+from asyncstore.testing.faults import FaultyDriver
+from asyncstore.types import Download, Upload
+from tests.engine.build import KEY, ROOT, at_rest, changed, open_files, patterned, stream, written
+from tests.engine.stepping import WAYS, Cancelled, at_every_step
+
+DATA = patterned(3500)
+OLD = patterned(10)
+PARTS = UploadOptions(part_size=1000, multipart_threshold=1000, max_concurrency=2)
+RANGES = DownloadOptions(part_size=1000, max_concurrency=2)
+BULK = BulkOptions(max_concurrency=2, upload=PARTS, download=RANGES)
+
+Run = Callable[["Bench"], Awaitable[Any]]
+
+pytestmark = [
+    pytest.mark.usefixtures("threads_inline", "small_chunks"),
+    pytest.mark.parametrize("way", WAYS),
+]
+
+
+class Bench:
+    """
+    A world with a few objects and files, made anew for each run.
+    """
+
+    def __init__(self, memory: MemoryDriver, faults: FaultyDriver, path: Path) -> None:
+        self.memory = memory
+        self.faults = faults
+        self.storage: Storage = faults.storage(ROOT, max_requests=2, max_buffer_bytes=4000)
+        self.path = path
+        self.small = written(path / "small", OLD)
+        self.large = written(path / "large", DATA)
+        self.target = path / "target"
+        self.files = open_files()
+
+    def check(self) -> None:
+        """
+        Every object and file is the old one or the whole new one, and nothing else is there.
+        """
+        at_rest(self.storage, self.faults)
+        assert {} == self.memory.uploads
+        assert set(self.memory.objects.values()) <= {OLD, DATA}
+        assert {name.read_bytes() for name in self.path.iterdir()} <= {OLD, DATA}
+        assert {"small", "large", "target", "second"} >= {name.name for name in self.path.iterdir()}
+        assert self.files == open_files()
+
+
+@pytest.fixture
+def cancel_everywhere(
+    memory: MemoryDriver, faults: FaultyDriver, tmp_path: Path
+) -> Callable[[type[Cancelled], Run], Awaitable[int]]:
+    async def run(way: type[Cancelled], operation: Run) -> int:
+        benches: list[Bench] = []
+
+        def make() -> Callable[[], Awaitable[Any]]:
+            faults.heal()
+            for name in ("target", "second"):
+                (tmp_path / name).unlink(missing_ok=True)
+            memory._world.bucket(ROOT).objects.clear()
+            memory._world.bucket(ROOT)._keys.clear()
+            benches.append(Bench(memory, faults, tmp_path))
+            return lambda: operation(benches[-1])
+
+        return await at_every_step(way, make, lambda: benches[-1].check())
+
+    return run
+
+
+Everywhere = Callable[[type[Cancelled], Run], Awaitable[int]]
+
+
+async def stored(bench: Bench, *names: str) -> None:
+    # Not by way of the storage: the steps of these are not the ones to be tested.
+    for name in names:
+        bench.memory._world.bucket(ROOT).write(name, _stored(name, DATA))
+
+
+def _stored(name: str, data: bytes) -> Any:
+    from asyncstore.checksum import compute
+    from asyncstore.drivers.memory.driver import _with_checksums
+    from asyncstore.drivers.memory.world import stored_with
+    from asyncstore.options import WriteOptions
+    from asyncstore.types import ChecksumAlgorithm
+
+    plain = stored_with(ROOT / name, data, WriteOptions())
+    return _with_checksums(plain, (compute(ChecksumAlgorithm.CRC32C, data),))
+
+
+async def test_put_of_bytes(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    await cancel_everywhere(way, lambda bench: bench.storage.put(KEY, DATA))
+
+
+async def test_put_of_bytes_by_parts(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    steps = await cancel_everywhere(way, lambda bench: bench.storage.put(KEY, DATA, options=PARTS))
+
+    assert steps > 10
+
+
+async def test_put_of_a_short_stream(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    await cancel_everywhere(way, lambda bench: bench.storage.put(KEY, stream(OLD, 3)))
+
+
+async def test_put_of_a_long_stream(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    await cancel_everywhere(way, lambda bench: bench.storage.put(KEY, stream(DATA), options=PARTS))
+
+
+async def test_put_of_an_iterator(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    chunks = [DATA[:1200], DATA[1200:]]
+    await cancel_everywhere(way, lambda bench: bench.storage.put(KEY, iter(chunks), options=PARTS))
+
+
+async def test_put_of_an_open_file(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    async def run(bench: Bench) -> None:
+        with bench.large.open("rb") as file:
+            await bench.storage.put(KEY, file, options=PARTS)
+
+    await cancel_everywhere(way, run)
+
+
+async def test_put_of_what_is_being_read(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    async def run(bench: Bench) -> None:
+        await stored(bench, "old")
+        async with bench.storage.get(ROOT / "old") as body:
+            await bench.storage.put(KEY, body, options=PARTS)
+
+    await cancel_everywhere(way, run)
+
+
+async def test_upload_of_a_small_file(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    await cancel_everywhere(way, lambda bench: bench.storage.upload(bench.small, KEY))
+
+
+async def test_upload_of_a_large_file(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    await cancel_everywhere(way, lambda bench: bench.storage.upload(bench.large, KEY, options=PARTS))
+
+
+async def test_upload_that_retries(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    """
+    Also in the waits between attempts.
+    """
+
+    async def run(bench: Bench) -> None:
+        for op in ("initiate_multipart_upload", "upload_part", "complete_multipart_upload"):
+            bench.faults.fail(op, times=2)
+        await bench.storage.upload(bench.large, KEY, options=PARTS)
+
+    await cancel_everywhere(way, run)
+
+
+@pytest.mark.parametrize("op", ["initiate_multipart_upload", "upload_part", "complete_multipart_upload"])
+async def test_upload_that_loses_replies(cancel_everywhere: Everywhere, way: type[Cancelled], op: str) -> None:
+    async def run(bench: Bench) -> None:
+        bench.faults.lose_reply(op)
+        await bench.storage.upload(bench.large, KEY, options=PARTS)
+
+    await cancel_everywhere(way, run)
+
+
+@pytest.mark.parametrize("op", ["upload_part", "complete_multipart_upload"])
+async def test_upload_that_fails(cancel_everywhere: Everywhere, way: type[Cancelled], op: str) -> None:
+    """
+    The clean-up of a failure is not cut short.
+    """
+
+    async def run(bench: Bench) -> None:
+        bench.faults.fail(op, InvalidRequestError("no"))
+        bench.faults.fail("abort_multipart_upload", times=2)
+        await bench.storage.upload(bench.large, KEY, options=PARTS)
+
+    await cancel_everywhere(way, run)
+
+
+async def test_download_of_a_small_object(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    async def run(bench: Bench) -> None:
+        await stored(bench, "old")
+        await bench.storage.download(ROOT / "old", bench.target, options=DownloadOptions(range=ByteRange(0, 0)))
+        await bench.storage.download(ROOT / "old", bench.target)
+
+    await cancel_everywhere(way, _small_download)
+
+
+async def _small_download(bench: Bench) -> None:
+    bench.memory._world.bucket(ROOT).write("old", _stored("old", OLD))
+    await bench.storage.download(ROOT / "old", bench.target)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+async def test_download_of_a_large_object(cancel_everywhere: Everywhere, way: type[Cancelled], overwrite: bool) -> None:
+    async def run(bench: Bench) -> None:
+        await stored(bench, "old")
+        options = DownloadOptions(part_size=1000, max_concurrency=2, overwrite=overwrite)
+        await bench.storage.download(ROOT / "old", bench.target, options=options)
+
+    await cancel_everywhere(way, run)
+
+
+async def test_download_over_an_old_file(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    """
+    The old file is there until the new one is whole.
+    """
+
+    async def run(bench: Bench) -> None:
+        bench.target.write_bytes(OLD)
+        await stored(bench, "old")
+        try:
+            await bench.storage.download(ROOT / "old", bench.target, options=RANGES)
+        finally:
+            assert bench.target.read_bytes() in (OLD, DATA)
+
+    await cancel_everywhere(way, run)
+
+
+async def test_download_that_breaks(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    async def run(bench: Bench) -> None:
+        await stored(bench, "old")
+        bench.faults.truncate(after=300, times=2)
+        bench.faults.fail("open_read", times=1, after=2)
+        await bench.storage.download(ROOT / "old", bench.target, options=RANGES)
+
+    await cancel_everywhere(way, run)
+
+
+async def test_get(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    async def run(bench: Bench) -> None:
+        await stored(bench, "old")
+        bench.faults.truncate(after=300)
+        async with bench.storage.get(ROOT / "old") as body:
+            async for _ in body:
+                await asyncio.sleep(0)
+
+    await cancel_everywhere(way, run)
+
+
+async def test_read_and_read_ranges(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    async def run(bench: Bench) -> None:
+        await stored(bench, "old")
+        bench.faults.truncate(after=300)
+        await bench.storage.read(ROOT / "old")
+        await bench.storage.read_ranges(ROOT / "old", [ByteRange(0, 5), ByteRange(-5)])
+
+    await cancel_everywhere(way, run)
+
+
+async def test_copy(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    async def run(bench: Bench) -> None:
+        await stored(bench, "old")
+        await bench.storage.copy(ROOT / "old", KEY)
+
+    await cancel_everywhere(way, run)
+
+
+async def test_copy_by_parts(
+    cancel_everywhere: Everywhere, way: type[Cancelled], faults: FaultyDriver, memory: MemoryDriver
+) -> None:
+    changed(faults, max_copy_size=1000)
+    changed(memory, max_copy_size=1000)
+
+    async def run(bench: Bench) -> None:
+        await stored(bench, "old")
+        await bench.storage.copy(ROOT / "old", KEY, options=CopyOptions(part_size=1000, max_concurrency=2))
+
+    await cancel_everywhere(way, run)
+
+
+async def test_bulk_upload(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    async def run(bench: Bench) -> None:
+        items = [Upload(bench.small, ROOT / "a"), Upload(bench.large, ROOT / "b"), Upload(bench.small, ROOT / "c")]
+        await bench.storage.bulk_upload(items, options=BULK)
+
+    await cancel_everywhere(way, run)
+
+
+async def test_bulk_download_of_a_listing(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    """
+    The source is an asynchronous generator, which is closed as well.
+    """
+
+    async def run(bench: Bench) -> None:
+        await stored(bench, "target", "second")
+
+        async def items() -> Any:
+            async for info in bench.storage.list():
+                yield Download(info.uri, bench.path / info.key)
+
+        await bench.storage.bulk_download(items(), options=BULK)
+
+    await cancel_everywhere(way, run)
+
+
+async def test_bulk_delete(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    async def run(bench: Bench) -> None:
+        await stored(bench, "a", "b", "c")
+        bench.faults.fail("delete_batch", UnavailableError("later"))
+        await bench.storage.bulk_delete(info.uri async for info in bench.storage.list())
+
+    await cancel_everywhere(way, run)
+
+
+async def test_track(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    async def run(bench: Bench) -> None:
+        async with track(bench.storage.upload, bench.large, KEY, options=PARTS) as transfer:
+            async for _ in transfer:
+                await asyncio.sleep(0)
+
+    await cancel_everywhere(way, run)
