@@ -4,18 +4,18 @@ Writing one object, of any size, from a file, from memory or from a stream.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-
-import anyio
 
 from asyncstore.body import BytesBody
 from asyncstore.engine import lost
 from asyncstore.engine.calls import Calls
-from asyncstore.engine.limits import Budget
 from asyncstore.engine.multipart import MultipartSession, multipart_session
 from asyncstore.engine.plan import Span, check_size, part_size, spans, stream_part_size
-from asyncstore.engine.pool import for_each, single_error
+from asyncstore.engine.pool import for_each
 from asyncstore.engine.progress import HighWater, ObjectMeter
 from asyncstore.engine.source import CHUNK, FileSource, StreamSource, as_chunks, in_memory
 from asyncstore.errors import InvalidRequestError, NotSupportedError
@@ -112,7 +112,8 @@ async def _put_stream(calls: Calls, source: StreamSource, target: ObjectURI, opt
         return await lost.put(calls, target, BytesBody(start), options)
     capabilities = calls.driver.capabilities
     size = _stream_part_size(calls, 1, options) if capabilities.multipart else calls.limits.bytes.total
-    async with calls.limits.bytes.reserve(size):
+    async with AsyncExitStack() as held:
+        await held.enter_async_context(calls.limits.bytes.reserve(size))
         first = start + await source.take(size - len(start))
         if len(first) < size:
             return await lost.put(calls, target, BytesBody(first), options)
@@ -122,41 +123,55 @@ async def _put_stream(calls: Calls, source: StreamSource, target: ObjectURI, opt
                 f"is longer than max_buffer_bytes ({size}); write it to a file and upload() that"
             )
         async with multipart_session(calls, target, options) as session:
-            await _send_stream(calls, session, source, first, options)
+            await session.send(1, BytesBody(first), _algorithm(calls, options))
+            first.clear()
+            # Its bytes go to the pieces that follow: who holds some and waits for more
+            # can wait for ever, for others who do the same.
+            await held.aclose()
+            await _send_rest(calls, session, source, size, options)
             return await session.complete()
 
 
-async def _send_stream(
-    calls: Calls, session: MultipartSession, source: StreamSource, first: bytearray, options: UploadOptions
+async def _send_rest(
+    calls: Calls, session: MultipartSession, source: StreamSource, sent: int, options: UploadOptions
 ) -> None:
     algorithm = _algorithm(calls, options)
-    buffers = calls.limits.bytes
-    sending = Budget(options.max_concurrency)
 
-    async def send(number: int, piece: bytearray, reserved: int) -> None:
+    async def send(piece: _Piece) -> None:
         try:
-            await session.send(number, BytesBody(piece), algorithm)
+            await session.send(piece.number, BytesBody(piece.data), algorithm)
         finally:
-            buffers.release(reserved)
-            sending.release()
+            calls.limits.bytes.release(piece.held)
 
-    # The first piece is held under the caller's reservation.
-    await session.send(1, BytesBody(first), algorithm)
-    total = len(first)
-    first.clear()
-    with single_error():
-        async with anyio.create_task_group() as group:
-            for number in count(2):
-                size = min(_stream_part_size(calls, number, options), buffers.total)
-                await sending.acquire()
-                await buffers.acquire(size)
-                piece = await source.take(size)
-                if not piece:
-                    buffers.release(size)
-                    break
-                total += len(piece)
-                check_size(total, calls.driver.capabilities)
-                group.start_soon(send, number, piece, size)
+    await for_each(_pieces(calls, source, sent, options), send, max_concurrency=options.max_concurrency)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Part *number* of a stream, and what it *held* of the byte budget: whoever takes it gives that back."""
+
+    number: int
+    data: bytearray
+    held: int
+
+
+async def _pieces(calls: Calls, source: StreamSource, sent: int, options: UploadOptions) -> AsyncIterator[_Piece]:
+    buffers = calls.limits.bytes
+    for number in count(2):
+        size = _stream_part_size(calls, number, options)
+        held = min(size, buffers.total)
+        await buffers.acquire(held)
+        try:
+            data = await source.take(size)
+            sent += len(data)
+            check_size(sent, calls.driver.capabilities)
+        except BaseException:
+            buffers.release(held)
+            raise
+        if not data:
+            buffers.release(held)
+            return
+        yield _Piece(number, data, held)
 
 
 def _by_parts(calls: Calls, size: int, options: UploadOptions) -> bool:
@@ -173,7 +188,9 @@ def _by_parts(calls: Calls, size: int, options: UploadOptions) -> bool:
 
 
 def _stream_part_size(calls: Calls, number: int, options: UploadOptions) -> int:
-    return stream_part_size(number, options.part_size, calls.driver.capabilities)
+    # No more than may be held in memory, unless the provider takes nothing smaller.
+    able = calls.driver.capabilities
+    return max(able.min_part_size, min(stream_part_size(number, options.part_size, able), calls.limits.bytes.total))
 
 
 def _algorithm(calls: Calls, options: UploadOptions) -> ChecksumAlgorithm | None:
