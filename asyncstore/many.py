@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from asyncstore.checks import Checks
 from asyncstore.engine import bulk
 from asyncstore.engine.calls import Calls
+from asyncstore.engine.pool import iterating
 from asyncstore.options import BulkOptions
 from asyncstore.protocols import ProgressSink
 from asyncstore.types import BulkResult, Download, Upload
@@ -87,5 +88,6 @@ def _each(items: Iterable[_In] | AsyncIterable[_In], convert: Callable[[_In], _O
 
 
 async def _each_async(items: AsyncIterable[_In], convert: Callable[[_In], _Out]) -> AsyncIterator[_Out]:
-    async for item in items:
-        yield convert(item)
+    async with iterating(items) as source:
+        async for item in source:
+            yield convert(item)

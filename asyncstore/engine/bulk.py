@@ -11,7 +11,7 @@ from typing import Any
 
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.download import download_file
-from asyncstore.engine.pool import for_each
+from asyncstore.engine.pool import for_each, iterating
 from asyncstore.engine.progress import Meter, ObjectMeter
 from asyncstore.engine.upload import upload_file
 from asyncstore.errors import AlreadyExistsError, StorageError
@@ -130,11 +130,12 @@ def _for_key(error: StorageError, uri: ObjectURI) -> StorageError:
 
 async def _batches(keys: _Keys, size: int) -> AsyncIterator[list[ObjectURI]]:
     batch: list[ObjectURI] = []
-    async for uri in _drawn(keys):
-        if batch and (len(batch) == size or _bucket(uri) != _bucket(batch[0])):
-            yield batch
-            batch = []
-        batch.append(uri)
+    async with iterating(_drawn(keys)) as source:
+        async for uri in source:
+            if batch and (len(batch) == size or _bucket(uri) != _bucket(batch[0])):
+                yield batch
+                batch = []
+            batch.append(uri)
     if batch:
         yield batch
 
@@ -145,8 +146,9 @@ def _bucket(uri: ObjectURI) -> tuple[str | None, ...]:
 
 async def _drawn(keys: _Keys) -> AsyncIterator[ObjectURI]:
     if isinstance(keys, AsyncIterable):
-        async for uri in keys:
-            yield uri
+        async with iterating(keys) as source:
+            async for uri in source:
+                yield uri
     else:
         for uri in keys:
             yield uri
