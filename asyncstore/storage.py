@@ -23,8 +23,9 @@ from asyncstore.engine.copying import copy
 from asyncstore.engine.download import download_file
 from asyncstore.engine.limits import Limits, Statistics
 from asyncstore.engine.progress import Meter
-from asyncstore.engine.read import open_stream, read, read_ranges
+from asyncstore.engine.read import read, read_ranges
 from asyncstore.engine.retry import Retry
+from asyncstore.engine.stream import open_stream
 from asyncstore.errors import (
     ConfigurationError,
     NotFoundError,
