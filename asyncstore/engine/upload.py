@@ -4,24 +4,22 @@ Writing one object, of any size, from a file, from memory or from a stream.
 
 from __future__ import annotations
 
-from itertools import count
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
-
-import anyio
 
 from asyncstore.body import BytesBody
 from asyncstore.engine import lost
 from asyncstore.engine.calls import Calls
-from asyncstore.engine.limits import Budget
-from asyncstore.engine.multipart import MultipartSession, multipart_session
-from asyncstore.engine.plan import Span, check_size, part_size, spans, stream_part_size
-from asyncstore.engine.pool import for_each, single_error
+from asyncstore.engine.multipart import multipart_session
+from asyncstore.engine.pieces import algorithm_of, piece_size, send_stream
+from asyncstore.engine.plan import Span, check_size, part_size, spans
+from asyncstore.engine.pool import for_each
 from asyncstore.engine.progress import HighWater, ObjectMeter
 from asyncstore.engine.source import CHUNK, FileSource, StreamSource, as_chunks, in_memory
 from asyncstore.errors import InvalidRequestError, NotSupportedError
 from asyncstore.options import UploadOptions
 from asyncstore.protocols import DataLike
-from asyncstore.types import ChecksumAlgorithm, ObjectInfo
+from asyncstore.types import ObjectInfo
 from asyncstore.uri import ObjectURI
 
 # What a part of a file takes of the byte budget while it is sent: the chunk that
@@ -57,7 +55,7 @@ async def _upload_file_parts(
     calls: Calls, file: FileSource, target: ObjectURI, options: UploadOptions, meter: ObjectMeter
 ) -> ObjectInfo:
     size = part_size(file.size, options.part_size, calls.driver.capabilities)
-    algorithm = _algorithm(calls, options)
+    algorithm = algorithm_of(calls, options)
     async with multipart_session(calls, target, options, meter.retried) as session:
 
         async def send(span: Span) -> None:
@@ -76,7 +74,8 @@ async def put(calls: Calls, target: ObjectURI, data: DataLike, options: UploadOp
     """
     whole = in_memory(data)
     if whole is None:
-        return await _put_stream(calls, StreamSource(as_chunks(data)), target, options)
+        async with aclosing(StreamSource(as_chunks(data))) as source:
+            return await _put_stream(calls, source, target, options)
     size = len(whole)
     if _by_parts(calls, size, options):
         return await _put_parts(calls, target, memoryview(whole), options)
@@ -85,7 +84,7 @@ async def put(calls: Calls, target: ObjectURI, data: DataLike, options: UploadOp
 
 async def _put_parts(calls: Calls, target: ObjectURI, data: memoryview, options: UploadOptions) -> ObjectInfo:
     size = part_size(len(data), options.part_size, calls.driver.capabilities)
-    algorithm = _algorithm(calls, options)
+    algorithm = algorithm_of(calls, options)
     async with multipart_session(calls, target, options) as session:
 
         async def send(span: Span) -> None:
@@ -100,53 +99,26 @@ async def _put_stream(calls: Calls, source: StreamSource, target: ObjectURI, opt
     start = await source.take(CHUNK)
     if len(start) < CHUNK:
         return await lost.put(calls, target, BytesBody(start), options)
-    capabilities = calls.driver.capabilities
-    size = _stream_part_size(calls, 1, options) if capabilities.multipart else calls.limits.bytes.total
-    async with calls.limits.bytes.reserve(size):
-        first = start + await source.take(size - len(start))
-        if len(first) < size:
-            return await lost.put(calls, target, BytesBody(first), options)
-        if not capabilities.multipart:
+    size = _largest_in_memory(calls, options)
+    async with AsyncExitStack() as held:
+        await held.enter_async_context(calls.limits.bytes.reserve(size))
+        start += await source.take(size - len(start))
+        if await source.at_end():
+            return await lost.put(calls, target, BytesBody(start), options)
+        if not calls.driver.capabilities.multipart:
             raise NotSupportedError(
                 f"{calls.driver.provider} has no multipart uploads, so a stream is held in memory, and this one "
-                f"is longer than max_buffer_bytes ({size}); write it to a file and upload() that"
+                f"is longer than max_buffer_bytes or one request ({size}); write it to a file and upload() that"
             )
         async with multipart_session(calls, target, options) as session:
-            await _send_stream(calls, session, source, first, options)
+            await send_stream(calls, session, source, (start, held), options)
             return await session.complete()
 
 
-async def _send_stream(
-    calls: Calls, session: MultipartSession, source: StreamSource, first: bytearray, options: UploadOptions
-) -> None:
-    algorithm = _algorithm(calls, options)
-    buffers = calls.limits.bytes
-    sending = Budget(options.max_concurrency)
-
-    async def send(number: int, piece: bytearray, reserved: int) -> None:
-        try:
-            await session.send(number, BytesBody(piece), algorithm)
-        finally:
-            buffers.release(reserved)
-            sending.release()
-
-    # The first piece is held under the caller's reservation.
-    await session.send(1, BytesBody(first), algorithm)
-    total = len(first)
-    first.clear()
-    with single_error():
-        async with anyio.create_task_group() as group:
-            for number in count(2):
-                size = min(_stream_part_size(calls, number, options), buffers.total)
-                await sending.acquire()
-                await buffers.acquire(size)
-                piece = await source.take(size)
-                if not piece:
-                    buffers.release(size)
-                    break
-                total += len(piece)
-                check_size(total, calls.driver.capabilities)
-                group.start_soon(send, number, piece, size)
+def _largest_in_memory(calls: Calls, options: UploadOptions) -> int:
+    if calls.driver.capabilities.multipart:
+        return piece_size(calls, 1, options)
+    return min(calls.limits.bytes.total, calls.driver.capabilities.max_put_size)
 
 
 def _by_parts(calls: Calls, size: int, options: UploadOptions) -> bool:
@@ -160,11 +132,3 @@ def _by_parts(calls: Calls, size: int, options: UploadOptions) -> bool:
             f"(see {capabilities.reference})"
         )
     return False
-
-
-def _stream_part_size(calls: Calls, number: int, options: UploadOptions) -> int:
-    return stream_part_size(number, options.part_size, calls.driver.capabilities)
-
-
-def _algorithm(calls: Calls, options: UploadOptions) -> ChecksumAlgorithm | None:
-    return options.checksum or calls.driver.preferred_checksum
