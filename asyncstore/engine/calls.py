@@ -25,12 +25,14 @@ class Calls:
         driver: Whose requests.
         limits: The storage's budgets.
         retry: When to send again.
+        uploads: Ids of the uploads by parts that are under way here.
     """
 
     def __init__(self, driver: Driver, limits: Limits, retry: Retry) -> None:
         self.driver = driver
         self.limits = limits
         self.retry = retry
+        self.uploads: set[str] = set()
         self._sent = 0
         self._retries = 0
 

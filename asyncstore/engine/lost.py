@@ -40,9 +40,15 @@ class LostReply:
         self._observer = observer
 
     def __call__(self, error: StorageError) -> None:
-        self.seen = self.seen or is_ambiguous(error)
+        self.notice(error)
         if self._observer is not None:
             self._observer(error)
+
+    def notice(self, error: StorageError) -> None:
+        """
+        Count a failure that no attempt followed.
+        """
+        self.seen = self.seen or is_ambiguous(error)
 
 
 async def put(
