@@ -47,8 +47,9 @@ async def download_file(
         SourceChangedError: The object was replaced meanwhile.
         IntegrityError: The bytes are not those that were stored.
     """
-    async with PartFile(target, overwrite=options.overwrite, sync=options.sync) as file:
-        return await _Download(calls, source, file, options, meter).run()
+    with calls.naming("download", source):
+        async with PartFile(target, overwrite=options.overwrite, sync=options.sync) as file:
+            return await _Download(calls, source, file, options, meter).run()
 
 
 class _Download:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
-from asyncstore.body import BytesBody
+from asyncstore.body import BytesBody, BytesLike
 from asyncstore.engine import lost
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.multipart import multipart_session
@@ -39,16 +39,23 @@ async def upload_file(
     Raises:
         SourceChangedError: The file was written to meanwhile; nothing is published.
     """
-    async with FileSource(source) as file:
-        check_size(file.size, calls.driver.capabilities)
-        meter.expect(file.size)
-        if not _by_parts(calls, file.size, options):
-            async with calls.limits.bytes.reserve(file.size):
-                data = await file.read()
-                info = await lost.put(calls, target, BytesBody(data), options, meter.retried)
-            meter.advance(file.size)
-            return info
-        return await _upload_file_parts(calls, file, target, options, meter)
+    with calls.naming("upload", target):
+        async with FileSource(source) as file:
+            return await _upload_open_file(calls, file, target, options, meter)
+
+
+async def _upload_open_file(
+    calls: Calls, file: FileSource, target: ObjectURI, options: UploadOptions, meter: ObjectMeter
+) -> ObjectInfo:
+    check_size(file.size, calls.driver.capabilities)
+    meter.expect(file.size)
+    if not _by_parts(calls, file.size, options):
+        async with calls.limits.bytes.reserve(file.size):
+            data = await file.read()
+            info = await lost.put(calls, target, BytesBody(data), options, meter.retried)
+        meter.advance(file.size)
+        return info
+    return await _upload_file_parts(calls, file, target, options, meter)
 
 
 async def _upload_file_parts(
@@ -72,10 +79,15 @@ async def put(calls: Calls, target: ObjectURI, data: DataLike, options: UploadOp
     """
     Write bytes, an open file or a stream.
     """
-    whole = in_memory(data)
-    if whole is None:
+    with calls.naming("put", target):
+        whole = in_memory(data)
+        if whole is not None:
+            return await _put_whole(calls, target, whole, options)
         async with aclosing(StreamSource(as_chunks(data))) as source:
             return await _put_stream(calls, source, target, options)
+
+
+async def _put_whole(calls: Calls, target: ObjectURI, whole: BytesLike, options: UploadOptions) -> ObjectInfo:
     size = len(whole)
     if _by_parts(calls, size, options):
         return await _put_parts(calls, target, memoryview(whole), options)
