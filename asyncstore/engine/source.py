@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Self, cast
 
 from asyncstore.body import Body, BytesLike
 from asyncstore.checksum import Hasher, compute
+from asyncstore.engine.limits import Buffers
 from asyncstore.engine.pool import iterating
 from asyncstore.engine.progress import HighWater
 from asyncstore.errors import InvalidRequestError, SourceChangedError
@@ -43,7 +44,6 @@ class FileSource:
         self.size = 0
         self._fd = -1
         self._identity: tuple[int, ...] = ()
-        self._free: list[bytearray] = []
 
     async def __aenter__(self) -> Self:
         try:
@@ -67,7 +67,7 @@ class FileSource:
         *,
         algorithm: ChecksumAlgorithm | None = None,
         water: HighWater | None = None,
-        in_memory: bool = False,
+        buffers: Buffers | None = None,
     ) -> FilePart:
         """
         Return the bytes from *start* up to *end* as the body of a request.
@@ -75,10 +75,10 @@ class FileSource:
         Args:
             algorithm: Followed while the bytes are read.
             water: Told how far the sending is.
-            in_memory: Whether the part may be held in memory, for a driver that needs
-                its checksum before the first byte.
+            buffers: Memory that the part may be held in, for a driver that needs its
+                checksum before the first byte; whoever asks has reserved it.
         """
-        return FilePart(self, start, end, algorithm, water, in_memory)
+        return FilePart(self, start, end, algorithm, water, buffers)
 
     async def read(self) -> bytes:
         """
@@ -120,23 +120,6 @@ class FileSource:
                     raise SourceChangedError(f"{self.path} became shorter while it was being read")
                 done += count
 
-    def buffer(self, size: int) -> memoryview:
-        """
-        Return memory for a part of *size* bytes, used before if there is any.
-
-        Fresh memory costs a page fault for each 4 KiB of every part.
-        """
-        for index, free in enumerate(self._free):
-            if len(free) >= size:
-                return memoryview(self._free.pop(index))[:size]
-        return memoryview(bytearray(size))
-
-    def reuse(self, buffer: memoryview) -> None:
-        """
-        Take memory back that nobody uses any more.
-        """
-        self._free.append(cast("bytearray", buffer.obj))
-
     def _read_all(self) -> bytes:
         data = self.pread(self.size, 0)
         self._check()
@@ -174,7 +157,7 @@ class FilePart(Body):
         end: int,
         algorithm: ChecksumAlgorithm | None,
         water: HighWater | None,
-        in_memory: bool,
+        buffers: Buffers | None,
     ) -> None:
         self.size = end - start
         self._source = source
@@ -182,7 +165,7 @@ class FilePart(Body):
         self._end = end
         self._algorithm = algorithm
         self._water = water
-        self._in_memory = in_memory
+        self._buffers = buffers
         self._checksum: Checksum | None = None
         self._held: memoryview | None = None
 
@@ -192,8 +175,8 @@ class FilePart(Body):
         """
         if self.checksum(algorithm) is not None:
             return
-        if self._in_memory:
-            self._held = self._source.buffer(self.size)
+        if self._buffers is not None:
+            self._held = self._buffers.take(self.size)
             self._checksum = await in_thread(self._load, self._held, algorithm)
             return
         hasher = Hasher(algorithm)
@@ -224,9 +207,9 @@ class FilePart(Body):
         """
         Give the memory back, once nothing is sent any more.
         """
-        if self._held is not None:
-            self._source.reuse(self._held)
-            self._held = None
+        if self._held is not None and self._buffers is not None:
+            held, self._held = self._held, None
+            self._buffers.give(held)
 
     def _load(self, buffer: memoryview, algorithm: ChecksumAlgorithm) -> Checksum:
         self._source.pread_into(buffer, self._start)
