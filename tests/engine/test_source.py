@@ -172,17 +172,10 @@ async def test_pieces_are_whole_whatever_the_chunks(cuts: list[int], size: int) 
 
 
 async def test_chunks_with_gaps_and_wide_items(storage: Storage) -> None:
-    chunks = [
-        memoryview(DATA)[::2],
-        memoryview(array.array("i", [1, 2, 3])),
-        memoryview(b"").cast("i"),
-        bytearray(b"x"),
-    ]
+    chunks: list[Any] = [memoryview(DATA)[::2], memoryview(array.array("i", [1, 2])), memoryview(b"").cast("i"), b"x"]
     await storage.put(KEY, iter(chunks))
 
-    assert b"".join(chunk.tobytes() if isinstance(chunk, memoryview) else chunk for chunk in chunks) == (
-        await storage.read(KEY)
-    )
+    assert b"".join(memoryview(chunk).tobytes() for chunk in chunks) == await storage.read(KEY)
 
 
 async def test_a_buffer_can_be_used_again(storage: Storage) -> None:
@@ -245,7 +238,7 @@ async def test_open_files_are_read_in_a_thread(storage: Storage) -> None:
 @pytest.mark.parametrize("text", ["", "text"])
 async def test_text_files_are_refused(storage: Storage, memory: MemoryDriver, text: str) -> None:
     with pytest.raises(TypeError, match="binary"):
-        await storage.put(KEY, io.StringIO(text))  # type: ignore[arg-type]
+        await storage.put(KEY, io.StringIO(text))
 
     assert {} == memory.objects
 
@@ -260,7 +253,7 @@ async def test_files_that_have_nothing_yet_are_no_empty_files(storage: Storage, 
             return None
 
     with pytest.raises(TypeError, match="NoneType"):
-        await storage.put(KEY, NotYet())  # type: ignore[arg-type]
+        await storage.put(KEY, NotYet())
 
     assert {} == memory.objects
 
