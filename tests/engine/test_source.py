@@ -238,7 +238,7 @@ async def test_open_files_are_read_in_a_thread(storage: Storage) -> None:
 @pytest.mark.parametrize("text", ["", "text"])
 async def test_text_files_are_refused(storage: Storage, memory: MemoryDriver, text: str) -> None:
     with pytest.raises(TypeError, match="binary"):
-        await storage.put(KEY, io.StringIO(text))
+        await storage.put(KEY, io.StringIO(text))  # type: ignore[arg-type]
 
     assert {} == memory.objects
 
@@ -249,7 +249,7 @@ async def test_files_that_have_nothing_yet_are_no_empty_files(storage: Storage, 
     """
 
     class NotYet(io.RawIOBase):
-        def read(self, size: int = -1) -> None:  # type: ignore[override]
+        def read(self, size: int = -1) -> None:
             return None
 
     with pytest.raises(TypeError, match="NoneType"):
