@@ -20,7 +20,7 @@ from asyncstore.errors import InvalidRequestError, SourceChangedError
 from asyncstore.options import MiB
 from asyncstore.oserrors import local_errors
 from asyncstore.protocols import DataLike
-from asyncstore.threads import in_thread
+from asyncstore.threads import in_patient_thread, in_thread
 from asyncstore.types import Checksum, ChecksumAlgorithm
 
 #: Bytes read from a file, or gathered for one, at a time.
@@ -248,7 +248,7 @@ async def _from_iterable(data: Iterable[BytesLike]) -> AsyncGenerator[BytesLike,
 
 async def _from_file(data: BinaryIO) -> AsyncGenerator[BytesLike, None]:
     while True:
-        chunk = _bytes(await in_thread(data.read, CHUNK))
+        chunk = _bytes(await in_patient_thread(data.read, CHUNK))
         if not chunk:
             return
         yield chunk

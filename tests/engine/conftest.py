@@ -55,6 +55,7 @@ async def no_task_left() -> AsyncIterator[None]:
 @pytest.fixture
 def threads_inline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_submit", inline)
+    monkeypatch.setattr(threads, "_submit_patiently", inline)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ Bytes come from memory, files and streams of any shape, and are the same each ti
 """
 
 import array
+import asyncio
 import io
 import os
 import threading
@@ -22,6 +23,7 @@ from asyncstore.options import UploadOptions
 from asyncstore.storage import Storage
 from asyncstore.testing.faults import FaultyDriver
 from asyncstore.types import ChecksumAlgorithm
+from asyncstore.uri import ObjectURI
 from tests.engine.build import KEY, at_rest, patterned, written
 
 DATA = patterned(5000)
@@ -221,6 +223,32 @@ async def test_open_files_are_read_from_where_they_are(storage: Storage, tmp_pat
         await storage.put(KEY, file)
 
     assert DATA[1000:] == await storage.read(KEY)
+
+
+async def test_pipes_that_wait_hold_up_no_file(storage: Storage, tmp_path: Path) -> None:
+    """
+    Even as many of them as there are threads for files.
+    """
+    path = written(tmp_path / "file", DATA)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        ends = []
+        for number in range(12):
+            receiving, sending = os.pipe()
+            ends.append(sending)
+            group.create_task(piped(storage, receiving, KEY / f"{number}"))
+        await asyncio.sleep(0.02)
+        await storage.upload(path, KEY)
+        for end in ends:
+            os.write(end, b"data")
+            os.close(end)
+
+    assert DATA == await storage.read(KEY)
+    assert b"data" == await storage.read(KEY / "11")
+
+
+async def piped(storage: Storage, receiving: int, target: ObjectURI) -> None:
+    with os.fdopen(receiving, "rb") as pipe:
+        await storage.put(target, pipe)
 
 
 async def test_open_files_are_read_in_a_thread(storage: Storage) -> None:
