@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from asyncstore.checksum import compute
 from asyncstore.drivers.memory import MemoryDriver
-from asyncstore.engine.source import FileSource, StreamSource, as_chunks, in_memory
+from asyncstore.engine.given import StreamSource, as_chunks, in_memory
+from asyncstore.engine.source import FileSource
 from asyncstore.errors import InvalidRequestError, NotFoundError, PermissionDeniedError, SourceChangedError
 from asyncstore.options import UploadOptions
 from asyncstore.storage import Storage
