@@ -4,11 +4,20 @@ Copying from one storage to another, through this process but not through its di
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any, Final
+
+from asyncstore.driver import Capabilities
+from asyncstore.engine.progress import Meter, ObjectMeter
 from asyncstore.errors import IntegrityError
 from asyncstore.options import ReadOptions, UploadOptions
+from asyncstore.protocols import ProgressSink, ReadStream
 from asyncstore.storage import Storage
-from asyncstore.types import ObjectInfo
-from asyncstore.uri import URILike
+from asyncstore.types import Metadata, ObjectInfo
+from asyncstore.uri import URILike, parse_uri
+
+_HEADERS: Final = ("content_type", "content_encoding", "content_language", "content_disposition", "cache_control")
 
 
 async def copy_between(
@@ -19,32 +28,48 @@ async def copy_between(
     *,
     options: UploadOptions | None = None,
     read_options: ReadOptions | None = None,
+    progress: ProgressSink | None = None,
 ) -> ObjectInfo:
     """
     Copy one object from one storage to another, of any providers.
 
     The bytes are streamed: at most a few parts are in memory at a time. The content
-    headers and metadata go along, unless *options* are given; a storage class does
-    not, since its names differ.
+    headers and metadata go along where *options* set none and the target can keep
+    them; a storage class does not, since its names differ.
+
+    Args:
+        progress: Called in the event loop with cumulative counts; must not block.
 
     Raises:
         IntegrityError: The bytes read are not those that were stored; nothing is
             published then.
         SourceChangedError: The source was replaced on the way.
     """
+    meter = Meter(progress)
+    item = meter.object(parse_uri(target))
     async with source_storage.get(source, options=read_options or ReadOptions()) as stream:
-        info = stream.info
-        kept = options or UploadOptions(
-            content_type=info.content_type,
-            content_encoding=info.content_encoding,
-            content_language=info.content_language,
-            content_disposition=info.content_disposition,
-            cache_control=info.cache_control,
-            metadata=info.metadata,
-        )
-        written = await target_storage.put(target, stream, options=kept)
+        item.expect(stream.end - stream.start)
+        kept = _kept(options or UploadOptions(), stream.info, target_storage.capabilities)
+        written = await target_storage.put(target, _counted(stream, item), options=kept)
         if written.size != stream.end - stream.start:
             raise IntegrityError(
                 "the copy has another size", expected=str(stream.end - stream.start), actual=str(written.size)
             )
+    item.completed()
+    meter.finish()
     return written
+
+
+def _kept(options: UploadOptions, info: Metadata, able: Capabilities) -> UploadOptions:
+    kept: dict[str, Any] = {}
+    if able.content_headers:
+        kept = {name: getattr(options, name) or getattr(info, name) for name in _HEADERS}
+    if able.metadata and not options.metadata:
+        kept["metadata"] = info.metadata
+    return replace(options, **kept)
+
+
+async def _counted(stream: ReadStream, item: ObjectMeter) -> AsyncIterator[bytes]:
+    async for chunk in stream:
+        yield chunk
+        item.advance(len(chunk))

@@ -43,6 +43,14 @@ class Body(ABC):
             SourceChangedError: The source has fewer or other bytes than it had.
         """
 
+    async def prepare(self, algorithm: ChecksumAlgorithm) -> None:  # noqa: B027 - most know it already
+        """
+        Make sure that :meth:`checksum` knows *algorithm* before anything is sent.
+
+        For a driver whose provider wants to have it in front. It may read the source
+        once more, or into memory.
+        """
+
     def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
         """
         Return the checksum of all the bytes, if it is known by now.

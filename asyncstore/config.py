@@ -125,7 +125,7 @@ class StorageConfig:
     http: HTTPOptions = field(default_factory=HTTPOptions)
     retry: RetryOptions = field(default_factory=RetryOptions)
     max_requests: int = 64
-    max_buffer_bytes: int = 64 * MiB
+    max_buffer_bytes: int = 48 * MiB
     session: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -207,9 +207,13 @@ def load_profile(profile: str, *, path: Path | None = None) -> dict[str, Any]:
         document = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(f"profile {profile!r} is to be read from {file}, which does not exist") from None
+    except OSError as exc:
+        raise ConfigurationError(f"{file} cannot be read: {exc.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigurationError(f"{file} is not valid TOML: {exc}") from None
     profiles = document.get("profiles", {})
+    if not isinstance(profiles, dict) or not all(isinstance(settings, dict) for settings in profiles.values()):
+        raise ConfigurationError(f"{file} has something else than a table at profiles: write [profiles.{profile}]")
     if profile not in profiles:
         raise ConfigurationError(f"{file} has no profile {profile!r}; it has {sorted(profiles) or 'none'}")
     return dict(profiles[profile])
@@ -247,12 +251,18 @@ _Record = TypeVar("_Record", HTTPOptions, RetryOptions)
 
 
 def _take(kind: type[_Record], rest: dict[str, Any], base: _Record | None) -> _Record:
+    if base is not None and not isinstance(base, kind):
+        raise ConfigurationError(
+            f"this takes a record of {kind.__name__} or its fields one by one, not {type(base).__name__}"
+        )
     taken = {}
     for item in fields(kind):
-        prefixed = f"retry_{item.name}" if kind is RetryOptions else item.name
-        for name in {item.name, prefixed}:
-            if name in rest:
-                taken[item.name] = _converted(_CONVERSIONS.get(item.name), name, rest.pop(name))
+        names = [item.name, f"retry_{item.name}"] if kind is RetryOptions else [item.name]
+        given = [name for name in names if name in rest]
+        if len(given) > 1:
+            raise ConfigurationError(f"give {' or '.join(given)}, not both")
+        for name in given:
+            taken[item.name] = _converted(_CONVERSIONS.get(item.name), name, rest.pop(name))
     return replace(base or kind(), **taken)
 
 

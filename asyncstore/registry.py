@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,6 +83,9 @@ def find_driver(provider: str) -> DriverFactory:
         module, _, name = target.partition(":")
         factory: DriverFactory = getattr(import_module(module), name)
         return factory
+    # Imported here: it takes longer than many a small module of ours.
+    from importlib.metadata import entry_points
+
     for entry in entry_points(group=ENTRY_POINTS, name=provider):
         announced: DriverFactory = entry.load()
         return announced

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from asyncstore.errors import StorageError
 from asyncstore.uri import ObjectURI
+
+_CHECKSUM: Final = re.compile(r"([A-Za-z0-9+/=]*)(?:-([0-9]{1,9}))?")
 
 
 class ChecksumAlgorithm(StrEnum):
@@ -53,14 +56,15 @@ class Checksum:
         """
         Read the form ``base64`` or ``base64-parts``; ``None`` if it is neither.
         """
-        digest, dash, count = text.partition("-")
-        if dash and not count.isdecimal():
+        match = _CHECKSUM.fullmatch(text)
+        if match is None:
             return None
+        digest, parts = match.groups()
         try:
             value = base64.b64decode(digest, validate=True)
         except binascii.Error:
             return None
-        return cls(algorithm, value, int(count) if dash else None)
+        return cls(algorithm, value, int(parts) if parts else None)
 
     def base64(self) -> str:
         """

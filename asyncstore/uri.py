@@ -39,7 +39,7 @@ class Provider(StrEnum):
 
 # Bucket, namespace, account and region: what can stand before the key. The
 # providers' own rules are narrower; these are what makes parsing unambiguous.
-_NAME = re.compile(r"[^/@?#%\s\x00-\x20\x7f]+")
+_NAME = re.compile(r"[^/@?#%\s\x00-\x20\x7f\ud800-\udfff]+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 
 
@@ -114,8 +114,8 @@ def parse_uri(text: URILike) -> ObjectURI:
     scheme, separator, rest = text.partition("://")
     if not separator or not _SCHEME.fullmatch(scheme):
         raise InvalidURIError(
-            f"{text!r} has no scheme: write s3://bucket/key, file:///path or another provider's form, "
-            "or join a key to a storage: storage.root / key"
+            f"{text!r} does not begin with a scheme in lower case: write s3://bucket/key, file:///path "
+            "or another provider's form, or join a key to a storage: storage.root / key"
         )
     return _PARSERS.get(scheme, _parse_plain)(scheme, rest, text)
 
@@ -153,10 +153,12 @@ _OCI_PATH = re.compile(r"n/([^/]+)/b/([^/]+)(?:/o(?:/(.*))?)?/?", re.DOTALL)
 def _parse_oci_path(path: str, text: str, region: str | None = None, *, decode: bool = False) -> ObjectURI:
     match = _OCI_PATH.fullmatch(path)
     if match is None:
-        raise InvalidURIError(f"{text!r} starts with n/: write oci://n/namespace/b/bucket/o/key")
+        raise InvalidURIError(
+            f"{text!r} names no object by n/namespace/b/bucket/o/key: write oci://namespace/bucket/key"
+        )
     namespace, bucket, key = match.group(1), match.group(2), match.group(3) or ""
     if decode:
-        namespace, bucket, key = unquote(namespace), unquote(bucket), _decoded(key, text)
+        namespace, bucket, key = (_decoded(part, text) for part in (namespace, bucket, key))
     return ObjectURI(Provider.OCI, bucket, key, namespace=namespace, region=region)
 
 
@@ -217,21 +219,37 @@ def _parse_file(_: str, rest: str, text: str) -> ObjectURI:
 # https://cloud.google.com/storage/docs/request-endpoints
 # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
 # https://docs.oracle.com/iaas/Content/Object/Concepts/dedicatedendpoints.htm
-_S3_HOST = re.compile(r"(?:(.+)\.)?s3(?:\.dualstack)?(?:[.-]([a-z0-9-]+))?\.amazonaws\.com(?:\.cn)?")
+_S3_HOST = re.compile(
+    r"(?:(.+)\.)?s3(?:-accelerate|-external-1)?(?:-fips)?(?:\.dualstack)?"
+    r"(?:[.-](?!website|fips|accelerate|dualstack)([a-z0-9-]+))?\.amazonaws\.com(?:\.cn)?"
+)
+_GCS_API_PATH = re.compile(r"(?:download/|upload/)?storage/v1/b/([^/]+)(?:/o(?:/(.*))?)?/?", re.DOTALL)
 _OCI_HOST = re.compile(r"(?:.+\.)?objectstorage\.([a-z0-9-]+)\.(?:oraclecloud\.com|oci\.customer-oci\.com)")
 _GITHUB_PATH = re.compile(r"([^/]+)/([^/]+)/releases/(?:download/(.+)|tag/(.+)|latest/download/(.+))", re.DOTALL)
 
 
+def _parse_http(_: str, __: str, ___: str) -> ObjectURI:
+    raise InvalidURIError(
+        "a plain http address is of no provider: write its own form, such as s3://bucket/key, "
+        "and give the endpoint in the configuration"
+    )
+
+
 def _parse_https(_: str, rest: str, text: str) -> ObjectURI:
     host, _, path = rest.partition("/")
-    host = host.lower()
-    if "?" in path or "#" in path:
+    host = host.lower().removesuffix(":443")
+    # What is refused here can be a secret, so it is not shown.
+    if "?" in rest or "#" in rest:
         # A query is a version, a signature or a SAS token: none is part of a name.
         raise InvalidURIError("an https address is read without its query: give the part before the ?")
+    if "@" in host:
+        raise InvalidURIError("an https address is read without user and password: give them in the configuration")
     if match := _S3_HOST.fullmatch(host):
         bucket, key = (match.group(1), path) if match.group(1) else _first(path)
         return ObjectURI(Provider.S3, bucket, _decoded(key, text), region=match.group(2))
     if host in ("storage.googleapis.com", "storage.cloud.google.com"):
+        if api := _GCS_API_PATH.fullmatch(path):
+            return ObjectURI(Provider.GCS, api.group(1), _decoded(api.group(2) or "", text))
         bucket, key = _first(path)
         return ObjectURI(Provider.GCS, bucket, _decoded(key, text))
     if host.endswith(".storage.googleapis.com"):
@@ -301,6 +319,8 @@ def _with_key(base: str, key: str) -> str:
 def _check(uri: ObjectURI) -> None:
     if not _SCHEME.fullmatch(uri.provider):
         raise InvalidURIError(f"{uri.provider!r} is no provider: a scheme is lower-case letters, digits, + - and .")
+    if uri.provider in _NO_PROVIDERS:
+        raise InvalidURIError(f"{uri.provider!r} is how a URI can begin, not a provider: {_NO_PROVIDERS[uri.provider]}")
     if uri.provider == Provider.LOCAL:
         if uri.bucket or uri.namespace or uri.region:
             raise InvalidURIError("a file has a path only: write file:///absolute/path")
@@ -312,16 +332,20 @@ def _check(uri: ObjectURI) -> None:
 def _check_authority(uri: ObjectURI) -> None:
     example = _EXAMPLES.get(uri.provider, f"{uri.provider}://bucket/key")
     if not uri.bucket:
-        raise InvalidURIError(f"a {uri.provider} URI names a bucket: write {example}")
+        raise InvalidURIError(f"a URI of {uri.provider} names a bucket: write {example}")
     for what, name in (("bucket", uri.bucket), ("namespace", uri.namespace), ("region", uri.region)):
         if name is not None and not _NAME.fullmatch(name):
-            raise InvalidURIError(f"{name!r} is no {what}: it is empty, or has white space or one of / @ ? # %")
+            raise InvalidURIError(
+                f"{name!r} is no {what}: it is empty, or has white space or one of / @ ? # %; write {example}"
+            )
     if uri.provider == Provider.GITHUB and not uri.namespace:
         raise InvalidURIError(f"a GitHub URI names an owner and a repository: write {example}")
     if uri.region and uri.provider not in (Provider.S3, Provider.OCI):
-        raise InvalidURIError(f"a {uri.provider} URI has no region: give it in the configuration")
+        raise InvalidURIError(f"a URI of {uri.provider} has no region: give it in the configuration")
     if uri.namespace and uri.provider not in (Provider.OCI, Provider.AZURE, Provider.GITHUB):
-        raise InvalidURIError(f"a {uri.provider} URI has no namespace: write {example}")
+        raise InvalidURIError(f"a URI of {uri.provider} has no namespace: write {example}")
+    if uri.provider == Provider.AZURE and "." in (uri.namespace or ""):
+        raise InvalidURIError(f"{uri.namespace!r} is no account but a host: write {example}")
 
 
 def _check_key(key: str, provider: str) -> None:
@@ -333,6 +357,13 @@ def _check_key(key: str, provider: str) -> None:
 
 _SCHEMES: dict[str, str] = {Provider.GCS: "gs"}
 _PROVIDERS: dict[str, str] = {"gs": Provider.GCS}
+# Schemes of addresses of other providers: as a provider, they would be read back as those.
+_NO_PROVIDERS: dict[str, str] = {
+    "gs": "that is gcs",
+    "az": "that is azure",
+    "http": "write s3://bucket/key or another provider's form",
+    "https": "write s3://bucket/key or another provider's form",
+}
 _EXAMPLES: dict[str, str] = {
     Provider.S3: "s3://bucket/key",
     Provider.GCS: "gs://bucket/key",
@@ -348,6 +379,7 @@ _PARSERS: dict[str, Callable[[str, str, str], ObjectURI]] = {
     "az": _parse_az,
     "github": _parse_github,
     "file": _parse_file,
+    "http": _parse_http,
     "https": _parse_https,
 }
 _FORMATTERS: dict[str, Callable[[ObjectURI], str]] = {

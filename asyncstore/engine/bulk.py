@@ -75,6 +75,29 @@ async def bulk_download(
     return ledger.close()
 
 
+async def bulk_each(
+    items: Iterable[tuple[Any, Any]] | AsyncIterable[tuple[Any, Any]],
+    work: Callable[[Any, Any, ObjectMeter], Awaitable[ObjectInfo]],
+    options: BulkOptions,
+    progress: ProgressSink | None,
+) -> BulkResult:
+    """
+    Do *work* on every (source, target), for what no other function here does; targets are URIs.
+
+    *work* is given both and the meter to count with. An item whose work raises
+    :class:`AlreadyExistsError` is skipped.
+    """
+    ledger = _Ledger(options, progress)
+
+    async def handle(item: tuple[Any, Any]) -> None:
+        source, target = item
+        meter = ledger.meter.object(target)
+        await ledger.settle(source, target, meter, lambda: work(source, target, meter), skippable=True)
+
+    await for_each(items, handle, max_concurrency=options.max_concurrency)
+    return ledger.close()
+
+
 async def bulk_delete(
     calls: Calls, keys: _Keys, options: BulkOptions, progress: ProgressSink | None, check: Check = _unchecked
 ) -> BulkResult:

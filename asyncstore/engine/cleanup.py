@@ -5,8 +5,9 @@ Work that is carried out to its end, however often its task is cancelled.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
@@ -15,6 +16,8 @@ CLEANUP_TIMEOUT = 10.0
 
 # Seconds that work may take to end after it was given up.
 _GRACE = 1.0
+
+_LOG: Final = logging.getLogger("asyncstore")
 
 
 async def clean_up(work: Coroutine[Any, Any, None], error: BaseException | None = None) -> None:
@@ -29,8 +32,11 @@ async def clean_up(work: Coroutine[Any, Any, None], error: BaseException | None 
     task = asyncio.get_running_loop().create_task(work)
     interrupted = await ended(task, CLEANUP_TIMEOUT)
     problem = _problem(task)
-    if problem and error is not None:
-        error.add_note(f"could not clean up: {problem}")
+    if problem:
+        # Logged as well: a cancellation ends in the task group, and nobody sees its notes.
+        _LOG.warning("could not clean up: %s", problem)
+        if error is not None:
+            error.add_note(f"could not clean up: {problem}")
     if interrupted is not None:
         raise interrupted
 

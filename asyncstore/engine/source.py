@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from asyncstore.body import Body, BytesLike
-from asyncstore.checksum import Hasher
+from asyncstore.checksum import Hasher, compute
+from asyncstore.engine.limits import Buffers
 from asyncstore.engine.progress import HighWater
 from asyncstore.errors import InvalidRequestError, SourceChangedError
 from asyncstore.options import MiB
@@ -54,11 +55,25 @@ class FileSource:
     ) -> None:
         self._close()
 
-    def part(self, start: int, end: int, algorithm: ChecksumAlgorithm | None, water: HighWater | None) -> FilePart:
+    def part(
+        self,
+        start: int,
+        end: int,
+        *,
+        algorithm: ChecksumAlgorithm | None = None,
+        water: HighWater | None = None,
+        buffers: Buffers | None = None,
+    ) -> FilePart:
         """
         Return the bytes from *start* up to *end* as the body of a request.
+
+        Args:
+            algorithm: Followed while the bytes are read.
+            water: Told how far the sending is.
+            buffers: Memory that the part may be held in, for a driver that needs its
+                checksum before the first byte; whoever asks has reserved it.
         """
-        return FilePart(self, start, end, algorithm, water)
+        return FilePart(self, start, end, algorithm, water, buffers)
 
     async def read(self) -> bytes:
         """
@@ -88,6 +103,18 @@ class FileSource:
                 data += more
         return data
 
+    def pread_into(self, buffer: memoryview, offset: int) -> None:
+        """
+        Fill *buffer* from *offset* on; runs in a thread.
+        """
+        with local_errors(self.path):
+            done = 0
+            while done < len(buffer):
+                count = os.preadv(self._fd, [buffer[done:]], offset + done)
+                if not count:
+                    raise SourceChangedError(f"{self.path} became shorter while it was being read")
+                done += count
+
     def _read_all(self) -> bytes:
         data = self.pread(self.size, 0)
         self._check()
@@ -115,11 +142,17 @@ class FileSource:
 
 class FilePart(Body):
     """
-    A range of a file, read as it is sent.
+    A range of a file: read as it is sent, or before if its checksum is wanted in front.
     """
 
     def __init__(
-        self, source: FileSource, start: int, end: int, algorithm: ChecksumAlgorithm | None, water: HighWater | None
+        self,
+        source: FileSource,
+        start: int,
+        end: int,
+        algorithm: ChecksumAlgorithm | None,
+        water: HighWater | None,
+        buffers: Buffers | None,
     ) -> None:
         self.size = end - start
         self._source = source
@@ -127,20 +160,55 @@ class FilePart(Body):
         self._end = end
         self._algorithm = algorithm
         self._water = water
+        self._buffers = buffers
         self._checksum: Checksum | None = None
+        self._held: memoryview | None = None
+
+    async def prepare(self, algorithm: ChecksumAlgorithm) -> None:
+        """
+        Read the part: into memory if it may be held there, else just for its checksum.
+        """
+        if self.checksum(algorithm) is not None:
+            return
+        if self._buffers is not None:
+            self._held = self._buffers.take(self.size)
+            self._checksum = await in_thread(self._load, self._held, algorithm)
+            return
+        hasher = Hasher(algorithm)
+        for offset in range(self._start, self._end, CHUNK):
+            await in_thread(self._read, min(CHUNK, self._end - offset), offset, hasher)
+        self._checksum = hasher.checksum()
 
     async def chunks(self) -> AsyncIterator[BytesLike]:
-        hasher = Hasher(self._algorithm) if self._algorithm else None
+        sent = 0
+        hasher = Hasher(self._algorithm) if self._algorithm and self._checksum is None else None
         for offset in range(self._start, self._end, CHUNK):
-            data = await in_thread(self._read, min(CHUNK, self._end - offset), offset, hasher)
-            yield data
+            size = min(CHUNK, self._end - offset)
+            if self._held is not None:
+                yield self._held[sent : sent + size]
+            else:
+                yield await in_thread(self._read, size, offset, hasher)
+            sent += size
             if self._water is not None:
-                self._water.reached(offset + len(data) - self._start)
-        self._checksum = hasher.checksum() if hasher else None
+                self._water.reached(sent)
+        if hasher is not None:
+            self._checksum = hasher.checksum()
 
     def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
         found = self._checksum
         return found if found is not None and found.algorithm is algorithm else None
+
+    def release(self) -> None:
+        """
+        Give the memory back, once nothing is sent any more.
+        """
+        if self._held is not None and self._buffers is not None:
+            held, self._held = self._held, None
+            self._buffers.give(held)
+
+    def _load(self, buffer: memoryview, algorithm: ChecksumAlgorithm) -> Checksum:
+        self._source.pread_into(buffer, self._start)
+        return compute(algorithm, buffer)
 
     def _read(self, size: int, offset: int, hasher: Hasher | None) -> bytes:
         data = self._source.pread(size, offset)

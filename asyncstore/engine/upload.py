@@ -27,6 +27,8 @@ from asyncstore.uri import ObjectURI
 # is being written and the one that is read meanwhile.
 _FILE_PART_BYTES = 2 * CHUNK
 
+_PARTS_IN_MEMORY = 4
+
 
 async def upload_file(
     calls: Calls, source: Path, target: ObjectURI, options: UploadOptions, meter: ObjectMeter
@@ -64,12 +66,21 @@ async def _upload_file_parts(
 ) -> ObjectInfo:
     size = part_size(file.size, options.part_size, calls.driver.capabilities)
     algorithm = algorithm_of(calls, options)
+    budget = calls.limits.bytes
+    # A few parts at least can be held at once; larger ones are read twice if a
+    # driver wants their checksums in front.
+    in_memory = size * _PARTS_IN_MEMORY <= budget.total
     async with multipart_session(calls, target, options, meter.retried) as session:
 
         async def send(span: Span) -> None:
-            async with calls.limits.bytes.reserve(_FILE_PART_BYTES):
-                body = file.part(span.start, span.end, algorithm, HighWater(meter))
-                await session.send(span.number, body, algorithm)
+            async with budget.reserve(span.size if in_memory else _FILE_PART_BYTES):
+                water = HighWater(meter)
+                memory = calls.limits.buffers if in_memory else None
+                body = file.part(span.start, span.end, algorithm=algorithm, water=water, buffers=memory)
+                try:
+                    await session.send(span.number, body, algorithm)
+                finally:
+                    body.release()
 
         await for_each(spans(0, file.size, size), send, max_concurrency=options.max_concurrency)
         await file.check()

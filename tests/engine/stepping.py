@@ -142,7 +142,7 @@ def inline(work: Callable[[], Any]) -> "Future[Any]":
     future.set_running_or_notify_cancel()
     try:
         tell = partial(future.set_result, work())
-    except BaseException as exc:  # noqa: BLE001 - the future carries it
+    except BaseException as exc:
         tell = partial(future.set_exception, exc)
     loop = asyncio.get_running_loop()
     loop.call_soon(loop.call_soon, tell)

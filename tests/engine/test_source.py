@@ -36,7 +36,7 @@ PARTS = UploadOptions(part_size=1000, multipart_threshold=1000)
 
 async def test_a_part_reads_the_same_each_time(tmp_path: Path, small_chunks: int) -> None:
     async with FileSource(written(tmp_path / "file", DATA)) as file:
-        part = file.part(700, 4100, ChecksumAlgorithm.CRC32C, None)
+        part = file.part(700, 4100, algorithm=ChecksumAlgorithm.CRC32C)
         first = [bytes(chunk) async for chunk in part.chunks()]
         again = [bytes(chunk) async for chunk in part.chunks()]
 

@@ -1,0 +1,187 @@
+"""
+What drivers know of credentials, whatever the provider and the method.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from urllib.parse import urlsplit
+
+from asyncstore.auth.sigv4 import Scope
+from asyncstore.auth.tokens import Grant, Lease, Secret, TokenSource
+from asyncstore.errors import ConfigurationError, NotSupportedError
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["Credentials", "Grant", "Lease", "Scope", "Secret", "TokenSource", "is_loopback", "require_tls"]
+
+T = TypeVar("T")
+
+
+class Credentials(ABC, Generic[T]):
+    """
+    A way to prove to a provider who is asking.
+
+    Close them with :meth:`aclose`, or use them as an asynchronous context
+    manager. They are shared by all the requests of a storage.
+
+    Attributes:
+        provider: Such as ``"s3"``.
+        auth_type: The method, such as ``"static"``.
+        source: Where they came from, for people to read; never a secret.
+        anonymous: Whether requests go out as they are.
+        expired_codes: The provider's error codes that new credentials can cure.
+        skew_codes: Its error codes for a clock that is wrong.
+    """
+
+    provider: ClassVar[str]
+    auth_type: str
+    source: str
+    anonymous: bool = False
+    expired_codes: frozenset[str] = frozenset()
+    skew_codes: frozenset[str] = frozenset()
+
+    @abstractmethod
+    def current(self) -> Lease[T] | None:
+        """
+        Return a lease if there is one that needs no renewal; never waits.
+        """
+
+    @abstractmethod
+    async def get(self) -> Lease[T]:
+        """
+        Return a lease that is good, fetched or renewed if it has to be.
+
+        Cancelling the caller leaves the renewal running, for the others.
+
+        Raises:
+            ConfigurationError: What the method needs is not there.
+            UnauthenticatedError: The provider gives no credentials.
+            UnavailableError: The provider could not be reached.
+        """
+
+    async def refresh(self, stale: Lease[T] | None = None) -> Lease[T]:
+        """
+        Return another lease than *stale*, or *stale* itself if there can be no other.
+
+        Raises:
+            UnauthenticatedError, UnavailableError: As :meth:`get`.
+        """
+        return await self.get()
+
+    async def region(self) -> str | None:
+        """
+        Return the region that the method knows of.
+        """
+        return None
+
+    def service_endpoint(self, service: str = "s3") -> str | None:
+        """
+        Return the URL that the settings or the environment name for *service*.
+        """
+        return None
+
+    @abstractmethod
+    def apply(self, request: aiohttp.ClientRequest, lease: Lease[T], clock_offset: float, scope: Scope) -> None:
+        """
+        Put credentials on *request*, which is about to be sent; may be done again.
+
+        Args:
+            clock_offset: Seconds by which the provider's clock is ahead of ours.
+        """
+
+    def presign(
+        self,
+        method: str,
+        url: str,
+        lease: Lease[T],
+        scope: Scope,
+        *,
+        expires: timedelta,
+        clock_offset: float = 0.0,
+        headers: Mapping[str, str] | None = None,
+        query: Iterable[tuple[str, str]] = (),
+    ) -> str:
+        """
+        Return *url* signed in its query, for whoever holds it.
+
+        Raises:
+            NotSupportedError: These credentials sign no URLs.
+            ValueError: *expires* is not what the provider allows.
+        """
+        raise NotSupportedError(f"{self.auth_type} credentials sign no URLs", provider=self.provider, op="sign")
+
+    def http_client(
+        self,
+        origins: Iterable[str],
+        *,
+        region: str = "us-east-1",
+        service: str = "s3",
+        allow_http: bool = False,
+        **session_options: Any,
+    ) -> aiohttp.ClientSession:
+        """
+        Return a session that signs what goes to *origins*, and nothing else; the caller closes it.
+
+        Redirects are followed only where a request asks for it with
+        ``allow_redirects``; other origins never see the credentials.
+
+        Args:
+            origins: Such as ``"https://s3.example"``.
+            session_options: For ``aiohttp.ClientSession``.
+
+        Raises:
+            ConfigurationError: An origin is plain HTTP on another host.
+        """
+        from asyncstore.auth.middleware import signed_session
+
+        return signed_session(self, origins, Scope(region, service), allow_http=allow_http, **session_options)
+
+    async def aclose(self) -> None:
+        """
+        Give back what the method holds; may be called twice.
+        """
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.auth_type} from {self.source}>"
+
+
+def require_tls(url: str, *, allow_http: bool = False) -> None:
+    """
+    Check that credentials may be sent to *url*.
+
+    Raises:
+        ConfigurationError: It is plain HTTP, not on this machine and not allowed.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "https" or allow_http or is_loopback(parts.hostname or ""):
+        return
+    raise ConfigurationError(
+        f"credentials would travel unprotected to {parts.scheme}://{parts.hostname}: use https, or set allow_http"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """
+    Whether *host* is this machine, by its address or the name ``localhost``.
+    """
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,7 @@
+"""
+``python -m asyncstore.cli``.
+"""
+
+from asyncstore.cli import main
+
+main()

@@ -1,0 +1,174 @@
+"""
+Group R: much at once, within the limits that were set.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from asyncstore.options import BulkOptions, DownloadOptions, KiB, UploadOptions
+from asyncstore.storage import Storage
+from asyncstore.testing.conformance.harness import Harness, keys_of, nothing_under_way, requires, unfinished
+from asyncstore.testing.conformance.payloads import async_chunks, payload
+from asyncstore.testing.faults import FaultyDriver
+from asyncstore.types import Download, Upload
+
+_MOMENT: Final = 0.002
+
+
+class Concurrency(Harness):
+    """
+    Cross-talk, budgets, and everything given back.
+    """
+
+    async def test_no_crosstalk(self, storage: Storage) -> None:
+        """
+        Twenty objects written at once and read at once are each their own.
+        """
+        objects = {f"{number}": payload(4 * KiB, seed=number) for number in range(20)}
+        found: dict[str, bytes] = {}
+
+        async def read(key: str) -> None:
+            found[key] = await storage.read(storage.root / key)
+
+        async with anyio.create_task_group() as group:
+            for key, data in objects.items():
+                group.start_soon(storage.put, storage.root / key, data)
+        async with anyio.create_task_group() as group:
+            for key in objects:
+                group.start_soon(read, key)
+
+        assert found == objects
+
+    async def test_requests_in_flight(
+        self, storage: Storage, faulty: Storage, faults: FaultyDriver, tmp_path: Path
+    ) -> None:
+        """
+        Many objects by many parts never have more requests in flight than the storage allows, and use them all.
+        """
+        part = self.part_size(storage)
+        narrow = self.rewrap(storage, faults, max_requests=3)
+        items = _files(tmp_path, storage, [part + 9, part + 9, 1000, 1000, 1000, 0])
+        for op in ("put", "upload_part"):
+            faults.slow(op, _MOMENT)
+        options = UploadOptions(part_size=part, multipart_threshold=part)
+
+        result = await narrow.bulk_upload(items, options=BulkOptions(upload=options))
+
+        assert (result.done, result.failed) == (6, 0)
+        assert faults.peak["all"] == 3
+        assert narrow.statistics().requests_peak == 3
+        assert nothing_under_way(narrow, faults)
+
+    async def test_requests_in_flight_while_downloading(
+        self, storage: Storage, faults: FaultyDriver, tmp_path: Path
+    ) -> None:
+        """
+        Bodies that are read count until they are closed.
+        """
+        size = 256 * KiB
+        for number in range(6):
+            await storage.put(storage.root / f"{number}", payload(size + number))
+        narrow = self.rewrap(storage, faults, max_requests=2)
+        faults.slow("read", _MOMENT)
+        items = [Download(storage.root / f"{number}", tmp_path / f"{number}") for number in range(6)]
+
+        result = await narrow.bulk_download(items)
+
+        assert (result.done, result.failed) == (6, 0)
+        assert faults.peak["all"] <= 2
+        assert nothing_under_way(narrow, faults)
+
+    async def test_one_request_is_enough(self, storage: Storage, faults: FaultyDriver, tmp_path: Path) -> None:
+        """
+        With one request at a time everything still comes to its end.
+        """
+        part = self.part_size(storage)
+        narrow = self.rewrap(storage, faults, max_requests=1)
+        options = UploadOptions(part_size=part, multipart_threshold=part)
+        target = storage.root / "key"
+        data = payload(part + 9)
+
+        await narrow.put(target, async_chunks(data), options=options)
+        await narrow.download(target, tmp_path / "file", options=DownloadOptions(part_size=part // 2))
+        read = await narrow.read_ranges(target, [])
+
+        assert list(read) == []
+        assert (tmp_path / "file").read_bytes() == data
+        assert faults.peak["all"] == 1
+
+    @requires("multipart")
+    async def test_bytes_in_memory(self, storage: Storage, faults: FaultyDriver) -> None:
+        """
+        Streams written at once share the bytes that the storage may hold, and none waits for ever.
+        """
+        part = self.part_size(storage)
+        narrow = self.rewrap(storage, faults, max_buffer_bytes=2 * part)
+        options = UploadOptions(part_size=part, multipart_threshold=part)
+        data = payload(2 * part + 9)
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as group:
+                for number in range(3):
+                    group.start_soon(_put, narrow, f"{number}", data, options)
+
+        assert 0 < narrow.statistics().bytes_peak <= 2 * part
+        assert [await storage.read(storage.root / key) == data for key in "012"] == [True, True, True]
+        assert nothing_under_way(narrow, faults)
+
+    @requires("multipart")
+    async def test_less_memory_than_a_part(self, storage: Storage, faults: FaultyDriver) -> None:
+        """
+        A stream is written even if one part is all that fits into memory.
+        """
+        part = self.part_size(storage)
+        narrow = self.rewrap(storage, faults, max_buffer_bytes=part)
+        options = UploadOptions(part_size=part, multipart_threshold=part)
+        data = payload(part + 9)
+
+        with anyio.fail_after(30):
+            await _put(narrow, "key", data, options)
+
+        assert await storage.read(storage.root / "key") == data
+        assert narrow.statistics().bytes_peak <= part
+        assert nothing_under_way(narrow, faults)
+
+    async def test_everything_is_given_back(
+        self, storage: Storage, faulty: Storage, faults: FaultyDriver, tmp_path: Path
+    ) -> None:
+        """
+        After work of every kind, some of which failed, nothing is taken.
+        """
+        part = self.part_size(storage)
+        upload = UploadOptions(part_size=part, multipart_threshold=part)
+        items = _files(tmp_path / "up", storage, [part + 9, 1000, 0])
+        faults.fail("put", times=3)
+        faults.fail("upload_part", times=1)
+
+        await faulty.bulk_upload(
+            [*items, Upload(tmp_path / "missing", storage.root / "x")], options=BulkOptions(upload=upload)
+        )
+        await faulty.bulk_download(
+            Download(item.target, tmp_path / "down" / item.source.name) for item in [*items, items[0]]
+        )
+        await faulty.bulk_delete(item.target for item in items)
+
+        assert nothing_under_way(faulty, faults)
+        assert await keys_of(storage) == []
+        assert await unfinished(storage) == []
+
+
+async def _put(storage: Storage, key: str, data: bytes, options: UploadOptions) -> None:
+    await storage.put(storage.root / key, async_chunks(data), options=options)
+
+
+def _files(folder: Path, storage: Storage, sizes: list[int]) -> list[Upload]:
+    folder.mkdir(exist_ok=True)
+    items = []
+    for number, size in enumerate(sizes):
+        (folder / f"{number}").write_bytes(payload(size, seed=number))
+        items.append(Upload(folder / f"{number}", storage.root / f"{number}"))
+    return items

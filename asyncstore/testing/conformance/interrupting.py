@@ -1,0 +1,91 @@
+"""
+The four ways in which a caller gives up, at the moment when a fault is reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+import anyio
+
+from asyncstore.testing.conformance.harness import turns
+from asyncstore.testing.fault_rules import Hang
+
+#: Cancels *work* once *stop* is reached, then releases *stop* and waits for the end.
+Interrupt = Callable[[Coroutine[Any, Any, Any], Hang], Awaitable[None]]
+
+
+async def by_task(work: Coroutine[Any, Any, Any], stop: Hang) -> None:
+    """
+    ``task.cancel()``.
+    """
+    await _interrupted(work, stop, lambda task: task.cancel())
+
+
+async def by_task_twice(work: Coroutine[Any, Any, Any], stop: Hang) -> None:
+    """
+    ``task.cancel()``, and again while it cleans up.
+    """
+    task = asyncio.ensure_future(work)
+    await stop.reached()
+    task.cancel()
+    await turns()
+    task.cancel()
+    await _ended(task, stop)
+
+
+async def by_scope(work: Coroutine[Any, Any, Any], stop: Hang) -> None:
+    """
+    A cancel scope of anyio.
+    """
+    scope = anyio.CancelScope()
+
+    async def scoped() -> None:
+        with scope:
+            await work
+
+    await _interrupted(scoped(), stop, lambda _: scope.cancel())
+    assert scope.cancelled_caught
+
+
+async def by_timeout(work: Coroutine[Any, Any, Any], stop: Hang) -> None:
+    """
+    ``asyncio.timeout()``.
+    """
+    deadline = asyncio.timeout(None)
+
+    async def timed() -> None:
+        with suppress(TimeoutError):
+            async with deadline:
+                await work
+
+    await _interrupted(timed(), stop, lambda _: deadline.reschedule(0))
+    assert deadline.expired()
+
+
+INTERRUPTS: Final[dict[str, Interrupt]] = {
+    "task": by_task,
+    "task-twice": by_task_twice,
+    "scope": by_scope,
+    "timeout": by_timeout,
+}
+
+
+async def _interrupted(
+    work: Coroutine[Any, Any, Any], stop: Hang, interrupt: Callable[[asyncio.Task[Any]], object]
+) -> None:
+    task = asyncio.get_running_loop().create_task(work)
+    await stop.reached()
+    interrupt(task)
+    await _ended(task, stop)
+
+
+async def _ended(task: asyncio.Task[Any], stop: Hang) -> None:
+    # What hangs in a task of its own, to be cleaned up by it, goes on now.
+    await turns()
+    stop.release()
+    with suppress(asyncio.CancelledError):
+        await task

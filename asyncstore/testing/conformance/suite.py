@@ -1,0 +1,53 @@
+"""
+All groups together.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from asyncstore.testing.conformance.aborting import Aborting
+from asyncstore.testing.conformance.access import Access
+from asyncstore.testing.conformance.attributes import Attributes
+from asyncstore.testing.conformance.bulk import Bulk
+from asyncstore.testing.conformance.cancelling import Cancelling
+from asyncstore.testing.conformance.capabilities import CapabilityFlags
+from asyncstore.testing.conformance.concurrency import Concurrency
+from asyncstore.testing.conformance.conditions import Conditions
+from asyncstore.testing.conformance.copying import Copying
+from asyncstore.testing.conformance.deleting import Deleting
+from asyncstore.testing.conformance.files import Files
+from asyncstore.testing.conformance.integrity import Integrity
+from asyncstore.testing.conformance.keys import Keys
+from asyncstore.testing.conformance.listing import Listing
+from asyncstore.testing.conformance.multipart import Multipart
+from asyncstore.testing.conformance.objects import Objects
+from asyncstore.testing.conformance.paging import Paging
+from asyncstore.testing.conformance.ranges import Ranges
+
+
+# In both modes of pytest-asyncio.
+@pytest.mark.asyncio
+class StorageConformance(
+    Access,
+    Keys,
+    Objects,
+    Ranges,
+    Conditions,
+    Attributes,
+    Listing,
+    Paging,
+    Deleting,
+    Copying,
+    Multipart,
+    Aborting,
+    Cancelling,
+    Integrity,
+    Concurrency,
+    Bulk,
+    Files,
+    CapabilityFlags,
+):
+    """
+    The contract of a storage, as tests; see the package for how to take them.
+    """

@@ -1,0 +1,1 @@
+"""Measurements of asyncstore beside its peers. See README.md for the commands."""

@@ -1,0 +1,70 @@
+"""
+obstore: the Rust crate object_store, through its coroutines.
+
+Unsigned payloads, as the other contenders'; pool without limit and retries as by default.
+A large object is downloaded in parallel ranges, which is faster than its one stream
+(`obstore_stream`) where a core is free.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.store import S3Store
+
+from benchmarks.contenders import PART_SIZE, PARTS_IN_FLIGHT, Target
+from benchmarks.contenders.files import SmallFiles
+from benchmarks.contenders.positioned import write_parts
+
+if TYPE_CHECKING:
+    from obstore import Bytes
+    from obstore.store import ClientConfig
+
+
+async def connect(target: Target) -> "Obstore":
+    """Connect."""
+    return Obstore(target)
+
+
+class Obstore(SmallFiles):
+    """One store."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target.concurrency)
+        client: ClientConfig = {"allow_http": True}
+        if target.ca:
+            client["root_certificate"] = Path(target.ca).read_bytes()
+        self._store = S3Store(
+            target.bucket,
+            endpoint=target.endpoint,
+            region=target.region,
+            access_key_id=target.access_key,
+            secret_access_key=target.secret_key,
+            virtual_hosted_style_request=False,
+            unsigned_payload=True,
+            client_options=client,
+        )
+
+    async def get(self, key: str) -> memoryview:
+        reply = await obstore.get_async(self._store, key)
+        return memoryview(await reply.bytes_async())
+
+    async def put(self, key: str, data: bytes) -> None:
+        await obstore.put_async(self._store, key, data, use_multipart=False)
+
+    async def download(self, key: str, path: Path) -> None:
+        head = await obstore.head_async(self._store, key)
+
+        async def read_part(start: int, end: int) -> "Bytes":
+            return await obstore.get_range_async(self._store, key, start=start, end=end)
+
+        await write_parts(path, head["size"], read_part)
+
+    async def upload(self, path: Path, key: str) -> None:
+        await obstore.put_async(
+            self._store, key, path, use_multipart=True, chunk_size=PART_SIZE, max_concurrency=PARTS_IN_FLIGHT
+        )
+
+    async def list(self, prefix: str) -> int:
+        # As dictionaries, like the other contenders' entries; Arrow batches would be cheaper.
+        return sum([len(batch) async for batch in obstore.list(self._store, prefix, chunk_size=1_000)])

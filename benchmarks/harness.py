@@ -1,0 +1,137 @@
+"""
+Run contenders side by side and write down what each cost.
+
+Rounds are interleaved (A B C, A B C, ...), since the machine is never quite the same for two
+minutes; so only figures of one run may be compared with each other.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.contenders import NAMES
+from benchmarks.fixtures import BUCKET
+from benchmarks.meter import Cost
+from benchmarks.servers import ACCESS_KEY, SECRET_KEY, Server
+
+WORKER_TIMEOUT = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """
+    One row of a table: one question, one server.
+
+    Attributes:
+        name: How the table calls it.
+        question: The work, by its name in `benchmarks.work`.
+        args: What the work is told, besides what it runs against.
+        tls: Over HTTPS.
+        before: Called before each process, to leave nothing of the one before.
+        after: Called after each; raises AssertionError if what the server saw is wrong.
+        without: Contenders that this case leaves out.
+    """
+
+    name: str
+    question: str
+    args: dict[str, Any] = field(default_factory=dict)
+    tls: bool = False
+    before: Callable[[], object] = lambda: None
+    after: Callable[[], object] = lambda: None
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Measured:
+    """
+    The rounds of one contender in one case.
+
+    Attributes:
+        units: Operations, bytes or keys in one round.
+        problem: Why there are no rounds, if there are none.
+    """
+
+    units: int = 0
+    rounds: list[Cost] = field(default_factory=list)
+    problem: str = ""
+
+    def median(self, cost: str) -> float:
+        """Return the median over the rounds."""
+        return statistics.median(float(measured[cost]) for measured in self.rounds)  # type: ignore[literal-required]
+
+
+Results = dict[str, dict[str, Measured]]
+
+
+def arguments(description: str, *, rounds: int, names: Sequence[str] = NAMES) -> argparse.ArgumentParser:
+    """Return the options that every question has."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(names), help="names, with commas")
+    parser.add_argument("--print-only", action="store_true", help="leave the tables in results/ as they are")
+    return parser
+
+
+def measure(cases: Sequence[Case], names: Sequence[str], rounds: int, server: Server) -> Results:
+    """Run every contender in every case, *rounds* times, each time in a new process."""
+    results: Results = {case.name: {} for case in cases}
+    for case in cases:
+        chosen = [name for name in names if name.partition("@")[0] not in case.without]
+        results[case.name] = {name: Measured() for name in chosen}
+        for round_number in range(rounds):
+            for name, measured in results[case.name].items():
+                if not measured.problem:
+                    print(f"{case.name}: round {round_number + 1} of {rounds}, {name}", file=sys.stderr)
+                    _run_once(case, name, server, measured)
+    return results
+
+
+def _run_once(case: Case, name: str, server: Server, measured: Measured) -> None:
+    case.before()
+    answer = _ask(case, name, server)
+    measured.problem = answer.get("unsupported", "")
+    if "wall" in answer:
+        try:
+            case.after()
+        except AssertionError as exc:
+            measured.problem = str(exc)
+            measured.rounds.clear()
+            return
+        measured.units = answer["units"]
+        measured.rounds.append({"wall": answer["wall"], "cpu": answer["cpu"], "rss": answer["rss"]})
+
+
+def _ask(case: Case, name: str, server: Server) -> dict[str, Any]:
+    target = {
+        "endpoint": server.tls_url if case.tls else server.url,
+        "bucket": BUCKET,
+        "access_key": ACCESS_KEY,
+        "secret_key": SECRET_KEY,
+        "ca": str(server.ca) if case.tls else None,
+    }
+    args = [sys.executable, "-m", "benchmarks.worker", name, case.question, json.dumps({"target": target, **case.args})]
+    env = _environment(server, tls=case.tls)
+    done = subprocess.run(args, env=env, capture_output=True, text=True, timeout=WORKER_TIMEOUT, check=False)
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
+        print(f"{case.name}: {name}: {done.stderr.strip()}", file=sys.stderr)
+        return {"unsupported": last[0]}
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def _environment(server: Server, *, tls: bool) -> dict[str, str]:
+    # Nothing of the user's own configuration may reach a contender, and no proxy be in its way.
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "S3_")) and not name.lower().endswith("_proxy")
+    }
+    # For those with no option of their own to trust a certificate authority.
+    return {**env, "SSL_CERT_FILE": str(server.ca)} if tls else env

@@ -1,0 +1,52 @@
+"""What a piece of work costs the process that does it."""
+
+import resource
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypedDict
+
+
+class Cost(TypedDict):
+    """Seconds of wall clock, seconds of CPU (user and system), and peak bytes resident."""
+
+    wall: float
+    cpu: float
+    rss: int
+
+
+class Meter:
+    """
+    Measures the block it surrounds.
+
+    The peak is of the whole process, interpreter and imports included, since that is what
+    its user must have memory for. The process must have done nothing else before.
+    """
+
+    def __init__(self, *, children: bool = False) -> None:
+        self._who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
+        self._children = children
+
+    def __enter__(self) -> Self:
+        self._cpu, self._wall = self._used(), time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._wall, self._cpu = time.perf_counter() - self._wall, self._used() - self._cpu
+
+    def cost(self) -> Cost:
+        """Return what the block took."""
+        return {"wall": self._wall, "cpu": self._cpu, "rss": self._peak()}
+
+    def _used(self) -> float:
+        usage = resource.getrusage(self._who)
+        return usage.ru_utime + usage.ru_stime
+
+    def _peak(self) -> int:
+        if self._children:
+            return resource.getrusage(self._who).ru_maxrss * 1024
+        # Not ru_maxrss, which after exec still remembers the process that started this one.
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024

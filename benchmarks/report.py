@@ -1,0 +1,129 @@
+"""Tables of what was measured, for people and for programs."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import cache
+from benchmarks.harness import Measured, Results
+
+RESULTS = Path(__file__).with_name("results")
+PACKAGES = ("asyncstore", "aiohttp", "aiobotocore", "botocore", "s3fs", "obstore", "opendal", "uvloop")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: a heading, and the text for one contender of one case."""
+
+    heading: str
+    text: Callable[[Measured], str]
+
+
+def cpu_per_operation(unit: str = "op") -> Column:
+    """Microseconds of CPU for one operation."""
+    return Column(f"CPU µs/{unit}", lambda measured: f"{measured.median('cpu') / measured.units * 1e6:.1f}")
+
+
+def rate(unit: str = "op") -> Column:
+    """Operations in one second."""
+    return Column(f"{unit}/s", lambda measured: f"{measured.units / measured.median('wall'):,.0f}")
+
+
+def cpu_per_gigabyte() -> Column:
+    """Seconds of CPU for one GB of 10**9 bytes."""
+    return Column("CPU-s/GB", lambda measured: f"{measured.median('cpu') / measured.units * 1e9:.2f}")
+
+
+def throughput() -> Column:
+    """MB of 10**6 bytes in one second."""
+    return Column("MB/s", lambda measured: f"{measured.units / measured.median('wall') / 1e6:,.0f}")
+
+
+def peak() -> Column:
+    """MB resident in the process at its largest."""
+    return Column("peak RSS MB", lambda measured: f"{measured.median('rss') / 1e6:.0f}")
+
+
+def spread() -> Column:
+    """The least and most CPU of the rounds, as parts of the median: how noisy the machine was."""
+
+    def text(measured: Measured) -> str:
+        costs = [cost["cpu"] / measured.median("cpu") for cost in measured.rounds]
+        return f"{min(costs):.2f}-{max(costs):.2f}"
+
+    return Column("CPU spread", text)
+
+
+def write(
+    name: str, title: str, results: Results, columns: Sequence[Column], against: Sequence[str], *, print_only: bool
+) -> None:
+    """Write *results* as `<name>.md` and `<name>.json`; CPU is also given as a ratio to each of *against*."""
+    tables = [_table(case, contenders, columns, against) for case, contenders in results.items()]
+    text = f"# {title}\n\n{setting()}\n\n" + "\n\n".join(tables) + "\n"
+    data = {
+        "date": today(),
+        "setting": setting(),
+        "cases": {
+            case: {contender: asdict(measured) for contender, measured in contenders.items()}
+            for case, contenders in results.items()
+        },
+    }
+    save(name, text, data, print_only=print_only)
+
+
+def save(name: str, text: str, data: object, *, print_only: bool = False) -> None:
+    """Print one result, and write it down."""
+    print(text)
+    if print_only:
+        return
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(text)
+    (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+
+
+def _table(case: str, contenders: dict[str, Measured], columns: Sequence[Column], against: Sequence[str]) -> str:
+    bases = [name for name in against if name in contenders and contenders[name].rounds]
+    headings = [column.heading for column in columns] + [f"CPU vs {name}" for name in bases]
+    lines = [f"| {case} | {' | '.join(headings)} |", "|---" * (len(headings) + 1) + "|"]
+    for name, measured in contenders.items():
+        if measured.rounds:
+            cells = [column.text(measured) for column in columns]
+            cells += [f"{measured.median('cpu') / contenders[base].median('cpu'):.2f}" for base in bases]
+        else:
+            cells = [f"not measured: {measured.problem or 'no rounds'}"] + [""] * (len(headings) - 1)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def setting() -> str:
+    """Say when and with what this was measured."""
+    return (
+        f"{today()}, {platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} CPUs shared by "
+        f"client and server, loopback, medians of interleaved rounds. {', '.join(_versions())}."
+    )
+
+
+def today() -> str:
+    """Return the date of the run."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def _versions() -> list[str]:
+    found = []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return [*found, f"s5cmd {_s5cmd_version()}", cache.SEAWEEDFS.replace("==", " ")]
+
+
+def _s5cmd_version() -> str:
+    program = cache.command("s5cmd", cache.S5CMD)
+    return subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout.split("-")[0].strip()

@@ -1,0 +1,153 @@
+"""Servers on this machine that cost the client as little as possible."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+from benchmarks import cache
+from benchmarks.fixtures import BUCKET, write_objects, write_pages
+
+ACCESS_KEY = "AKIATESTADMIN"
+SECRET_KEY = "secretadmin0123456789"
+START_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """
+    One running server.
+
+    Attributes:
+        dir: Where it keeps its files, in memory.
+        url: Its plain HTTP endpoint.
+        tls_url: Its HTTPS endpoint; empty if it has none.
+        ca: The certificate authority that signed its certificate.
+    """
+
+    dir: Path
+    url: str
+    tls_url: str = ""
+    ca: Path | None = None
+
+    def part_bytes(self) -> int:
+        """Return the bytes received in parts since the last call."""
+        log = self.dir / "parts.log"
+        lines = log.read_text().split() if log.exists() else []
+        with log.open("w"):
+            return sum(map(int, lines))
+
+
+@contextlib.contextmanager
+def nginx(*, large: int = 0, keys: int = 0) -> Iterator[Server]:
+    """Run nginx over *large* bytes in one object, a few small objects and a listing of *keys* keys."""
+    program, env = cache.nginx()
+    port, tls_port = free_port(), free_port()
+    with scratch() as root:
+        write_objects(root / "objects" / BUCKET, large)
+        write_pages(root / "pages", keys)
+        ca = _certificate(root)
+        _write_config(root, port, tls_port)
+        args = [str(program), "-p", str(root), "-c", "nginx.conf", "-e", str(root / "error.log")]
+        with _running(args, env, f"http://127.0.0.1:{port}/{BUCKET}"):
+            yield Server(dir=root, url=f"http://127.0.0.1:{port}", tls_url=f"https://127.0.0.1:{tls_port}", ca=ca)
+
+
+@contextlib.contextmanager
+def seaweedfs() -> Iterator[Server]:
+    """Run SeaweedFS, which checks signatures and keeps what it is given, with its files in memory."""
+    program = cache.command("weed", cache.SEAWEEDFS)
+    ports = {name: free_port() for name in ("master.port", "volume.port", "filer.port", "s3.port", "admin.port")}
+    with scratch() as root:
+        (root / "log").mkdir()
+        identity = {
+            "name": "admin",
+            "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        (root / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        args = [str(program), f"-logdir={root / 'log'}", "mini", f"-dir={root}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+        args += [f"-{name}={port}" for name, port in ports.items()]
+        args += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false"]
+        args += [f"-s3.config={root / 's3.json'}"]
+        url = f"http://127.0.0.1:{ports['s3.port']}"
+        with _running(args, {**os.environ, "GOMEMLIMIT": "4GiB"}, f"{url}/healthz"):
+            yield Server(dir=root, url=url)
+
+
+@contextlib.contextmanager
+def scratch(on_disk: bool = False) -> Iterator[Path]:
+    """Make a directory in memory, or on disk, that is gone afterwards."""
+    memory = Path("/dev/shm")
+    where = None if on_disk or not memory.is_dir() else memory
+    root = Path(tempfile.mkdtemp(prefix="asyncstore-bench-", dir=where))
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def free_port() -> int:
+    """Return a free port whose neighbour 10,000 above, which SeaweedFS takes for gRPC, is free too."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 10_000))
+            return port
+
+
+@contextlib.contextmanager
+def _running(args: list[str], env: Mapping[str, str], health: str) -> Iterator[None]:
+    process = subprocess.Popen(args, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_until_ready(process, health)
+        yield
+    finally:
+        # Nothing is worth saving, and SeaweedFS takes 20 s to stop politely; but nginx
+        # must be asked, or its workers would outlive it.
+        process.terminate() if "nginx.conf" in args else process.kill()
+        process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], health: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), urllib.request.urlopen(health, timeout=1):
+            return
+        time.sleep(0.05)
+    raise cache.UnavailableToolError(f"{process.args!r} did not answer at {health}")
+
+
+def _certificate(root: Path) -> Path:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(root / "ca.pem"))
+    authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(
+        str(root / "server.pem")
+    )
+    return root / "ca.pem"
+
+
+def _write_config(root: Path, port: int, tls_port: int) -> None:
+    values = {
+        "@DIR@": str(root),
+        "@PORT@": str(port),
+        "@TLS_PORT@": str(tls_port),
+        "@BUCKET@": BUCKET,
+        "@USER@": "user root;" if os.geteuid() == 0 else "",
+    }
+    text = Path(__file__).with_name("nginx.conf.in").read_text()
+    for name, value in values.items():
+        text = text.replace(name, value)
+    (root / "nginx.conf").write_text(text)

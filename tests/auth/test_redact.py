@@ -1,0 +1,85 @@
+"""
+No message shows what looks like a secret, and none loses what does not.
+"""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import ClientResponseError, RequestInfo
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from asyncstore.auth.redact import redact
+from tests.auth.conftest import FAKE_SECRET
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://h/b/k?X-Amz-Signature={}&x=1",
+        "https://h/b/k?x=1&x-amz-credential={}",
+        "https://h/b/k?X-Amz-Security-Token={}",
+        "https://h/b/k?AWSAccessKeyId=a&Signature={}",
+        "https://h/c/k?sv=1&sig={}",
+        "https://user:{}@h/b",
+        "Authorization: Bearer {}",
+        "authorization: AWS4-HMAC-SHA256 Credential=a/b, Signature={}",
+        "{{'Authorization': 'Bearer {}', 'X': 'y'}}",
+        "('X-Amz-Security-Token', '{}')",
+        "x-aws-ec2-metadata-token: {}",
+        "'X-Amz-Security-Token': b'{}'",
+        '{{"SecretAccessKey": "{}"}}',
+        '{{"Token": "{}"}}',
+        "<SecretAccessKey>{}</SecretAccessKey>",
+        "<Token>{}</Token>",
+        "aws_secret_access_key={}",
+        "client_secret = {}",
+        "-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----",
+        "got ghp_{}",
+        "got github_pat_{}",
+        "got eyJ{}.x.y",
+        "keyId=ST${}",
+        "https://objectstorage/p/{}/n/ns/b/o",
+    ],
+)
+def test_secrets_are_masked(text: str) -> None:
+    """
+    Wherever a secret can stand in a URL, a header, a document or a key file, it is masked.
+    """
+    assert FAKE_SECRET not in redact(text.format(FAKE_SECRET))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://store.example/bucket/some/key?list-type=2&prefix=signature",
+        "Error loading SSO Token: Token for corp does not exist",
+        "the token expired: ask for another",
+        "http://127.0.0.1:9000/bucket: 503 SlowDown",
+        "",
+    ],
+)
+def test_the_rest_stays(text: str) -> None:
+    """
+    What people need to understand an error is left as it was.
+    """
+    assert redact(text) == text
+
+
+def test_parts_around_a_secret_stay() -> None:
+    """
+    Only the value is masked.
+    """
+    assert redact("https://h/k?a=1&sig=fake&b=2#f") == "https://h/k?a=1&sig=***&b=2#f"
+
+
+def test_error_of_the_http_client() -> None:
+    """
+    aiohttp's own error holds the request's headers and URL.
+    """
+    headers = CIMultiDictProxy(CIMultiDict({"Authorization": f"Bearer {FAKE_SECRET}"}))
+    url = URL(f"https://h/k?X-Amz-Signature={FAKE_SECRET}")
+    error = ClientResponseError(RequestInfo(url, "GET", headers, url), (), status=403)
+
+    assert FAKE_SECRET in repr(error)
+    assert FAKE_SECRET not in redact(repr(error)) + redact(error)

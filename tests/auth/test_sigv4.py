@@ -1,0 +1,253 @@
+"""
+Our signatures are those of botocore, whatever is signed.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+from botocore import auth as botocore_auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.utils import percent_encode
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from asyncstore.auth.sigv4 import (
+    UNSIGNED_PAYLOAD,
+    AWSKeys,
+    Scope,
+    encode_key,
+    encode_query,
+    presign_url,
+    sign_headers,
+)
+
+WHEN = datetime(2026, 2, 28, 23, 59, 58, tzinfo=UTC)
+FAKE = AWSKeys("AKIDFAKEFAKEFAKE", "fake/secret+key=for~tests")
+FAKE_SESSION = AWSKeys("ASIAFAKEFAKEFAKE", "fake/secret", "fake+session/token==")
+FAKES = st.sampled_from([FAKE, FAKE_SESSION])
+
+texts = st.one_of(
+    st.text(alphabet="+%/?#~& =.-_é日😀\t\"'ab", max_size=20),
+    st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12),
+)
+object_keys = st.one_of(
+    texts, st.lists(st.sampled_from([".", "..", "", "a", "%2F", "b c", "~"]), max_size=6).map("/".join)
+)
+pairs = st.lists(
+    st.tuples(st.sampled_from(["uploads", "a", "a-b", "A", "list-type", "é", "x y"]) | texts, texts), max_size=6
+)
+scopes = st.builds(Scope, st.sampled_from(["us-east-1", "eu-central-2", "auto"]), st.sampled_from(["s3", "s3express"]))
+methods = st.sampled_from(["GET", "PUT", "HEAD", "POST", "DELETE"])
+names = st.sampled_from(
+    ["Content-Type", "content-md5", "x-amz-meta-Case", "x-amz-acl", "Range", "If-Match", "User-Agent", "Expect"]
+)
+values = st.text(alphabet="ab;= \t,é", max_size=16).map(str.strip) | st.just("two  inner   spaces")
+headers_sent = st.dictionaries(names, values, max_size=5)
+hashes = st.sampled_from([UNSIGNED_PAYLOAD, "ab" * 32])
+
+
+def _frozen(remove_tzinfo: bool = True) -> datetime:
+    return WHEN.replace(tzinfo=None) if remove_tzinfo else WHEN
+
+
+def _credentials(keys: AWSKeys) -> Any:
+    return Credentials(keys.access_key_id, keys.secret_access_key, keys.session_token)
+
+
+def _their_headers(
+    method: str, url: str, headers: dict[str, str], keys: AWSKeys, scope: Scope, payload_hash: str
+) -> dict[str, str]:
+    request: Any = AWSRequest(method=method, url=url, headers=headers)
+    request.context["client_config"] = Config(s3={"payload_signing_enabled": True})
+    signer = botocore_auth.S3SigV4Auth(_credentials(keys), scope.service, scope.region)
+    with (
+        patch.object(botocore_auth, "get_current_datetime", _frozen),
+        patch.object(signer, "payload", lambda _: payload_hash),
+    ):
+        signer.add_auth(request)
+    return dict(request.headers.items())
+
+
+@settings(max_examples=300, deadline=None)
+@given(methods, object_keys, pairs, headers_sent, FAKES, scopes, hashes)
+@example("GET", "a/../b//./c", [("a-b", "1"), ("a", "2"), ("a", "1"), ("uploads", "")], {}, FAKE, Scope("r"), "ab" * 32)
+def test_headers_are_those_of_botocore(
+    method: str,
+    key: str,
+    query: list[tuple[str, str]],
+    headers: dict[str, str],
+    keys: AWSKeys,
+    scope: Scope,
+    payload_hash: str,
+) -> None:
+    """
+    For any method, key, query, headers and keys we add exactly what botocore adds.
+    """
+    path, query_text = f"/bucket/{encode_key(key)}", encode_query(query)
+    url = f"https://store.example:9000{path}" + (f"?{query_text}" if query_text else "")
+
+    ours = sign_headers(
+        method,
+        path,
+        query_text,
+        [("Host", "store.example:9000"), *headers.items()],
+        keys=keys,
+        scope=scope,
+        when=WHEN.timestamp(),
+        payload_hash=payload_hash,
+    )
+
+    theirs = _their_headers(method, url, headers, keys, scope, payload_hash)
+    assert {name.lower(): value for name, value in ours.items()} == {
+        name.lower(): value for name, value in theirs.items() if name not in headers
+    }
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    methods,
+    object_keys,
+    pairs.map(lambda found: [(name, value) for name, value in dict(found).items() if name]),
+    headers_sent,
+    FAKES,
+    scopes,
+    st.integers(1, 604800),
+)
+def test_presigned_url_is_that_of_botocore(
+    method: str,
+    key: str,
+    query: list[tuple[str, str]],
+    headers: dict[str, str],
+    keys: AWSKeys,
+    scope: Scope,
+    seconds: int,
+) -> None:
+    """
+    A presigned URL is, to the character, the one that botocore makes.
+    """
+    url = f"https://store.example/bucket/{encode_key(key)}"
+    query_text = f"?{encode_query(query)}" if query else ""
+    request: Any = AWSRequest(method=method, url=url + query_text, headers=headers)
+    signer = botocore_auth.S3SigV4QueryAuth(_credentials(keys), scope.service, scope.region, expires=seconds)
+    with patch.object(botocore_auth, "get_current_datetime", _frozen):
+        signer.add_auth(request)
+
+    ours = presign_url(
+        method,
+        url,
+        keys=keys,
+        scope=scope,
+        when=WHEN.timestamp(),
+        expires=timedelta(seconds=seconds),
+        headers=headers,
+        query=query,
+    )
+
+    assert request.url == ours
+
+
+@given(object_keys)
+def test_encoded_key_is_what_the_server_would_make_of_it(key: str) -> None:
+    """
+    Encoding loses nothing, and is the one encoding that S3 signs.
+    """
+    encoded = encode_key(key)
+
+    assert percent_encode(key, safe="/~") == encoded
+    assert key == unquote(encoded)
+
+
+@given(pairs)
+def test_encoded_query_is_what_the_server_would_make_of_it(query: list[tuple[str, str]]) -> None:
+    """
+    Names and values come back as they were, spaces and plus signs included.
+    """
+    assert query == parse_qsl(encode_query(query), keep_blank_values=True)
+    assert "+" not in encode_query(query)
+
+
+def test_request_is_signed_anew_over_its_old_signature() -> None:
+    """
+    What was added for the first attempt does not get into the second signature.
+    """
+    host = [("Host", "store.example"), ("x-amz-content-sha256", UNSIGNED_PAYLOAD)]
+
+    def sign(headers: list[tuple[str, str]], when: float) -> dict[str, str]:
+        return sign_headers("GET", "/k", "", headers, keys=FAKE_SESSION, scope=Scope("r"), when=when)
+
+    first = sign(host, 0)
+
+    assert sign(host, 60) == sign([*host, *first.items()], 60)
+    assert first != sign(host, 60)
+
+
+def test_repeated_header_is_joined() -> None:
+    """
+    A header that is sent twice is signed once, with both values in their order.
+    """
+    host = ("Host", "store.example")
+
+    def sign(*headers: tuple[str, str]) -> str:
+        return sign_headers("GET", "/", "", [host, *headers], keys=FAKE, scope=Scope("r"), when=0)["Authorization"]
+
+    assert sign(("x-amz-a", "b"), ("X-Amz-A", "a")) == sign(("x-amz-a", "b,a"))
+
+
+def test_headers_without_host_are_refused() -> None:
+    """
+    A signature that is good for any server is never made.
+    """
+    with pytest.raises(ValueError, match="Host"):
+        sign_headers("GET", "/", "", [], keys=FAKE, scope=Scope("r"), when=0)
+
+
+@pytest.mark.parametrize("expires", [timedelta(0), timedelta(seconds=-5), timedelta(days=7, seconds=1)])
+def test_life_of_a_url_has_limits(expires: timedelta) -> None:
+    """
+    A URL lives from one second to seven days.
+    """
+    with pytest.raises(ValueError, match="seven days"):
+        presign_url("GET", "https://h/k", keys=FAKE, scope=Scope("r"), when=0, expires=expires)
+
+
+def test_userinfo_and_default_port_are_not_in_the_signed_host() -> None:
+    """
+    The host is signed as a client sends it.
+    """
+
+    def signature(url: str) -> str:
+        signed = presign_url("GET", url, keys=FAKE, scope=Scope("r"), when=0, expires=timedelta(hours=1))
+        return urlsplit(signed).query.rpartition("=")[2]
+
+    assert signature("https://store.example/k") == signature("https://store.example:443/k")
+    assert signature("https://store.example/k") != signature("https://store.example:444/k")
+
+
+def test_repr_of_keys_shows_nothing() -> None:
+    """
+    No part of a key is in its repr.
+    """
+    assert repr(FAKE_SESSION) == "AWSKeys()"
+
+
+def test_signing_is_fast() -> None:
+    """
+    Signing costs microseconds: the generous limit catches only a lost cache or a needless parse.
+    """
+    headers = [("Host", "store.example"), ("x-amz-content-sha256", UNSIGNED_PAYLOAD)]
+
+    def once() -> float:
+        started = time.perf_counter()
+        for _ in range(500):
+            sign_headers("GET", "/bucket/key", "", headers, keys=FAKE, scope=Scope("r"), when=1e9)
+        return (time.perf_counter() - started) / 500
+
+    assert min(once() for _ in range(5)) < 60e-6

@@ -1,0 +1,299 @@
+"""
+A directory as keys, and keys as files that never leave a directory.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncstore.engine.tree import TargetTree, TreeFile, TreeProblem, is_marker, relative_parts, walk
+from asyncstore.errors import (
+    AlreadyExistsError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    StorageError,
+)
+
+KEYS = st.text(alphabet=st.sampled_from(list("aB./\\\0:~ é\n-")), max_size=12)
+
+
+def make(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+
+
+async def walked(root: Path) -> tuple[list[TreeFile], list[TreeProblem]]:
+    entries = [entry async for entry in walk(root)]
+    files = [entry for entry in entries if isinstance(entry, TreeFile)]
+    return files, [entry for entry in entries if isinstance(entry, TreeProblem)]
+
+
+@given(key=KEYS | st.text())
+def test_no_key_leaves_the_root(key: str) -> None:
+    """
+    Whatever the key, its path is refused or lies below the root, and is the key itself.
+    """
+    try:
+        parts = relative_parts(key)
+    except InvalidRequestError:
+        return
+    root = "/srv/root"
+    path = os.path.join(root, *parts)
+
+    assert os.path.normpath(path) == path
+    assert path == f"{root}/{key}"
+
+
+@given(keys=st.lists(KEYS, unique=True))
+def test_two_keys_never_have_one_path(keys: list[str]) -> None:
+    """
+    No two keys make the same path.
+    """
+    paths = []
+    for key in keys:
+        try:
+            paths.append(relative_parts(key))
+        except InvalidRequestError:
+            continue
+
+    assert len(set(paths)) == len(paths)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("", "/", "/etc/passwd", "../up", "a/../../up", "a/..", ".", "a/./b", "a//b", "a/", "C:/x", "c:x", "a\0b"),
+        *("x" * 256, "é" * 128, "\ud800"),
+    ],
+)
+def test_unsafe_keys_are_refused(key: str) -> None:
+    """
+    A key that means something else than a file below the root is refused.
+    """
+    with pytest.raises(InvalidRequestError):
+        relative_parts(key)
+
+
+@pytest.mark.parametrize(
+    "key", ["a", "a/b", "...", "..a/b..", "~/x", "a\\..\\b", "%2e%2e/x", " ", "a b/\nc", "x" * 255]
+)
+def test_harmless_keys_are_taken_verbatim(key: str) -> None:
+    """
+    What only looks dangerous is a name like any other.
+    """
+    assert "/".join(relative_parts(key)) == key
+
+
+async def test_place_is_below_the_root(tmp_path: Path) -> None:
+    """
+    Directories need not be there yet.
+    """
+    assert await TargetTree(tmp_path / "new").place("a/b/c") == tmp_path / "new/a/b/c"
+
+
+@pytest.mark.parametrize("key", ["link/x", "dir/link/x"])
+async def test_links_on_the_way_are_refused(tmp_path: Path, key: str) -> None:
+    """
+    A link in the target tree would lead the file elsewhere.
+    """
+    root = tmp_path / "root"
+    (root / "dir").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for link in (root / "link", root / "dir/link"):
+        link.symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(PermissionDeniedError, match="link"):
+        await TargetTree(root).place(key)
+
+
+async def test_root_itself_may_be_a_link(tmp_path: Path) -> None:
+    """
+    Where the root is, is the user's business.
+    """
+    (tmp_path / "real").mkdir()
+    (tmp_path / "root").symlink_to("real")
+
+    assert await TargetTree(tmp_path / "root").place("x") == tmp_path / "root/x"
+
+
+async def test_key_that_is_file_and_directory(tmp_path: Path) -> None:
+    """
+    The key that needs the directory is refused, also when others stand between the two.
+    """
+    tree = TargetTree(tmp_path)
+    await tree.place("a")
+    await tree.place("a-b")
+
+    with pytest.raises(InvalidRequestError, match="is a file"):
+        await tree.place("a/b")
+    assert await tree.place("b/a") == tmp_path / "b/a"
+
+
+async def test_existing_file_where_a_directory_is_needed(tmp_path: Path) -> None:
+    """
+    It is told as what it is, not as a target that exists.
+    """
+    make(tmp_path, "a")
+
+    with pytest.raises(InvalidRequestError, match="directory is needed"):
+        await TargetTree(tmp_path).place("a/b")
+
+
+async def test_repeated_key(tmp_path: Path) -> None:
+    """
+    A listing that repeats a key does not write a file twice at once.
+    """
+    tree = TargetTree(tmp_path)
+    await tree.place("a")
+
+    with pytest.raises(AlreadyExistsError):
+        await tree.place("a")
+
+
+async def test_spellings_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where case makes no difference, the second spelling is refused.
+    """
+    monkeypatch.setattr("asyncstore.engine.tree._folds_case", lambda _: True)
+    tree = TargetTree(tmp_path)
+    await tree.place("Weights/A")
+
+    with pytest.raises(AlreadyExistsError, match="case"):
+        await tree.place("weights/a")
+
+
+def test_markers() -> None:
+    """
+    Only an empty object whose key ends in a slash stands for a folder.
+    """
+    assert is_marker("a/", 0)
+    assert not is_marker("a/", 1)
+    assert not is_marker("a", 0)
+
+
+async def test_walk_is_in_byte_order_of_keys(tmp_path: Path) -> None:
+    """
+    The order is that of a listing: whole keys, byte by byte, not name by name.
+    """
+    names = ["a-b", "a/x", "a.b", "ab", "B/c/d", "é", "z"]
+    make(tmp_path, *names)
+
+    files, problems = await walked(tmp_path)
+
+    assert [file.key for file in files] == sorted(names, key=str.encode)
+    assert problems == []
+    assert all(file.path.read_bytes() == file.key.encode() for file in files)
+    assert [file.size for file in files] == [len(file.key.encode()) for file in files]
+
+
+async def test_walk_draws_lazily(tmp_path: Path) -> None:
+    """
+    A directory that is not reached is not read.
+    """
+    make(tmp_path, *(f"a/{number:03}" for number in range(300)))
+    (tmp_path / "z").mkdir()
+    found = walk(tmp_path)
+    await anext(found)
+    make(tmp_path, "z/late")
+
+    assert "z/late" in [entry.key async for entry in found if isinstance(entry, TreeFile)]
+
+
+async def test_links(tmp_path: Path) -> None:
+    """
+    Links to files inside are followed; those to directories and out of the tree are left out, with a reason.
+    """
+    root = tmp_path / "root"
+    make(root, "dir/file")
+    make(tmp_path, "secret")
+    (root / "inside").symlink_to("dir/file")
+    (root / "outside").symlink_to("../secret")
+    (root / "loop").symlink_to(".")
+    (root / "dangling").symlink_to("nowhere")
+
+    files, problems = await walked(root)
+
+    assert [file.key for file in files] == ["dir/file", "inside"]
+    assert {problem.path.name for problem in problems} == {"outside", "loop", "dangling"}
+    assert all(problem.expected for problem in problems)
+
+
+async def test_special_files_are_left_out(tmp_path: Path) -> None:
+    """
+    Opening a pipe would wait for ever.
+    """
+    os.mkfifo(tmp_path / "pipe")
+
+    files, problems = await walked(tmp_path)
+
+    assert files == []
+    assert [problem.expected for problem in problems] == [True]
+
+
+async def test_undecodable_names_are_failures(tmp_path: Path) -> None:
+    """
+    A file whose name makes no key is not passed over in silence, and does not stop the others.
+    """
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff")).touch()
+    make(tmp_path, "good")
+
+    files, problems = await walked(tmp_path)
+
+    assert [file.key for file in files] == ["good"]
+    assert [problem.expected for problem in problems] == [False]
+    str(problems[0].error).encode()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+async def test_unreadable_directory_is_a_failure(tmp_path: Path) -> None:
+    """
+    What cannot be read is told, and the rest goes on.
+    """
+    make(tmp_path, "closed/file", "open/file")
+    (tmp_path / "closed").chmod(0)
+
+    files, problems = await walked(tmp_path)
+
+    assert [file.key for file in files] == ["open/file"]
+    assert isinstance(problems[0].error, PermissionDeniedError)
+
+
+@pytest.mark.parametrize("name", ["nothing", "file"])
+async def test_walk_of_no_directory(tmp_path: Path, name: str) -> None:
+    """
+    A root that is not there is an error at once, not an empty tree.
+    """
+    make(tmp_path, "file")
+
+    with pytest.raises(NotFoundError):
+        await anext(walk(tmp_path / name))
+
+
+async def test_there_and_back(tmp_path: Path) -> None:
+    """
+    The keys of a walk make the same tree again.
+    """
+    names = ["a", "b/c", "b\\d", "C", "e f/g\nh"]
+    make(tmp_path / "source", *names)
+    files, _ = await walked(tmp_path / "source")
+    tree = TargetTree(tmp_path / "target")
+
+    placed = [(await tree.place(file.key)).relative_to(tmp_path / "target").as_posix() for file in files]
+
+    assert placed == [file.path.relative_to(tmp_path / "source").as_posix() for file in files]
+
+
+def test_problems_are_storage_errors() -> None:
+    """
+    Callers put them beside the errors of a transfer.
+    """
+    with pytest.raises(StorageError):
+        relative_parts("..")
