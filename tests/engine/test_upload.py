@@ -26,7 +26,7 @@ from asyncstore.options import CopyOptions, DeleteOptions, MiB, UploadOptions
 from asyncstore.storage import Storage
 from asyncstore.testing.faults import FaultyDriver
 from asyncstore.types import ChecksumAlgorithm
-from tests.engine.build import KEY, ROOT, at_rest, changed, patterned, stream, written
+from tests.engine.build import KEY, ROOT, InFront, at_rest, changed, patterned, stream, written
 
 DATA = patterned(3500)
 PARTS = UploadOptions(part_size=1000, multipart_threshold=1000)
@@ -78,6 +78,24 @@ async def test_checksums_of_any_kind(storage: Storage, tmp_path: Path, algorithm
     await storage.put(ROOT / "stream", stream(DATA), options=options)
 
     assert DATA == await storage.read(KEY) == await storage.read(ROOT / "stream")
+
+
+@pytest.mark.parametrize("max_buffer_bytes", [1, 4000, 100_000])
+async def test_checksums_in_front(tmp_path: Path, small_chunks: int, max_buffer_bytes: int) -> None:
+    """
+    Memory that is used again for the next part is not that of one which is still sent.
+    """
+    driver = InFront()
+    faults = FaultyDriver(driver)
+    storage = faults.storage(ROOT, max_buffer_bytes=max_buffer_bytes)
+    path = written(tmp_path / "file", patterned(50_000))
+    faults.lose_reply("upload_part", times=4, after=2)
+    await storage.upload(path, KEY, options=PARTS)
+
+    assert patterned(50_000) == driver.objects["dir/key"]
+    assert storage.statistics().bytes_peak <= max_buffer_bytes
+    assert 0 == storage._calls.limits.buffers.kept
+    at_rest(storage, faults)
 
 
 class TestFailures:
