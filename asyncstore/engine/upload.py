@@ -10,12 +10,13 @@ from pathlib import Path
 from asyncstore.body import BytesBody, BytesLike
 from asyncstore.engine import lost
 from asyncstore.engine.calls import Calls
+from asyncstore.engine.given import StreamSource, as_chunks, in_memory
 from asyncstore.engine.multipart import multipart_session
 from asyncstore.engine.pieces import algorithm_of, piece_size, send_stream
 from asyncstore.engine.plan import Span, check_size, part_size, spans
 from asyncstore.engine.pool import for_each
 from asyncstore.engine.progress import HighWater, ObjectMeter
-from asyncstore.engine.source import CHUNK, FileSource, StreamSource, as_chunks, in_memory
+from asyncstore.engine.source import CHUNK, FileSource
 from asyncstore.errors import InvalidRequestError, NotSupportedError
 from asyncstore.options import UploadOptions
 from asyncstore.protocols import DataLike
