@@ -50,12 +50,18 @@ class Checks:
         """
         Return the URI of an object, a prefix or the whole bucket.
         """
-        if self.closed:
-            raise RuntimeError("the storage is closed")
-        target = uri if isinstance(uri, ObjectURI) else parse_uri(uri)
+        target = self.parse(uri)
         if target.provider != self._root.provider:
             raise InvalidURIError(f"{target} is not on this storage, which is {self._root}")
         return target
+
+    def parse(self, uri: URILike) -> ObjectURI:
+        """
+        Return the URI of anything, on this storage or elsewhere.
+        """
+        if self.closed:
+            raise RuntimeError("the storage is closed")
+        return uri if isinstance(uri, ObjectURI) else parse_uri(uri)
 
     def read(self, options: _ReadT) -> _ReadT:
         """

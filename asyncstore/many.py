@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from asyncstore.checks import Checks
 from asyncstore.engine import bulk
 from asyncstore.engine.calls import Calls
+from asyncstore.engine.pool import iterating
 from asyncstore.options import BulkOptions
 from asyncstore.protocols import ProgressSink
 from asyncstore.types import BulkResult, Download, Upload
@@ -40,12 +41,13 @@ class BulkVerbs:
         """
         Write many local files; *items* is drawn as they are written, and may have any length.
 
-        An item that fails is an outcome of the result, unless ``options.stop_on_error``.
+        An item that fails is an outcome of the result, unless ``options.stop_on_error``; a
+        text that is no URI at all ends the whole. An asynchronous generator is closed at the end.
         One whose target exists already, under ``if_none_match="*"``, is skipped.
         """
         self._checks.write(options.upload)
-        pairs = _each(items, lambda item: (Path(item.source), self._checks.object(item.target)))
-        return await bulk.bulk_upload(self._calls, pairs, options, progress)
+        pairs = _each(items, lambda item: (Path(item.source), self._checks.parse(item.target)))
+        return await bulk.bulk_upload(self._calls, pairs, options, progress, self._checks.object)
 
     async def bulk_download(
         self,
@@ -57,12 +59,13 @@ class BulkVerbs:
         """
         Bring many objects into local files; *items* is drawn as they arrive.
 
-        An item that fails is an outcome of the result, unless ``options.stop_on_error``.
+        An item that fails is an outcome of the result, unless ``options.stop_on_error``; a
+        text that is no URI at all ends the whole. An asynchronous generator is closed at the end.
         One whose target exists already, under ``overwrite=False``, is skipped.
         """
         self._checks.read(options.download)
-        pairs = _each(items, lambda item: (Path(item.target), self._checks.object(item.source)))
-        return await bulk.bulk_download(self._calls, pairs, options, progress)
+        pairs = _each(items, lambda item: (Path(item.target), self._checks.parse(item.source)))
+        return await bulk.bulk_download(self._calls, pairs, options, progress, self._checks.object)
 
     async def bulk_delete(
         self,
@@ -77,7 +80,8 @@ class BulkVerbs:
         A missing one counts as deleted. One that fails is an outcome of the result,
         unless ``options.stop_on_error``.
         """
-        return await bulk.bulk_delete(self._calls, _each(items, self._checks.object), options, progress)
+        keys = _each(items, self._checks.parse)
+        return await bulk.bulk_delete(self._calls, keys, options, progress, self._checks.object)
 
 
 def _each(items: Iterable[_In] | AsyncIterable[_In], convert: Callable[[_In], _Out]) -> Any:
@@ -87,5 +91,6 @@ def _each(items: Iterable[_In] | AsyncIterable[_In], convert: Callable[[_In], _O
 
 
 async def _each_async(items: AsyncIterable[_In], convert: Callable[[_In], _Out]) -> AsyncIterator[_Out]:
-    async for item in items:
-        yield convert(item)
+    async with iterating(items) as source:
+        async for item in source:
+            yield convert(item)

@@ -170,7 +170,7 @@ class UploadOptions(WriteOptions):
             stream that cannot be read again.
     """
 
-    part_size: int = 16 * MiB
+    part_size: int = 8 * MiB
     multipart_threshold: int = 16 * MiB
     max_concurrency: int = 8
 

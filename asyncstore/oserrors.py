@@ -13,9 +13,11 @@ from asyncstore.errors import (
     AlreadyExistsError,
     InvalidRequestError,
     NotFoundError,
+    NotSupportedError,
     PermissionDeniedError,
     QuotaExceededError,
     StorageError,
+    UnavailableError,
 )
 
 _KINDS: dict[int, type[StorageError]] = {
@@ -32,18 +34,28 @@ _KINDS: dict[int, type[StorageError]] = {
     errno.ENAMETOOLONG: InvalidRequestError,
     errno.EISDIR: InvalidRequestError,
     errno.EINVAL: InvalidRequestError,
+    errno.EXDEV: NotSupportedError,
+    errno.EIO: UnavailableError,
+    errno.ESTALE: UnavailableError,
+    errno.EAGAIN: UnavailableError,
+    errno.EBUSY: UnavailableError,
+    errno.EMFILE: UnavailableError,
+    errno.ENFILE: UnavailableError,
+    errno.ENOLCK: UnavailableError,
+    errno.ETIMEDOUT: UnavailableError,
 }
 
 
 def from_oserror(error: OSError, path: Path | str | None = None) -> StorageError:
     """
-    Return *error* as a :class:`StorageError` that names the file.
+    Return *error* as a :class:`StorageError` that names *path*.
+
+    The file that the system names is left out: it can be one of our own, in the making.
     """
     number = error.errno or 0
     kind = _KINDS.get(number, StorageError)
-    name = path if path is not None else error.filename
     what = error.strerror or type(error).__name__
-    return kind(f"{what}: {name}" if name is not None else what, code=errno.errorcode.get(number))
+    return kind(f"{what}: {path}" if path is not None else what, code=errno.errorcode.get(number))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from asyncstore.body import BytesBody, BytesLike
 from asyncstore.checks import Checks
 from asyncstore.driver import Driver
 from asyncstore.engine.calls import Calls
+from asyncstore.engine.source import in_memory
 from asyncstore.errors import InvalidRequestError
 from asyncstore.options import UploadOptions
 from asyncstore.types import Checksum, MultipartUpload, ObjectInfo, Part
@@ -54,7 +55,10 @@ class MultipartVerbs:
         target = self._target(uri)
         if not 1 <= number <= self._driver.capabilities.max_parts:
             raise InvalidRequestError(f"parts are numbered 1 to {self._driver.capabilities.max_parts}, not {number}")
-        body = BytesBody(data)
+        whole = in_memory(data)
+        if whole is None:
+            raise TypeError(f"the data of a part is bytes, not {type(data).__name__}")
+        body = BytesBody(whole)
         return await self._calls(
             "upload_part", target, self._driver.upload_part, target, upload_id, number, body, options
         )
@@ -76,6 +80,7 @@ class MultipartVerbs:
             checksum: Of the whole object; compared before it appears where the provider can.
         """
         target = self._target(uri)
+        self._checks.write(options)
         complete = self._driver.complete_multipart_upload
         return await self._calls(
             "complete_multipart_upload", target, complete, target, upload_id, parts, options, checksum

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -17,14 +18,15 @@ import anyio
 from asyncstore.checks import Checks
 from asyncstore.config import StorageConfig
 from asyncstore.driver import Capabilities, Driver
-from asyncstore.engine import upload
+from asyncstore.engine import lost, upload
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.copying import copy
 from asyncstore.engine.download import download_file
 from asyncstore.engine.limits import Limits, Statistics
 from asyncstore.engine.progress import Meter
-from asyncstore.engine.read import open_stream, read, read_ranges
+from asyncstore.engine.read import read, read_ranges
 from asyncstore.engine.retry import Retry
+from asyncstore.engine.stream import open_stream
 from asyncstore.errors import (
     ConfigurationError,
     NotFoundError,
@@ -192,7 +194,8 @@ class Storage(BulkVerbs, MultipartVerbs):
             NotFoundError: There is no such object.
         """
         target = self._checks.object(uri)
-        return await self._calls("stat", target, self._driver.stat, target, self._checks.read(options))
+        whole = replace(self._checks.read(options), range=None)
+        return await self._calls("stat", target, self._driver.stat, target, whole)
 
     async def exists(self, uri: URILike) -> bool:
         """
@@ -332,6 +335,9 @@ class Storage(BulkVerbs, MultipartVerbs):
         self._checks.require(
             "copy with conditions", self.capabilities.conditional_copy, options.if_match, options.if_none_match
         )
+        self._checks.require("versions", self.capabilities.versions, options.source_version_id)
+        if options.replace is not None:
+            self._checks.write(options.replace)
         return await copy(self._calls, self._checks.object(source), self._checks.object(target), options)
 
     async def delete(self, uri: URILike, *, missing_ok: bool = True, options: DeleteOptions = _DELETE) -> None:
@@ -351,7 +357,7 @@ class Storage(BulkVerbs, MultipartVerbs):
         self._checks.require("versions", self.capabilities.versions, options.version_id)
         if not missing_ok:
             await self._calls("delete", target, self._driver.stat, target, ReadOptions(version_id=options.version_id))
-        await self._calls("delete", target, self._driver.delete, target, options)
+        await lost.delete(self._calls, target, options)
 
     # Beyond the portable
 

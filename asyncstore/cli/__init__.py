@@ -17,8 +17,13 @@ def main() -> None:
     except ModuleNotFoundError as exc:
         sys.stderr.write(f"asyncstore: the command needs {exc.name}: pip install 'asyncstore[cli]'\n")
         sys.exit(2)
-    from asyncstore.cli.app import app
-    from asyncstore.cli.running import exit_quietly
+    try:
+        from asyncstore.cli.app import app
+        from asyncstore.cli.running import quietly
 
-    with exit_quietly():
-        app(prog_name="asyncstore")
+        with quietly():
+            app(prog_name="asyncstore")
+    except KeyboardInterrupt:
+        # Before there was anything to clean up.
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)

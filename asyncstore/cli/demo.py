@@ -22,12 +22,13 @@ from asyncstore.cli.copying import operation
 from asyncstore.cli.demo_content import Content, Model
 from asyncstore.cli.demo_report import Phase, Report
 from asyncstore.cli.groups import expanded
-from asyncstore.cli.output import Output, human, one_line, parse_size
+from asyncstore.cli.output import Output, counted, human, one_line, parse_size
 from asyncstore.cli.places import LocalPlace, RemotePlace
 from asyncstore.cli.plan import Item, Planner, Refusal, Step
 from asyncstore.cli.progress import watched
 from asyncstore.cli.running import FAILED, OK, run
 from asyncstore.cli.settings import Connection
+from asyncstore.engine.cleanup import clean_up
 from asyncstore.engine.pool import for_each
 from asyncstore.errors import ConfigurationError, StorageError
 from asyncstore.options import BulkOptions
@@ -36,8 +37,6 @@ from asyncstore.threads import in_thread
 from asyncstore.types import ProgressEvent
 from asyncstore.uri import ObjectURI, parse_uri
 
-# Seconds that the removal of what was uploaded may take after an interruption.
-_REMOVAL: Final = 8.0
 _WRITERS: Final = 2
 _OPTIONS: Final = BulkOptions(keep="failures")
 
@@ -91,11 +90,16 @@ async def _demo(choices: Choices, connection: Connection, output: Output, model:
     base = parse_uri(choices.to or store.as_uri()) / f"asyncstore-demo-{uuid.uuid4().hex[:12]}"
     report = Report(str(base) if choices.to else "files in a temporary directory")
     async with connection.open(base, folder=True) as storage:
+        removed = choices.to is not None and not choices.keep
         try:
             await _Run(output, model, folder, storage, base, report).all()
-        finally:
-            if choices.to and not choices.keep:
+            if removed:
+                output.note("deleting what was uploaded ...")
                 await _remove(storage, base)
+        except BaseException as exc:
+            if removed:
+                await clean_up(_remove(storage, base), exc)
+            raise
     for phase in report.phases:
         output.record(phase.record())
     output.record(report.record())
@@ -108,12 +112,10 @@ async def _demo(choices: Choices, connection: Connection, output: Output, model:
 
 async def _remove(storage: Storage, base: ObjectURI) -> None:
     prefix = base.with_key(f"{base.key}/")
-    # Shielded, or an interruption would stop it; with a deadline, or it could go on for ever.
-    with anyio.move_on_after(_REMOVAL, shield=True) as scope:
-        result = await storage.bulk_delete((info.uri async for info in storage.list(prefix)), options=_OPTIONS)
-        result.raise_for_failures()
-    if scope.cancelled_caught:
-        raise StorageError(f"what is under {prefix} could not be deleted in {_REMOVAL:.0f} s; asyncstore rm -r does it")
+    result = await storage.bulk_delete((info.uri async for info in storage.list(prefix)), options=_OPTIONS)
+    if result.failures:
+        problem = one_line(result.failures[0].error or StorageError())
+        raise StorageError(f"{counted(result.failed, 'object')} under {prefix} could not be deleted: {problem}")
 
 
 class _Run:

@@ -34,6 +34,7 @@ class Phase:
         written: Bytes that this process wrote to files.
         disk_read: Bytes that came from the disk itself, and not from the cache.
         disk_written: Bytes that go to the disk itself.
+        peak_memory: The most memory that the process had until its end, in bytes.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Phase:
     written: int = 0
     disk_read: int = 0
     disk_written: int = 0
+    peak_memory: int = 0
 
     @property
     def rate(self) -> float:
@@ -56,7 +58,7 @@ class Phase:
         Return it for ``--json``.
         """
         values = {**vars(self), "seconds": round(self.seconds, 4), "megabytes_per_second": round(self.rate, 1)}
-        values["bytes"] = values.pop("size")
+        values["bytes"], values["peak_memory_bytes"] = values.pop("size"), values.pop("peak_memory")
         return {"type": "phase", **values}
 
 
@@ -83,6 +85,7 @@ class Report:
         names = {"read": "rchar", "written": "wchar", "disk_read": "read_bytes", "disk_written": "write_bytes"}
         for attribute, counter in names.items():
             setattr(phase, attribute, after.get(counter, 0) - before.get(counter, 0))
+        phase.peak_memory = peak_memory()
         self.phases.append(phase)
 
     def record(self) -> dict[str, Any]:
@@ -109,14 +112,15 @@ class Report:
         """
         Print the table.
         """
-        console.print(f"asyncstore demo, to {printable(self.target)}", highlight=False)
+        console.print(f"asyncstore demo, to {printable(self.target)}", highlight=False, soft_wrap=True)
         table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for column in ("", "objects", "data", "seconds", "MB/s", "read", "written", "to disk"):
+        for column in ("", "objects", "data", "sec", "MB/s", "read", "written", "disk", "memory"):
             table.add_column(column, justify="right" if column else "left", no_wrap=True)
         for phase in self.phases:
             table.add_row(*_cells(phase))
         console.print(table)
-        console.print("read, written, to disk: bytes of local files, as multiples of the data", style="dim")
+        legend = "read, written, disk: bytes of local files, by the size of the data; memory: peak so far"
+        console.print(legend, style="dim", soft_wrap=True)
         retries = sum(phase.retries for phase in self.phases)
         verdict = "every byte is the same" if not self.problems else counted(len(self.problems), "PROBLEM")
         console.print(f"retries {retries}; peak memory {human(peak_memory())}; {verdict}", highlight=False)
@@ -125,7 +129,15 @@ class Report:
 def _cells(phase: Phase) -> list[str]:
     moved = [_times(phase, count) for count in (phase.read, phase.written, phase.disk_written)]
     rate = "" if phase.name == "list" else f"{phase.rate:.0f}"
-    return [phase.name, str(phase.objects), human(phase.size), f"{phase.seconds:.2f}", rate, *moved]
+    return [
+        phase.name,
+        str(phase.objects),
+        human(phase.size),
+        f"{phase.seconds:.2f}",
+        rate,
+        *moved,
+        human(phase.peak_memory),
+    ]
 
 
 def _times(phase: Phase, count: int) -> str:

@@ -71,7 +71,7 @@ class Output:
     @property
     def live(self) -> bool:
         """Whether a progress display has a place to be."""
-        return not self.quiet and sys.stderr.isatty()
+        return not self.quiet and not self.json_ and sys.stderr.isatty()
 
 
 def printable(text: str) -> str:

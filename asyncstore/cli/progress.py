@@ -16,6 +16,7 @@ from rich.text import Text
 from asyncstore.cli.ahead import Totals
 from asyncstore.cli.output import Output, human, printable
 from asyncstore.engine.progress import track
+from asyncstore.options import MiB
 from asyncstore.protocols import ProgressSink
 from asyncstore.types import ProgressEvent
 from asyncstore.uri import ObjectURI
@@ -23,6 +24,8 @@ from asyncstore.uri import ObjectURI
 _T = TypeVar("_T")
 
 _ROWS: Final = 4
+# Smaller objects are gone before anyone can read their names.
+_BIG: Final = 1 * MiB
 _REFRESH: Final = 8
 _BAR: Final = 28
 _NAME: Final = 34
@@ -129,7 +132,7 @@ class Display:
         return f"  {seconds // 60}:{seconds % 60:02} left"
 
     def _biggest(self) -> list[ProgressEvent]:
-        rows = [event for event in list(self._running.values()) if event.object_bytes_total]
+        rows = [event for event in list(self._running.values()) if (event.object_bytes_total or 0) >= _BIG]
         return sorted(rows, key=lambda event: -(event.object_bytes_total or 0))[:_ROWS]
 
     def _counts(self) -> Text:

@@ -87,9 +87,16 @@ def rm(
 
 
 def _agreed(choices: Choices, uris: Sequence[str]) -> bool:
-    if choices.yes or not sys.stdin.isatty() or not sys.stderr.isatty():
+    if choices.yes or not _on_terminal():
         return True
-    return typer.confirm(f"Delete everything under {printable(', '.join(uris))}?", err=True)
+    try:
+        return typer.confirm(f"Delete everything under {printable(', '.join(uris))}?", err=True)
+    except typer.Abort:
+        return False
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 async def _steps(storage: Storage, places: Sequence[RemotePlace], choices: Choices) -> AsyncGenerator[Step, None]:

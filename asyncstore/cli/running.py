@@ -105,16 +105,13 @@ def _trace(output: Output) -> None:
 
 
 @contextmanager
-def exit_quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """
-    Keep the interpreter's own words about an interruption or a closed pipe off the terminal.
+    Keep the interpreter's own words about a closed pipe off the terminal.
     """
     try:
         yield
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        sys.stderr.write("asyncstore: interrupted\n")
-        sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:
         _silence_stdout()
         sys.exit(128 + signal.SIGPIPE)

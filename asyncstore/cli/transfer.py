@@ -64,10 +64,13 @@ class Tally:
         Tell of an item that has ended; the sink of the operation.
         """
         self._latest = event
-        status = _STATUS.get(event.kind)
-        if status is None or event.uri is None:
+        if event.uri is None or not event.kind.startswith("object_"):
             return
         item = self._under_way.pop(event.uri, None)
+        status = _STATUS.get(event.kind)
+        if status is None:
+            # Why it failed comes with the result.
+            return
         source, target = (item.source, item.target) if item else (event.uri, None)
         size = event.object_bytes_total if status == "done" else None
         self._output.record(item_record(status, source, target, size))

@@ -11,7 +11,7 @@ from typing import Any
 
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.download import download_file
-from asyncstore.engine.pool import for_each
+from asyncstore.engine.pool import for_each, iterating
 from asyncstore.engine.progress import Meter, ObjectMeter
 from asyncstore.engine.upload import upload_file
 from asyncstore.errors import AlreadyExistsError, StorageError
@@ -23,8 +23,17 @@ from asyncstore.uri import ObjectURI
 _Items = Iterable[tuple[Path, ObjectURI]] | AsyncIterable[tuple[Path, ObjectURI]]
 _Keys = Iterable[ObjectURI] | AsyncIterable[ObjectURI]
 
+#: Returns the URI, or raises why it cannot be one of an object here.
+Check = Callable[[ObjectURI], ObjectURI]
 
-async def bulk_upload(calls: Calls, items: _Items, options: BulkOptions, progress: ProgressSink | None) -> BulkResult:
+
+def _unchecked(uri: ObjectURI) -> ObjectURI:
+    return uri
+
+
+async def bulk_upload(
+    calls: Calls, items: _Items, options: BulkOptions, progress: ProgressSink | None, check: Check = _unchecked
+) -> BulkResult:
     """
     Write many local files.
     """
@@ -35,14 +44,16 @@ async def bulk_upload(calls: Calls, items: _Items, options: BulkOptions, progres
         meter = ledger.meter.object(target)
         skippable = options.upload.if_none_match is not None
         await ledger.settle(
-            source, target, meter, lambda: upload_file(calls, source, target, options.upload, meter), skippable
+            source, target, meter, lambda: upload_file(calls, source, check(target), options.upload, meter), skippable
         )
 
     await for_each(items, handle, max_concurrency=options.max_concurrency)
     return ledger.close()
 
 
-async def bulk_download(calls: Calls, items: _Items, options: BulkOptions, progress: ProgressSink | None) -> BulkResult:
+async def bulk_download(
+    calls: Calls, items: _Items, options: BulkOptions, progress: ProgressSink | None, check: Check = _unchecked
+) -> BulkResult:
     """
     Bring many objects into local files.
     """
@@ -53,7 +64,11 @@ async def bulk_download(calls: Calls, items: _Items, options: BulkOptions, progr
         meter = ledger.meter.object(source)
         skippable = not options.download.overwrite
         await ledger.settle(
-            source, target, meter, lambda: download_file(calls, source, target, options.download, meter), skippable
+            source,
+            target,
+            meter,
+            lambda: download_file(calls, check(source), target, options.download, meter),
+            skippable,
         )
 
     await for_each(items, handle, max_concurrency=options.max_concurrency)
@@ -83,7 +98,9 @@ async def bulk_each(
     return ledger.close()
 
 
-async def bulk_delete(calls: Calls, keys: _Keys, options: BulkOptions, progress: ProgressSink | None) -> BulkResult:
+async def bulk_delete(
+    calls: Calls, keys: _Keys, options: BulkOptions, progress: ProgressSink | None, check: Check = _unchecked
+) -> BulkResult:
     """
     Delete many objects, by as few requests as the provider allows.
     """
@@ -91,9 +108,10 @@ async def bulk_delete(calls: Calls, keys: _Keys, options: BulkOptions, progress:
     size = calls.driver.capabilities.delete_batch_size
 
     async def handle(batch: list[ObjectURI]) -> None:
-        for uri, error in zip(batch, await _delete(calls, batch), strict=True):
-            if error is not None and options.stop_on_error:
-                raise error
+        refused = {uri: error for uri in batch if (error := _refused(uri, check)) is not None}
+        allowed = [uri for uri in batch if uri not in refused]
+        deleted = await _delete(calls, allowed) if allowed else []
+        for uri, error in [*refused.items(), *zip(allowed, deleted, strict=True)]:
             ledger.deleted(uri, error)
 
     await for_each(_batches(keys, max(1, size)), handle, max_concurrency=options.max_concurrency)
@@ -108,10 +126,17 @@ async def _delete(calls: Calls, batch: list[ObjectURI]) -> list[StorageError | N
     left = list(range(len(batch)))
     failed: StorageError | None = None
     for _ in range(calls.retry.options.attempts):
-        errors = await _delete_once(calls, [batch[index] for index in left], failed)
+        try:
+            errors = await _delete_once(calls, [batch[index] for index in left], failed)
+        except StorageError as exc:
+            # The request as a whole, which was sent as often as allowed; or no time
+            # is left to try those again that were refused one by one.
+            for index in left:
+                outcomes[index] = outcomes[index] or _for_key(exc, batch[index])
+            break
         for index, error in zip(left, errors, strict=True):
             outcomes[index] = error
-        left = [index for index, error in zip(left, errors, strict=True) if error is not None and error.retryable]
+        left = [index for index in left if (error := outcomes[index]) is not None and error.retryable]
         if not left:
             break
         failed = outcomes[left[0]]
@@ -125,15 +150,10 @@ async def _delete_once(
     if not calls.driver.capabilities.delete_batch_size:
         request = (_delete_single, calls, batch[0])
     errors: Sequence[StorageError | None]
-    try:
-        if failed is None:
-            errors = await calls("delete", batch[0], *request)
-        else:
-            errors = await calls.again("delete", batch[0], failed, *request)
-    except StorageError as exc:
-        # The request as a whole failed, and was tried as often as allowed.
-        exc.retryable = False
-        errors = [_for_key(exc, uri) for uri in batch]
+    if failed is None:
+        errors = await calls("delete", batch[0], *request)
+    else:
+        errors = await calls.again("delete", batch[0], failed, *request)
     for uri, error in zip(batch, errors, strict=True):
         if error is not None:
             calls.complete(error, "delete", uri)
@@ -145,6 +165,14 @@ async def _delete_single(calls: Calls, uri: ObjectURI) -> Sequence[StorageError 
     return [None]
 
 
+def _refused(uri: ObjectURI, check: Check) -> StorageError | None:
+    try:
+        check(uri)
+    except StorageError as exc:
+        return exc
+    return None
+
+
 def _for_key(error: StorageError, uri: ObjectURI) -> StorageError:
     own = copy.copy(error)
     own.uri = str(uri)
@@ -153,11 +181,12 @@ def _for_key(error: StorageError, uri: ObjectURI) -> StorageError:
 
 async def _batches(keys: _Keys, size: int) -> AsyncIterator[list[ObjectURI]]:
     batch: list[ObjectURI] = []
-    async for uri in _drawn(keys):
-        if batch and (len(batch) == size or _bucket(uri) != _bucket(batch[0])):
-            yield batch
-            batch = []
-        batch.append(uri)
+    async with iterating(_drawn(keys)) as source:
+        async for uri in source:
+            if batch and (len(batch) == size or _bucket(uri) != _bucket(batch[0])):
+                yield batch
+                batch = []
+            batch.append(uri)
     if batch:
         yield batch
 
@@ -168,8 +197,9 @@ def _bucket(uri: ObjectURI) -> tuple[str | None, ...]:
 
 async def _drawn(keys: _Keys) -> AsyncIterator[ObjectURI]:
     if isinstance(keys, AsyncIterable):
-        async for uri in keys:
-            yield uri
+        async with iterating(keys) as source:
+            async for uri in source:
+                yield uri
     else:
         for uri in keys:
             yield uri
@@ -223,6 +253,8 @@ class _Ledger:
             meter.completed()
         else:
             meter.failed()
+            if self._options.stop_on_error:
+                raise error
         self._note(ItemOutcome(source=uri, target=None, status="failed" if error else "done", error=error))
 
     def close(self) -> BulkResult:

@@ -4,7 +4,8 @@ The way of every request: a place in the budget, the driver, the error's facts, 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,12 +26,14 @@ class Calls:
         driver: Whose requests.
         limits: The storage's budgets.
         retry: When to send again.
+        uploads: Ids of the uploads by parts that are under way here.
     """
 
     def __init__(self, driver: Driver, limits: Limits, retry: Retry) -> None:
         self.driver = driver
         self.limits = limits
         self.retry = retry
+        self.uploads: set[str] = set()
         self._sent = 0
         self._retries = 0
 
@@ -53,6 +56,7 @@ class Calls:
         Raises:
             StorageError: With the operation, URI and provider filled in.
         """
+        started = self.retry.now()
         try:
             return await self._once(send, args, keep)
         except StorageError as exc:
@@ -60,7 +64,7 @@ class Calls:
             if not (again and exc.retryable):
                 raise
             failed = exc
-        return await self.again(op, uri, failed, send, *args, keep=keep, observer=observer)
+        return await self.again(op, uri, failed, send, *args, keep=keep, observer=observer, started=started)
 
     async def again(
         self,
@@ -71,12 +75,14 @@ class Calls:
         *args: Any,
         keep: bool = False,
         observer: RetryObserver | None = None,
+        started: float | None = None,
     ) -> _T:
         """
         Go on after an attempt that *failed*: wait, then send.
         """
+        attempt, count = partial(self._once, send, args, keep), partial(self._count, observer)
         try:
-            return await self.retry.again(failed, partial(self._once, send, args, keep), partial(self._count, observer))
+            return await self.retry.again(failed, attempt, count, started=started)
         except StorageError as exc:
             self.complete(exc, op, uri)
             raise
@@ -94,6 +100,17 @@ class Calls:
         error.op = error.op or op
         error.uri = error.uri or str(uri)
         error.provider = error.provider or self.driver.provider
+
+    @contextmanager
+    def naming(self, op: str, uri: ObjectURI) -> Iterator[None]:
+        """
+        Fill in the errors of a whole operation, those of local files included.
+        """
+        try:
+            yield
+        except StorageError as exc:
+            self.complete(exc, op, uri)
+            raise
 
     def statistics(self) -> Statistics:
         """

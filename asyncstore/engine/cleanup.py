@@ -41,7 +41,7 @@ async def clean_up(work: Coroutine[Any, Any, None], error: BaseException | None 
         raise interrupted
 
 
-async def ended(task: asyncio.Task[Any], seconds: float) -> asyncio.CancelledError | None:
+async def ended(task: asyncio.Future[Any], seconds: float) -> asyncio.CancelledError | None:
     """
     Wait until *task* has ended; one that takes longer than *seconds* is cancelled.
 
@@ -54,7 +54,7 @@ async def ended(task: asyncio.Task[Any], seconds: float) -> asyncio.CancelledErr
     return interrupted
 
 
-async def _wait(task: asyncio.Task[Any], seconds: float) -> asyncio.CancelledError | None:
+async def _wait(task: asyncio.Future[Any], seconds: float) -> asyncio.CancelledError | None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     interrupted = None

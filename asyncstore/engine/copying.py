@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from asyncstore.engine import lost
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.multipart import multipart_session
 from asyncstore.engine.plan import Span, part_size, spans
@@ -32,7 +33,7 @@ async def copy(calls: Calls, source: ObjectURI, target: ObjectURI, options: Copy
     )
     pinned = replace(options, source_if_match=info.etag or options.source_if_match)
     if info.size <= driver.capabilities.max_copy_size:
-        return await calls("copy", source, driver.copy, source, target, pinned)
+        return await lost.copy(calls, source, target, info, pinned)
     if not driver.capabilities.copy_part:
         raise NotSupportedError(
             f"{info.size} bytes are more than the {driver.capabilities.max_copy_size} that {driver.provider} copies",

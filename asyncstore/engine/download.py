@@ -14,10 +14,16 @@ from asyncstore.engine.calls import Calls
 from asyncstore.engine.plan import Span, spans
 from asyncstore.engine.pool import for_each
 from asyncstore.engine.progress import ObjectMeter
-from asyncstore.engine.read import ResumingStream, compare, open_stream, pinned
 from asyncstore.engine.sink import PartFile
 from asyncstore.engine.source import CHUNK
-from asyncstore.errors import IntegrityError, PreconditionFailedError, SourceChangedError
+from asyncstore.engine.stream import ResumingStream, open_stream
+from asyncstore.engine.verify import check_pinned, compare, pinned, whole_checksum
+from asyncstore.errors import (
+    IntegrityError,
+    PreconditionFailedError,
+    RangeNotSatisfiableError,
+    SourceChangedError,
+)
 from asyncstore.options import ByteRange, DownloadOptions, ReadOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata, ObjectInfo
 from asyncstore.uri import ObjectURI
@@ -41,8 +47,9 @@ async def download_file(
         SourceChangedError: The object was replaced meanwhile.
         IntegrityError: The bytes are not those that were stored.
     """
-    async with PartFile(target, overwrite=options.overwrite, sync=options.sync) as file:
-        return await _Download(calls, source, file, options, meter).run()
+    with calls.naming("download", source):
+        async with PartFile(target, overwrite=options.overwrite, sync=options.sync) as file:
+            return await _Download(calls, source, file, options, meter).run()
 
 
 class _Download:
@@ -64,7 +71,7 @@ class _Download:
             stream = await opening.enter_async_context(self._open(self._options))
             info, size = stream.info, stream.end - stream.start
             self._meter.expect(size)
-            expected = _expected(stream, self._options)
+            expected = whole_checksum(info, stream.start, stream.end, self._options)
             if size <= CHUNK:
                 await self._small(stream, size, expected)
                 return info
@@ -97,12 +104,13 @@ class _Download:
         self._meter.advance(size)
 
     async def _range(self, info: Metadata, span: Span) -> None:
-        options = pinned(self._options, info, ByteRange(span.start, span.end))
+        options = pinned(self._options, info, ByteRange(span.start, span.end), self._calls.driver.capabilities)
         async with self._calls.limits.bytes.reserve(_RANGE_BYTES):
             try:
                 async with self._open(options) as stream:
+                    check_pinned(info, stream, span.start, span.end)
                     await self._store(stream, span)
-            except PreconditionFailedError as exc:
+            except (PreconditionFailedError, RangeNotSatisfiableError) as exc:
                 raise SourceChangedError(
                     "the object was replaced while it was being read",
                     op="download",
@@ -147,13 +155,6 @@ class _Download:
         for number in range(2, len(self._sums) + 1):
             actual = combine(actual, *self._sums[number])
         compare(expected, actual)
-
-
-def _expected(stream: ResumingStream, options: DownloadOptions) -> Checksum | None:
-    checksum = stream.info.checksum
-    if not options.verify or checksum is None or checksum.parts is not None:
-        return None
-    return checksum if stream.start == 0 and stream.end == stream.info.size else None
 
 
 def _followed(expected: Checksum | None, parts: Sequence[Span]) -> ChecksumAlgorithm | None:

@@ -12,7 +12,7 @@ from asyncstore.checksum import compute
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.retry import RetryObserver
 from asyncstore.errors import NotFoundError, PreconditionFailedError, StorageError, UnavailableError
-from asyncstore.options import ReadOptions, WriteOptions
+from asyncstore.options import CopyOptions, DeleteOptions, ReadOptions, WriteOptions
 from asyncstore.types import Checksum, Metadata, ObjectInfo
 from asyncstore.uri import ObjectURI
 
@@ -40,9 +40,15 @@ class LostReply:
         self._observer = observer
 
     def __call__(self, error: StorageError) -> None:
-        self.seen = self.seen or is_ambiguous(error)
+        self.notice(error)
         if self._observer is not None:
             self._observer(error)
+
+    def notice(self, error: StorageError) -> None:
+        """
+        Count a failure that no attempt followed.
+        """
+        self.seen = self.seen or is_ambiguous(error)
 
 
 async def put(
@@ -67,6 +73,35 @@ async def put(
         if found is None or found.size != body.size or not _same_bytes(found, body):
             raise
         return found
+
+
+async def copy(calls: Calls, source: ObjectURI, target: ObjectURI, info: Metadata, options: CopyOptions) -> ObjectInfo:
+    """
+    Copy one object, which *info* describes, with one request.
+    """
+    began = datetime.now(UTC)
+    lost = LostReply(None)
+    try:
+        return await calls("copy", source, calls.driver.copy, source, target, options, observer=lost)
+    except PreconditionFailedError:
+        if not lost.seen:
+            raise
+        found = await _look(calls, target, began)
+        if found is None or found.size != info.size or not _same_object(found, info):
+            raise
+        return found
+
+
+async def delete(calls: Calls, uri: ObjectURI, options: DeleteOptions) -> None:
+    """
+    Delete one object; one that is gone after a reply was lost may have been deleted by us.
+    """
+    lost = LostReply(None)
+    try:
+        await calls("delete", uri, calls.driver.delete, uri, options, observer=lost)
+    except (PreconditionFailedError, NotFoundError):
+        if not lost.seen or await _exists(calls, uri):
+            raise
 
 
 async def completed(
@@ -95,6 +130,21 @@ async def _look(calls: Calls, uri: ObjectURI, began: datetime) -> Metadata | Non
     if found.last_modified is not None and found.last_modified < began - CLOCK_TOLERANCE:
         return None
     return found
+
+
+async def _exists(calls: Calls, uri: ObjectURI) -> bool:
+    try:
+        await calls("stat", uri, calls.driver.stat, uri, ReadOptions())
+    except NotFoundError:
+        return False
+    return True
+
+
+def _same_object(found: Metadata, source: Metadata) -> bool:
+    # An ETag that is a digest goes along with a copy.
+    if found.etag is not None and found.etag == source.etag:
+        return True
+    return any(stored in source.checksums and stored.parts is None for stored in found.checksums)
 
 
 def _same_bytes(found: Metadata, body: Body) -> bool:

@@ -13,7 +13,7 @@ from asyncstore.body import Body
 from asyncstore.checksum import COMBINABLE, combine
 from asyncstore.engine import lost
 from asyncstore.engine.calls import Calls
-from asyncstore.engine.cleanup import CLEANUP_TIMEOUT, clean_up
+from asyncstore.engine.cleanup import CLEANUP_TIMEOUT, clean_up, ended
 from asyncstore.engine.retry import RetryObserver
 from asyncstore.errors import NotFoundError, PreconditionFailedError, StorageError
 from asyncstore.options import WriteOptions
@@ -58,7 +58,7 @@ class MultipartSession:
             again=body.replayable,
             observer=self._observer,
         )
-        self.add(part, body.checksum(algorithm) if algorithm else None)
+        self.add(part, body.checksum(algorithm) if algorithm in COMBINABLE else None)
 
     def add(self, part: Part, checksum: Checksum | None = None) -> None:
         """
@@ -121,13 +121,15 @@ async def multipart_session(
     """
     beginning = _Beginning(calls, uri, options, observer)
     try:
-        upload_id = await asyncio.shield(beginning.task)
+        upload_id = await beginning.run()
         yield MultipartSession(calls, uri, upload_id, options, observer)
     except BaseException as exc:
         await clean_up(beginning.undo(), exc)
         raise
+    finally:
+        calls.uploads.discard(beginning.upload_id)
     if beginning.lost.seen:
-        await clean_up(beginning.sweep(upload_id))
+        await clean_up(beginning.sweep())
 
 
 class _Beginning:
@@ -136,57 +138,71 @@ class _Beginning:
     """
 
     def __init__(self, calls: Calls, uri: ObjectURI, options: WriteOptions, observer: RetryObserver | None) -> None:
+        self.upload_id: str | None = None
+        self.lost = lost.LostReply(observer)
         self._calls = calls
         self._driver = calls.driver
         self._uri = uri
+        self._options = options
         self._began = datetime.now(UTC)
-        self.lost = lost.LostReply(observer)
+
+    async def run(self) -> str:
+        """
+        Begin the upload and return its id.
+        """
+        try:
+            return await self._calls("initiate_multipart_upload", self._uri, self._initiate, observer=self.lost)
+        except StorageError as exc:
+            self.lost.notice(exc)
+            raise
+
+    async def _initiate(self) -> str:
         # In a task of its own: cancelled between the service's creating the upload
         # and our learning its id, we would leave an upload that nobody can abort.
-        self.task = asyncio.ensure_future(
-            calls(
-                "initiate_multipart_upload",
-                uri,
-                self._driver.initiate_multipart_upload,
-                uri,
-                options,
-                observer=self.lost,
-            )
-        )
+        request = asyncio.ensure_future(self._driver.initiate_multipart_upload(self._uri, self._options))
+        try:
+            self.upload_id = await asyncio.shield(request)
+        except asyncio.CancelledError:
+            await ended(request, CLEANUP_TIMEOUT / 2)
+            self._learn(request)
+            raise
+        self._calls.uploads.add(self.upload_id)
+        return self.upload_id
+
+    def _learn(self, request: asyncio.Future[str]) -> None:
+        if not request.done() or request.cancelled():
+            self.lost.seen = True
+        elif (error := request.exception()) is None:
+            self.upload_id = request.result()
+        elif isinstance(error, Exception) and (named := self._calls.named(error)) is not None:
+            self.lost.notice(named)
 
     async def undo(self) -> None:
         """
-        Abort the upload, once its id is here, and one whose id never came.
+        Abort the upload, and one whose id never came.
         """
-        await asyncio.wait([self.task], timeout=CLEANUP_TIMEOUT / 2)
-        upload_id = None
-        if not self.task.done():
-            self.task.cancel()
-            self.lost.seen = True
-        elif (error := self.task.exception()) is not None:
-            self.lost.seen = self.lost.seen or (isinstance(error, StorageError) and lost.is_ambiguous(error))
-        else:
-            upload_id = self.task.result()
-            await self._abort(upload_id)
+        if self.upload_id is not None:
+            await self._abort(self.upload_id)
         if self.lost.seen:
-            await self.sweep(upload_id)
+            await self.sweep()
 
-    async def sweep(self, own: str | None) -> None:
+    async def sweep(self) -> None:
         """
         Abort the upload that a lost reply left without an owner.
 
-        It is one of this very key, begun since, without a single part, and not *own*.
+        It is one of this very key, begun since, without a single part, and none that
+        is under way here.
         """
         page = await self._calls(
-            "list_multipart_uploads", self._uri, self._driver.list_multipart_uploads, self._uri, None, again=False
+            "list_multipart_uploads", self._uri, self._driver.list_multipart_uploads, self._uri, None
         )
         for upload in page.uploads:
-            if upload.upload_id != own and self._may_be_ours(upload):
+            if self._may_be_ours(upload):
                 with suppress(NotFoundError):
                     await self._abort_if_empty(upload.upload_id)
 
     def _may_be_ours(self, upload: MultipartUpload) -> bool:
-        if upload.uri.key != self._uri.key:
+        if upload.uri.key != self._uri.key or upload.upload_id in self._calls.uploads:
             return False
         return upload.initiated is None or upload.initiated > self._began - lost.CLOCK_TOLERANCE
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from asyncstore.driver import Capabilities
 from asyncstore.errors import InvalidRequestError
@@ -15,7 +16,7 @@ from asyncstore.options import MiB
 #: as this many bytes take to arrive.
 COALESCE_GAP = 1 * MiB
 
-# Parts of a stream of unknown length grow twofold after as many parts.
+# Parts of a stream of unknown length grow twofold after as many parts, or sooner.
 _GROW_EVERY = 1000
 
 
@@ -64,16 +65,39 @@ def check_size(total: int, capabilities: Capabilities) -> None:
         )
 
 
-def stream_part_size(number: int, wanted: int, capabilities: Capabilities) -> int:
+def stream_part_size(number: int, wanted: int, capabilities: Capabilities, largest: int | None = None) -> int:
     """
-    Return the size of part *number* of a stream whose length is not known.
+    Return the size of part *number* (from 1) of a stream whose length is not known.
 
-    Parts grow as the stream does, so that the provider's largest object fits into
-    the parts that it allows.
+    Parts grow as the stream does, as late as possible, so that the provider's
+    largest object fits into the parts that it allows.
+
+    Args:
+        largest: Bytes that one part may have at the most.
     """
-    every = max(1, min(_GROW_EVERY, capabilities.max_parts // 10))
-    doublings = min((number - 1) // every, 40)
-    return min(max(wanted, capabilities.min_part_size) << doublings, capabilities.max_part_size)
+    ceiling = min(capabilities.max_part_size, largest or capabilities.max_part_size)
+    first = min(max(wanted, capabilities.min_part_size), ceiling)
+    doublings = (number - 1) // _growth(first, ceiling, capabilities)
+    return min(first << min(doublings, 63), ceiling)
+
+
+@cache
+def _growth(first: int, ceiling: int, capabilities: Capabilities) -> int:
+    """
+    After how many parts their size doubles.
+    """
+    parts = capabilities.max_parts
+    # Parts that start small can hold most of what the largest parts could, not all.
+    wanted = min(capabilities.max_object_size, parts * ceiling * 4 // 5)
+    every = max(1, min(_GROW_EVERY, parts // 10))
+    while every > 1 and _capacity(every, first, ceiling, parts) < wanted:
+        every = every * 9 // 10
+    return every
+
+
+def _capacity(every: int, first: int, ceiling: int, parts: int) -> int:
+    steps = range(0, parts, every)
+    return sum(min(first << min(n, 63), ceiling) * min(every, parts - start) for n, start in enumerate(steps))
 
 
 def spans(start: int, end: int, size: int) -> Iterator[Span]:

@@ -5,7 +5,7 @@ Bounded, structured concurrency.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
 import anyio
@@ -27,10 +27,25 @@ async def for_each(
     the others as notes.
     """
     if isinstance(items, AsyncIterable):
-        async with aclosing(_drawn(items)) as source:
+        async with iterating(items) as source:
             await _work(source, handle, max_concurrency)
     else:
         await _work(_Shared(iter(items)), handle, max_concurrency)
+
+
+@asynccontextmanager
+async def iterating(items: AsyncIterable[_Item]) -> AsyncIterator[AsyncIterator[_Item]]:
+    """
+    Iterate *items*; if they come from a generator, close it when the block ends.
+
+    Else it is closed when it is collected, by a task that nobody waits for.
+    """
+    source = aiter(items)
+    try:
+        yield source
+    finally:
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
 
 
 async def _work(source: AsyncIterator[_Item], handle: Callable[[_Item], Awaitable[None]], max_concurrency: int) -> None:
@@ -71,30 +86,29 @@ class _Shared(AsyncIterator[_Item]):
         raise StopAsyncIteration
 
 
-async def _drawn(items: AsyncIterable[_Item]) -> AsyncGenerator[_Item, None]:
-    async for item in items:
-        yield item
-
-
 @contextmanager
 def single_error() -> Iterator[None]:
     """
     Let the first error of a task group out by itself, with the others as notes.
 
     Errors come out of a group together; callers await one operation and catch one
-    error.
+    error. A group that the caller's own code raised is left as it is.
     """
     try:
         yield
     except BaseExceptionGroup as group:
-        first, *others = _leaves(group)
-        for other in others:
+        errors = group.exceptions
+    else:
+        return
+    # Whoever asked the program to stop goes first.
+    first = next((error for error in errors if not isinstance(error, Exception)), errors[0])
+    for other in errors:
+        if other is not first:
             first.add_note(f"meanwhile: {other!r}")
-        raise first from first.__cause__
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    leaves: list[BaseException] = []
-    for error in group.exceptions:
-        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return leaves
+    context = first.__context__
+    try:
+        raise first
+    finally:
+        # Not the group, which says the same once more.
+        first.__context__ = context
+        del first, errors, context

@@ -232,7 +232,9 @@ class Transfer(Generic[_T]):
         Take an event; this is the sink that the operation is given.
         """
         self.latest = event
-        # The end of the whole comes last, after events that are still unread.
+        # In the order of the last words, so that the counts of the whole never go down
+        # and its end comes last.
+        self._pending.pop(event.uri, None)
         self._pending[event.uri] = event
         self._news.set()
 

@@ -1,34 +1,30 @@
 """
-Reading: whole objects, ranges, and streams that survive a broken connection.
+Reading whole objects and ranges, in memory.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Self
 
-from asyncstore.body import EmptyBody, ReadBody
-from asyncstore.checksum import Hasher, compute
+from asyncstore.body import ReadBody
+from asyncstore.checksum import COMBINABLE, compute
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.plan import coalesce
 from asyncstore.engine.pool import for_each
-from asyncstore.engine.retry import RetryObserver
-from asyncstore.errors import (
-    IntegrityError,
-    PreconditionFailedError,
-    RangeNotSatisfiableError,
-    SourceChangedError,
-    StorageError,
-)
-from asyncstore.options import ByteRange, ReadOptions
-from asyncstore.types import Checksum, Metadata
+from asyncstore.engine.verify import check_pinned, compare, pinned, whole_checksum
+from asyncstore.errors import IntegrityError, RangeNotSatisfiableError, UnavailableError
+from asyncstore.options import ByteRange, MiB, ReadOptions
+from asyncstore.threads import in_thread
+from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
 from asyncstore.uri import ObjectURI
 
 # Of one storage.read_ranges(): spans in flight.
 _RANGES_AT_ONCE = 10
+
+# CRCs are so fast that a switch of threads costs more; a digest of more than this is not.
+_DIGEST_HERE = 1 * MiB
 
 
 async def read(calls: Calls, uri: ObjectURI, options: ReadOptions) -> bytes:
@@ -38,209 +34,41 @@ async def read(calls: Calls, uri: ObjectURI, options: ReadOptions) -> bytes:
     return (await _read(calls, uri, options))[1]
 
 
-async def _read(calls: Calls, uri: ObjectURI, options: ReadOptions) -> tuple[Metadata, bytes]:
-    return await calls("read", uri, _read_once, calls, uri, options)
+async def _read(
+    calls: Calls, uri: ObjectURI, options: ReadOptions, version: Metadata | None = None
+) -> tuple[Metadata, bytes]:
+    return await calls("read", uri, _read_once, calls, uri, options, version)
 
 
-async def _read_once(calls: Calls, uri: ObjectURI, options: ReadOptions) -> tuple[Metadata, bytes]:
+async def _read_once(
+    calls: Calls, uri: ObjectURI, options: ReadOptions, version: Metadata | None
+) -> tuple[Metadata, bytes]:
     body = await calls.driver.open_read(uri, options)
     try:
+        if version is not None and options.range is not None:
+            check_pinned(version, body, options.range.start, options.range.end or version.size)
         data = await body.read()
     finally:
         await body.aclose()
-    expected = whole_checksum(body, options)
+    _check_size(body, len(data))
+    expected = whole_checksum(body.info, body.start, body.end, options)
     if expected is not None:
-        compare(expected, compute(expected.algorithm, data))
+        compare(expected, await _checksum(expected.algorithm, data))
     return body.info, data
 
 
-def whole_checksum(body: ReadBody, options: ReadOptions) -> Checksum | None:
-    """
-    Return the checksum that the bytes of *body* must have, if one is known.
-    """
-    checksum = body.info.checksum
-    if not options.verify or checksum is None or checksum.parts is not None:
-        return None
-    return checksum if body.start == 0 and body.end == body.info.size else None
+def _check_size(body: ReadBody, size: int) -> None:
+    expected = body.end - body.start
+    if size < expected:
+        raise UnavailableError(f"the body ended after {size} of {expected} bytes")
+    if size > expected:
+        raise IntegrityError("more bytes came than were asked for", expected=str(expected), actual=str(size))
 
 
-def compare(expected: Checksum, actual: Checksum) -> None:
-    """
-    Raise :class:`IntegrityError` if two checksums of the same bytes differ.
-    """
-    if expected != actual:
-        raise IntegrityError(
-            "the bytes received are not those that were stored", expected=str(expected), actual=str(actual)
-        )
-
-
-def pinned(options: ReadOptions, info: Metadata, part: ByteRange) -> ReadOptions:
-    """
-    Return *options* for another *part* of the very version that *info* describes.
-    """
-    return replace(
-        options,
-        range=part,
-        if_match=info.etag or options.if_match,
-        version_id=info.version_id or options.version_id,
-        if_none_match=None,
-        if_modified_since=None,
-        if_unmodified_since=None,
-    )
-
-
-class ResumingStream(AsyncIterator[bytes]):
-    """
-    An object being read, reopened where it broke; see :class:`~asyncstore.protocols.ReadStream`.
-
-    Attributes:
-        info: The whole object's metadata.
-        start: Offset of the first byte of this stream.
-        end: Offset after the last byte of this stream.
-        position: Offset of the next byte.
-    """
-
-    def __init__(
-        self,
-        calls: Calls,
-        uri: ObjectURI,
-        options: ReadOptions,
-        body: ReadBody,
-        *,
-        keep: bool = False,
-        verify: bool = True,
-        observer: RetryObserver | None = None,
-    ) -> None:
-        self.info = body.info
-        self.start = body.start
-        self.end = body.end
-        self.position = body.start
-        self._calls = calls
-        self._uri = uri
-        self._options = options
-        self._body: ReadBody | None = body
-        self._keep = keep
-        self._observer = observer
-        self._fruitless = 0
-        self._expected = whole_checksum(body, options) if verify else None
-        self._hasher = Hasher(self._expected.algorithm) if self._expected else None
-        self._source = self._chunks()
-        self._rest = b""
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._rest:
-            rest, self._rest = self._rest, b""
-            return rest
-        return await anext(self._source)
-
-    async def read(self, size: int = -1) -> bytes:
-        """
-        Return up to *size* bytes, all that are left if negative, ``b""`` at the end.
-        """
-        if size < 0:
-            return b"".join([chunk async for chunk in self])
-        pieces, wanted = [], size
-        while wanted:
-            chunk = self._rest or await anext(self._source, b"")
-            if not chunk:
-                break
-            pieces.append(chunk[:wanted])
-            self._rest = chunk[wanted:]
-            wanted -= len(pieces[-1])
-        return b"".join(pieces)
-
-    async def aclose(self) -> None:
-        """
-        Give the connection back, and the place in the budget if it was kept.
-        """
-        await self._source.aclose()
-        await self._close_body()
-
-    async def _close_body(self) -> None:
-        body, self._body = self._body, None
-        if body is not None:
-            if self._keep:
-                self._calls.limits.requests.release()
-            await body.aclose()
-
-    async def _chunks(self) -> AsyncGenerator[bytes, None]:
-        while self._body is not None and self.position < self.end:
-            try:
-                async for chunk in self._body:
-                    self._fruitless = 0
-                    self.position += len(chunk)
-                    if self._hasher is not None:
-                        self._hasher.update(chunk)
-                    yield chunk
-                break
-            except Exception as exc:
-                failed = self._calls.named(exc)
-                if failed is None:
-                    raise
-                if not failed.retryable or self._fruitless >= self._calls.retry.options.attempts:
-                    self._calls.complete(failed, "get", self._uri)
-                    raise failed from (None if failed is exc else exc)
-            await self._reopen(failed)
-        if self._expected is not None and self._hasher is not None:
-            compare(self._expected, self._hasher.checksum())
-
-    async def _reopen(self, failed: StorageError) -> None:
-        # Counted again once a byte has come: a connection that breaks over and
-        # over without one is a failure, a slow one with many breaks is not.
-        self._fruitless += 1
-        await self._close_body()
-        # The rest of the same version: another one would make a mixture.
-        rest = pinned(self._options, self.info, ByteRange(self.position, self.end))
-        try:
-            self._body = await self._calls.again(
-                "get",
-                self._uri,
-                failed,
-                self._calls.driver.open_read,
-                self._uri,
-                rest,
-                keep=self._keep,
-                observer=self._observer,
-            )
-        except PreconditionFailedError as exc:
-            raise SourceChangedError(
-                "the object was replaced while it was being read", op="get", uri=str(self._uri), provider=exc.provider
-            ) from exc
-
-
-@asynccontextmanager
-async def open_stream(
-    calls: Calls,
-    uri: ObjectURI,
-    options: ReadOptions,
-    *,
-    keep: bool = False,
-    verify: bool = True,
-    observer: RetryObserver | None = None,
-) -> AsyncIterator[ResumingStream]:
-    """
-    Open an object for reading.
-
-    Args:
-        keep: Count the stream as a request in flight until it is closed. For the
-            engine's own reading; a caller's stream counts while it is opened only, since
-            a caller may hold many and do other work meanwhile.
-        verify: Compare the checksum at the end of the stream.
-    """
-    if options.range is not None and options.range.empty:
-        info = await calls("get", uri, calls.driver.stat, uri, replace(options, range=None))
-        body: ReadBody = EmptyBody(info, options.range.start)
-        keep = False
-    else:
-        body = await calls("get", uri, calls.driver.open_read, uri, options, keep=keep, observer=observer)
-    stream = ResumingStream(calls, uri, options, body, keep=keep, verify=verify, observer=observer)
-    try:
-        yield stream
-    finally:
-        await stream.aclose()
+async def _checksum(algorithm: ChecksumAlgorithm, data: bytes) -> Checksum:
+    if algorithm in COMBINABLE or len(data) <= _DIGEST_HERE:
+        return compute(algorithm, data)
+    return await in_thread(compute, algorithm, data)
 
 
 async def read_ranges(calls: Calls, uri: ObjectURI, ranges: Sequence[ByteRange], options: ReadOptions) -> list[bytes]:
@@ -267,7 +95,8 @@ async def read_ranges(calls: Calls, uri: ObjectURI, ranges: Sequence[ByteRange],
     missing = coalesce([b for b in bounds if b[0] < b[1] and not (have[0] <= b[0] and b[1] <= have[1])])
 
     async def fetch(span: tuple[int, int]) -> None:
-        got[span] = (await _read(calls, uri, pinned(options, info, ByteRange(*span))))[1]
+        part = pinned(options, info, ByteRange(*span), calls.driver.capabilities)
+        got[span] = (await _read(calls, uri, part, info))[1]
 
     await for_each(missing, fetch, max_concurrency=_RANGES_AT_ONCE)
     return [_cut(got, start, end) for start, end in bounds]

@@ -39,6 +39,10 @@ class Retry:
     https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/),
     or what the provider asks for. A wait that would end after the deadline is not
     begun: the last error is raised at once.
+
+    Attributes:
+        options: The limits.
+        now: The clock, in seconds.
     """
 
     def __init__(
@@ -51,7 +55,7 @@ class Retry:
     ) -> None:
         self.options = options
         self._sleep = sleep
-        self._clock = clock
+        self.now = clock
         self._jitter = jitter
 
     async def again(
@@ -59,13 +63,18 @@ class Retry:
         failed: StorageError,
         call: Callable[[], Awaitable[_T]],
         observer: RetryObserver | None = None,
+        *,
+        started: float | None = None,
     ) -> _T:
         """
         Go on after the first attempt *failed*, which was made without this loop.
 
         So a request that succeeds at once pays nothing for what might have been.
+
+        Args:
+            started: When the first attempt was begun, by :attr:`now`.
         """
-        started = self._clock()
+        started = self.now() if started is None else started
         first: list[StorageError] = [failed]
 
         async def attempt() -> _T:
@@ -77,7 +86,7 @@ class Retry:
             if state.attempt_number >= self.options.attempts:
                 return True
             deadline = self.options.deadline
-            return deadline is not None and self._clock() - started + state.upcoming_sleep > deadline
+            return deadline is not None and self.now() - started + state.upcoming_sleep > deadline
 
         def announce(state: tenacity.RetryCallState) -> None:
             error = _error(state)
@@ -97,14 +106,15 @@ class Retry:
         except StorageError as exc:
             if exc.retryable:
                 tried = retrying.statistics.get("attempt_number", 1)
-                exc.add_note(f"gave up after {tried} attempts in {self._clock() - started:.1f} s")
+                exc.add_note(f"gave up after {tried} attempts in {self.now() - started:.1f} s")
             raise
 
     def _backoff(self, state: tenacity.RetryCallState) -> float:
         error = _error(state)
         if isinstance(error, StorageError) and error.retry_after is not None:
-            return error.retry_after
-        ceiling = self.options.initial_backoff * 2**state.attempt_number
+            return max(0.0, error.retry_after)
+        # An exponent that a float still holds, however many attempts there are.
+        ceiling = self.options.initial_backoff * 2.0 ** min(state.attempt_number, 64)
         return self._jitter(0.0, min(self.options.max_backoff, ceiling))
 
 

@@ -4,6 +4,7 @@ Where the bytes of a download go: a hidden file beside the target, until it is w
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -22,6 +23,8 @@ from asyncstore.types import Checksum, ChecksumAlgorithm
 _MAX_NAME = 255
 
 _READ_BACK = 1 * MiB
+
+_CANNOT_ALLOCATE = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV})
 
 
 class PartFile:
@@ -163,7 +166,12 @@ def write_all(fd: int, chunks: list[BytesLike], offset: int) -> None:
 
 
 def _allocate(fd: int, size: int) -> None:
-    os.posix_fallocate(fd, 0, size)
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as exc:
+        # Some file systems cannot; they say how much room there is as it is filled.
+        if exc.errno not in _CANNOT_ALLOCATE:
+            raise
 
 
 def _sync_directory(path: Path) -> None:
@@ -177,6 +185,8 @@ def _sync_directory(path: Path) -> None:
 def _temporary(target: Path) -> Path:
     # Of its own, so that two downloads to one target do not write into each other.
     suffix = f".{secrets.token_hex(6)}.part"
+    if not target.name:
+        raise InvalidRequestError(f"{target} is a directory: name a file in it")
     stem = os.fsencode(target.name)[: _MAX_NAME - len(suffix) - 1]
     return target.with_name(f".{os.fsdecode(stem)}{suffix}")
 

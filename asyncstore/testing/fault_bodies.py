@@ -64,6 +64,8 @@ class FaultyReadBody(ReadBody):
         if self._is_open:
             self._is_open = False
             self._closed()
+        if isinstance(self._source, AsyncGenerator):
+            await self._source.aclose()
         await self._body.aclose()
 
 

@@ -34,8 +34,8 @@ def blocks(*languages: str) -> list[Block]:
     """
     Return all blocks in *languages*, in all pages.
     """
-    pages = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [block for page in pages if page.exists() for block in _of(page) if block.language in languages]
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [block for page in pages for block in _of(page) if block.language in languages]
 
 
 def _of(page: Path) -> Iterator[Block]:

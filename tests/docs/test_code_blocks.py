@@ -27,11 +27,15 @@ def environment(seaweed: S3Server, tmp_path: Path) -> dict[str, str]:
     """
     A person's shell: credentials of a real server, a bucket called "models", an empty home.
     """
-    client = blocking_client(seaweed)
-    if "models" not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
-        client.create_bucket(Bucket="models")
+    with blocking_client(seaweed) as client:
+        if "models" not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+            client.create_bucket(Bucket="models")
+    command = tmp_path / "bin" / "asyncstore"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m asyncstore.cli "$@"\n', "utf-8")
+    command.chmod(0o755)
     return {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(command.parent), os.environ["PATH"]]),
         "PYTHONPATH": os.pathsep.join(sys.path),
         "HOME": str(tmp_path),
         "AWS_ENDPOINT_URL_S3": seaweed.endpoint_url,

@@ -19,7 +19,6 @@ from asyncstore.checksum import compute
 from asyncstore.config import StorageConfig
 from asyncstore.driver import Driver
 from asyncstore.drivers.local import LocalDriver, open_driver
-from asyncstore.drivers.local.threads import in_thread
 from asyncstore.errors import (
     AlreadyExistsError,
     ConfigurationError,
@@ -33,6 +32,7 @@ from asyncstore.errors import (
     UnavailableError,
 )
 from asyncstore.options import ByteRange, CopyOptions, MiB, ReadOptions, WriteOptions
+from asyncstore.threads import in_thread
 from asyncstore.types import ChecksumAlgorithm
 from tests.drivers.calls import PLAIN, Calls, Slow, leftovers, names_in, opened_files
 

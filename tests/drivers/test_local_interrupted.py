@@ -17,8 +17,8 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from asyncstore.checksum import compute
-from asyncstore.drivers.local.threads import in_thread
 from asyncstore.options import CopyOptions, MiB, ReadOptions
+from asyncstore.threads import in_thread
 from asyncstore.types import ChecksumAlgorithm
 from tests.drivers.calls import PLAIN, Calls, Slow, leftovers, names_in, opened_files
 

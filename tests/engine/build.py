@@ -2,8 +2,8 @@
 What the tests of the engine are built from.
 """
 
-import os
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,6 @@ def changed(driver: FaultyDriver | MemoryDriver, **capabilities: Any) -> None:
     """
     Give *driver* other capabilities.
     """
-    from dataclasses import replace
-
     driver.capabilities = replace(driver.capabilities, **capabilities)
 
 
@@ -64,9 +62,9 @@ def open_files() -> set[str]:
     Return what this process has open.
     """
     found = set()
-    for fd in os.listdir("/proc/self/fd"):
+    for fd in Path("/proc/self/fd").iterdir():
         try:
-            found.add(f"{fd} {os.readlink(f'/proc/self/fd/{fd}')}")
+            found.add(f"{fd.name} {fd.readlink()}")
         except FileNotFoundError:
             continue
     return found

@@ -16,18 +16,18 @@ from asyncstore.checksum import Hasher
 from asyncstore.conditions import check_read
 from asyncstore.config import StorageConfig, flag
 from asyncstore.driver import Capabilities, Driver
-from asyncstore.drivers.local import failures
 from asyncstore.drivers.local.completion import Completion
 from asyncstore.drivers.local.files import NewFile
 from asyncstore.drivers.local.listings import Listings
 from asyncstore.drivers.local.sidecar import Description
 from asyncstore.drivers.local.source import SourceFile
 from asyncstore.drivers.local.store import Store
-from asyncstore.drivers.local.threads import in_thread
 from asyncstore.drivers.local.uploads import PartFile
 from asyncstore.errors import ConfigurationError, InvalidRequestError, InvalidURIError, StorageError
 from asyncstore.intake import Intake
 from asyncstore.options import CopyOptions, DeleteOptions, KiB, ListOptions, MiB, ReadOptions, WriteOptions
+from asyncstore.oserrors import from_oserror
+from asyncstore.threads import in_thread
 from asyncstore.types import (
     Checksum,
     ChecksumAlgorithm,
@@ -244,7 +244,7 @@ class LocalDriver(Driver):
         return {"root": str(self._root), "sync": str(self._sync).lower()}
 
     def classify(self, error: Exception) -> StorageError | None:
-        return failures.classify(error)
+        return from_oserror(error) if isinstance(error, OSError) else None
 
     @asynccontextmanager
     async def _native(self) -> AsyncIterator[Path]:
@@ -345,7 +345,7 @@ class LocalDriver(Driver):
         except StorageError as exc:
             return exc
         except OSError as exc:
-            return failures.classify(exc)
+            return from_oserror(exc)
         return None
 
 

@@ -11,9 +11,9 @@ from typing import Final
 
 from asyncstore.body import ReadBody
 from asyncstore.drivers.local.files import etag_of
-from asyncstore.drivers.local.threads import in_thread
 from asyncstore.errors import SourceChangedError
 from asyncstore.options import KiB, MiB
+from asyncstore.threads import in_thread
 from asyncstore.types import Metadata
 
 _CHUNK: Final = 1 * MiB

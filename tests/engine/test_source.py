@@ -1,0 +1,335 @@
+"""
+Bytes come from memory, files and streams of any shape, and are the same each time.
+"""
+
+import array
+import io
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncstore.checksum import compute
+from asyncstore.drivers.memory import MemoryDriver
+from asyncstore.engine.source import FileSource, StreamSource, as_chunks, in_memory
+from asyncstore.errors import InvalidRequestError, NotFoundError, PermissionDeniedError, SourceChangedError
+from asyncstore.options import UploadOptions
+from asyncstore.storage import Storage
+from asyncstore.testing.faults import FaultyDriver
+from asyncstore.types import ChecksumAlgorithm
+from tests.engine.build import KEY, at_rest, patterned, written
+
+DATA = patterned(5000)
+PARTS = UploadOptions(part_size=1000, multipart_threshold=1000)
+
+
+# Files
+
+
+async def test_a_part_reads_the_same_each_time(tmp_path: Path, small_chunks: int) -> None:
+    async with FileSource(written(tmp_path / "file", DATA)) as file:
+        part = file.part(700, 4100, ChecksumAlgorithm.CRC32C, None)
+        first = [bytes(chunk) async for chunk in part.chunks()]
+        again = [bytes(chunk) async for chunk in part.chunks()]
+
+    assert DATA[700:4100] == b"".join(first)
+    assert first == again
+    assert part.checksum(ChecksumAlgorithm.CRC32C) == compute(ChecksumAlgorithm.CRC32C, DATA[700:4100])
+    assert part.checksum(ChecksumAlgorithm.MD5) is None
+    assert 3400 == part.size
+
+
+def longer(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def shorter(path: Path) -> None:
+    os.truncate(path, 100)
+
+
+def touched(path: Path) -> None:
+    os.utime(path, ns=(1, 1))
+
+
+@pytest.mark.parametrize("change", [longer, shorter, touched])
+@pytest.mark.parametrize("options", [UploadOptions(), PARTS])
+async def test_a_file_that_changes_is_not_published(
+    storage: Storage,
+    faults: FaultyDriver,
+    memory: MemoryDriver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], None],
+    options: UploadOptions,
+) -> None:
+    path = written(tmp_path / "file", DATA)
+    pread = FileSource.pread
+    once: list[Callable[[Path], None]] = [change]
+
+    def changing(self: FileSource, size: int, offset: int) -> bytes:
+        if once:
+            once.pop()(path)
+        return pread(self, size, offset)
+
+    monkeypatch.setattr(FileSource, "pread", changing)
+    with pytest.raises(SourceChangedError) as caught:
+        await storage.upload(path, KEY, options=options)
+
+    assert ({}, {}) == (memory.objects, memory.uploads)
+    assert "upload" in str(caught.value)
+    at_rest(storage, faults)
+
+
+async def test_a_missing_file(storage: Storage, faults: FaultyDriver, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        await storage.upload(tmp_path / "none", KEY)
+
+    assert ("upload", str(KEY)) == (caught.value.op, caught.value.uri)
+    assert 0 == faults.calls.total()
+
+
+async def test_a_directory(storage: Storage, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="is a directory"):
+        await storage.upload(tmp_path, KEY)
+
+
+async def test_a_named_pipe_is_refused_without_waiting(storage: Storage, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidRequestError, match="no regular file"):
+        await storage.upload(tmp_path / "pipe", KEY)
+
+
+async def test_an_unreadable_file(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    path = written(tmp_path / "file", DATA)
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PermissionDeniedError):
+        await storage.upload(path, KEY)
+
+
+# Memory
+
+
+@pytest.mark.parametrize("options", [UploadOptions(), PARTS])
+async def test_views_of_any_items(storage: Storage, options: UploadOptions) -> None:
+    numbers = array.array("d", range(500))
+    await storage.put(KEY, memoryview(numbers), options=options)
+
+    assert numbers.tobytes() == await storage.read(KEY)
+
+
+@pytest.mark.parametrize("options", [UploadOptions(), UploadOptions(part_size=500, multipart_threshold=0)])
+async def test_views_with_gaps(storage: Storage, options: UploadOptions) -> None:
+    await storage.put(KEY, memoryview(DATA)[::3], options=options)
+
+    assert DATA[::3] == await storage.read(KEY)
+
+
+@pytest.mark.parametrize("view", [memoryview(b"").cast("i"), memoryview(array.array("d")), memoryview(b"")[::2]])
+async def test_views_of_nothing(storage: Storage, view: memoryview) -> None:
+    assert 0 == (await storage.put(KEY, view)).size
+
+
+def test_views_of_more_dimensions() -> None:
+    table = memoryview(bytes(range(12))).cast("B", (3, 4))
+    whole = in_memory(table)
+
+    assert isinstance(whole, memoryview)
+    assert bytes(range(12)) == whole.tobytes()
+
+
+# Streams
+
+
+async def gather(source: StreamSource, size: int) -> list[bytes]:
+    return [bytes(piece) async for piece in _pieces(source, size)]
+
+
+async def _pieces(source: StreamSource, size: int) -> AsyncIterator[bytearray]:
+    while piece := await source.take(size):
+        yield piece
+
+
+@given(cuts=st.lists(st.integers(0, 40), max_size=20), size=st.integers(1, 50))
+async def test_pieces_are_whole_whatever_the_chunks(cuts: list[int], size: int) -> None:
+    data = patterned(sum(cuts))
+    chunks, at = [], 0
+    for cut in cuts:
+        chunks.append(data[at : at + cut])
+        at += cut
+    pieces = await gather(StreamSource(as_chunks(iter(chunks))), size)
+
+    assert data == b"".join(pieces)
+    assert all(len(piece) == size for piece in pieces[:-1])
+
+
+async def test_chunks_with_gaps_and_wide_items(storage: Storage) -> None:
+    chunks = [
+        memoryview(DATA)[::2],
+        memoryview(array.array("i", [1, 2, 3])),
+        memoryview(b"").cast("i"),
+        bytearray(b"x"),
+    ]
+    await storage.put(KEY, iter(chunks))
+
+    assert b"".join(chunk.tobytes() if isinstance(chunk, memoryview) else chunk for chunk in chunks) == (
+        await storage.read(KEY)
+    )
+
+
+async def test_a_buffer_can_be_used_again(storage: Storage) -> None:
+    """
+    Once the next chunk is asked for, the last is its owner's, to change and to resize.
+    """
+
+    async def chunks() -> AsyncIterator[bytearray]:
+        buffer = bytearray()
+        for start in range(0, 5000, 700):
+            buffer += DATA[start : start + 700]
+            yield buffer
+            buffer.clear()
+
+    await storage.put(KEY, chunks(), options=PARTS)
+
+    assert DATA == await storage.read(KEY)
+
+
+class Trickle(io.RawIOBase):
+    """
+    A file that gives less than it is asked for.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(min(size, 333))
+
+
+@pytest.mark.parametrize("make", [io.BytesIO, Trickle, lambda data: io.BufferedReader(io.BytesIO(data))])
+async def test_open_files(storage: Storage, make: Callable[[bytes], Any]) -> None:
+    file = make(DATA)
+    await storage.put(KEY, file, options=PARTS)
+
+    assert DATA == await storage.read(KEY)
+
+
+async def test_open_files_are_read_from_where_they_are(storage: Storage, tmp_path: Path) -> None:
+    with written(tmp_path / "file", DATA).open("rb") as file:
+        file.seek(1000)
+        await storage.put(KEY, file)
+
+    assert DATA[1000:] == await storage.read(KEY)
+
+
+async def test_open_files_are_read_in_a_thread(storage: Storage) -> None:
+    class Watched(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            names.add(threading.current_thread().name)
+            return super().read(size)
+
+    names: set[str] = set()
+    await storage.put(KEY, Watched(DATA))
+
+    assert {True} == {name.startswith("asyncstore") for name in names}
+
+
+@pytest.mark.parametrize("text", ["", "text"])
+async def test_text_files_are_refused(storage: Storage, memory: MemoryDriver, text: str) -> None:
+    with pytest.raises(TypeError, match="binary"):
+        await storage.put(KEY, io.StringIO(text))  # type: ignore[arg-type]
+
+    assert {} == memory.objects
+
+
+async def test_files_that_have_nothing_yet_are_no_empty_files(storage: Storage, memory: MemoryDriver) -> None:
+    """
+    A file that does not block answers None when nothing has come so far.
+    """
+
+    class NotYet(io.RawIOBase):
+        def read(self, size: int = -1) -> None:  # type: ignore[override]
+            return None
+
+    with pytest.raises(TypeError, match="NoneType"):
+        await storage.put(KEY, NotYet())  # type: ignore[arg-type]
+
+    assert {} == memory.objects
+
+
+@pytest.mark.parametrize("data", ["text", Path("file"), 7, None, ["text"], [1, 2], {"a": 1}])
+async def test_what_is_no_bytes_is_refused(storage: Storage, faults: FaultyDriver, data: Any) -> None:
+    with pytest.raises(TypeError):
+        await storage.put(KEY, data)
+
+    assert 0 == faults.calls.total()
+
+
+class SourceError(Exception):
+    """
+    What a caller's own generator raises.
+    """
+
+
+@pytest.mark.parametrize("good", [0, 500, 1000, 1700, 3500])
+async def test_a_stream_that_raises_publishes_nothing(
+    storage: Storage, faults: FaultyDriver, memory: MemoryDriver, small_chunks: int, good: int
+) -> None:
+    """
+    The caller's own error comes out as it is, and nothing is held.
+    """
+    closed = []
+
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            for start in range(0, good, 100):
+                yield DATA[start : start + 100]
+            raise SourceError
+        finally:
+            closed.append(True)
+
+    with pytest.raises(SourceError):
+        await storage.put(KEY, chunks(), options=PARTS)
+
+    assert ({}, {}) == (memory.objects, memory.uploads)
+    assert [True] == closed
+    at_rest(storage, faults)
+
+
+async def test_an_iterator_that_raises(storage: Storage, faults: FaultyDriver, memory: MemoryDriver) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield DATA
+        raise SourceError
+
+    with pytest.raises(SourceError):
+        await storage.put(KEY, chunks(), options=PARTS)
+
+    assert ({}, {}) == (memory.objects, memory.uploads)
+    at_rest(storage, faults)
+
+
+async def test_a_generator_is_closed_when_the_write_fails(
+    storage: Storage, faults: FaultyDriver, small_chunks: int
+) -> None:
+    closed = []
+
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield bytes(500)
+        finally:
+            closed.append(True)
+
+    faults.fail("upload_part", InvalidRequestError("no"), after=2)
+    with pytest.raises(InvalidRequestError):
+        await storage.put(KEY, chunks(), options=PARTS)
+
+    assert [True] == closed
