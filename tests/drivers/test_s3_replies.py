@@ -1,0 +1,407 @@
+"""
+What S3 answers when not all is well, and what we make of it, on a scripted server.
+"""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from asyncstore.body import BytesBody
+from asyncstore.config import StorageConfig
+from asyncstore.drivers.s3 import S3Driver, open_driver
+from asyncstore.errors import (
+    AlreadyExistsError,
+    IntegrityError,
+    InvalidRequestError,
+    NotFoundError,
+    NotModifiedError,
+    PermissionDeniedError,
+    PreconditionFailedError,
+    QuotaExceededError,
+    RangeNotSatisfiableError,
+    StorageError,
+    ThrottledError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from asyncstore.options import ByteRange, CopyOptions, DeleteOptions, ListOptions, ReadOptions, WriteOptions
+from asyncstore.types import Part
+from asyncstore.uri import parse_uri
+from tests.http.scripted import Answer, Exchange, Scripted, reply, saying, scripted
+
+URI = parse_uri("s3://bucket/some key")
+READ = ReadOptions()
+
+
+@asynccontextmanager
+async def driving(*answers: Answer, **settings: Any) -> AsyncIterator[tuple[S3Driver, Scripted]]:
+    async with scripted(*answers) as server:
+        keys = {"access_key_id": "AKIATEST", "secret_access_key": "not-a-secret", "region": "us-east-1"}
+        config = StorageConfig.build("s3://bucket", {"endpoint_url": server.url, **keys, **settings})
+        driver = open_driver(config)
+        try:
+            yield driver, server
+        finally:
+            await driver.aclose()
+
+
+def error(code: str, status: int, extra: str = "", **headers: str) -> Answer:
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>Words.</Message>{extra}</Error>"
+    return saying(reply(status, body.encode(), **headers))
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("AccessDenied", 403, PermissionDeniedError),
+        ("BadDigest", 400, IntegrityError),
+        ("ConditionalRequestConflict", 409, UnavailableError),
+        ("EntityTooSmall", 400, InvalidRequestError),
+        ("ExpiredToken", 400, UnauthenticatedError),
+        ("InternalError", 500, UnavailableError),
+        ("InvalidDigest", 400, IntegrityError),
+        ("InvalidRange", 416, RangeNotSatisfiableError),
+        ("NoSuchBucket", 404, NotFoundError),
+        ("NoSuchKey", 404, NotFoundError),
+        ("NoSuchVersion", 404, NotFoundError),
+        ("PreconditionFailed", 412, PreconditionFailedError),
+        ("QuotaExceeded", 403, QuotaExceededError),
+        ("RequestTimeout", 400, UnavailableError),
+        ("ServiceUnavailable", 503, ThrottledError),
+        ("SignatureDoesNotMatch", 403, UnauthenticatedError),
+        ("SlowDown", 503, ThrottledError),
+        ("SomethingNew", 400, InvalidRequestError),
+        ("SomethingNew", 502, UnavailableError),
+        ("XAmzContentChecksumMismatch", 400, IntegrityError),
+    ],
+)
+async def test_code(code: str, status: int, kind: type[StorageError]) -> None:
+    """
+    A code has its class, and the facts come along.
+    """
+    answer = error(code, status, x_amz_request_id="R1", Retry_After="3")
+    async with driving(answer) as (driver, _):
+        with pytest.raises(StorageError) as caught:
+            await driver.open_read(URI, READ)
+
+    assert type(caught.value) is kind
+    assert (caught.value.code, caught.value.status) == (code, status)
+    assert (caught.value.request_id, caught.value.retry_after) == ("R1", 3.0)
+    assert caught.value.message == "Words."
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (304, NotModifiedError),
+        (403, PermissionDeniedError),
+        (404, NotFoundError),
+        (412, PreconditionFailedError),
+        (500, UnavailableError),
+        (503, ThrottledError),
+    ],
+)
+async def test_status_of_a_head(status: int, kind: type[StorageError]) -> None:
+    """
+    The reply to a HEAD has no code: its status decides.
+    """
+    async with driving(saying(reply(status))) as (driver, _):
+        with pytest.raises(kind):
+            await driver.stat(URI, READ)
+
+
+@pytest.mark.parametrize("body", [b"<html>no</html>", b"{}", b"", b"<Error", b"\xff\xfe<\0E\0"])
+async def test_error_in_another_tongue(body: bytes) -> None:
+    """
+    What a proxy says is an error by its status.
+    """
+    async with driving(saying(reply(502, body))) as (driver, _):
+        with pytest.raises(UnavailableError):
+            await driver.open_read(URI, READ)
+
+
+async def test_entities_are_refused() -> None:
+    """
+    A document that defines entities is no listing.
+    """
+    bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa">]><ListBucketResult><Name>&a;</Name></ListBucketResult>'
+    async with driving(saying(reply(200, bomb))) as (driver, _):
+        with pytest.raises(UnavailableError):
+            await driver.list_page(URI.with_key(""), ListOptions(), None)
+
+
+async def test_error_inside_a_good_copy() -> None:
+    """
+    200 and an error in the body is an error, though white space came first.
+    """
+    body = b" \n  <Error><Code>InternalError</Code><Message>Alas</Message></Error>"
+    async with driving(saying(reply(200, body))) as (driver, _):
+        with pytest.raises(UnavailableError) as caught:
+            await driver.copy(URI, URI.with_key("other"), CopyOptions())
+
+    assert caught.value.code == "InternalError"
+
+
+async def test_copy_asks_for_the_size() -> None:
+    """
+    A copy names its source, and its size is looked up.
+    """
+    done = saying(reply(200, b'<CopyObjectResult><ETag>"e"</ETag></CopyObjectResult>', x_amz_version_id="V 2"))
+
+    async def head(exchange: Exchange) -> None:
+        await exchange.send(b'HTTP/1.1 200 OK\r\nContent-Length: 77\r\nETag: "e"\r\n\r\n')
+
+    async with driving(done, head) as (driver, server):
+        info = await driver.copy(URI, URI.with_key("other"), CopyOptions(source_if_match="old"))
+
+        assert server.requests[0].headers["x-amz-copy-source"] == "/bucket/some%20key"
+        assert server.requests[0].headers["x-amz-copy-source-if-match"] == '"old"'
+        assert server.requests[1].target == "/bucket/other?versionId=V%202"
+    assert (info.size, info.etag) == (77, "e")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (b"<Error><Code>InternalError</Code></Error>", UnavailableError),
+        (b"<Error><Code>PreconditionFailed</Code></Error>", AlreadyExistsError),
+        (b"<Error><Code>InvalidPart</Code></Error>", InvalidRequestError),
+        (b"", UnavailableError),
+    ],
+)
+async def test_error_inside_a_good_completion(said: bytes, kind: type[StorageError]) -> None:
+    """
+    So it is with the completion of an upload.
+    """
+    options = WriteOptions(if_none_match="*")
+    async with driving(saying(reply(200, b"   \n" + said))) as (driver, _):
+        with pytest.raises(kind):
+            await driver.complete_multipart_upload(URI, "U", [Part(1, "e", 5)], options)
+
+
+async def test_space_before_a_good_completion() -> None:
+    """
+    White space that keeps the connection alive does not spoil the document.
+    """
+    body = (
+        b'   \n<?xml version="1.0"?>\n<CompleteMultipartUploadResult><ETag>"e-1"</ETag></CompleteMultipartUploadResult>'
+    )
+    async with driving(saying(reply(200, body))) as (driver, server):
+        info = await driver.complete_multipart_upload(URI, "U", [Part(2, "b", 5), Part(1, "a", 5)], WriteOptions())
+
+        assert server.requests[0].target == "/bucket/some%20key?uploadId=U"
+    assert (info.etag, info.size) == ("e-1", 10)
+
+
+@pytest.mark.parametrize(("status", "code"), [(412, "PreconditionFailed"), (404, "NoSuchKey")])
+async def test_condition_of_a_put(status: int, code: str) -> None:
+    """
+    If-Match fails where there is another object, and where there is none.
+    """
+    async with driving(error(code, status)) as (driver, _):
+        with pytest.raises(PreconditionFailedError):
+            await driver.put(URI, BytesBody(b"x"), WriteOptions(if_match="e"))
+
+
+async def test_create_only() -> None:
+    """
+    A create-only put that finds an object says so.
+    """
+    async with driving(error("PreconditionFailed", 412)) as (driver, server):
+        with pytest.raises(AlreadyExistsError):
+            await driver.put(URI, BytesBody(b"x"), WriteOptions(if_none_match="*"))
+
+        assert server.requests[0].headers["if-none-match"] == "*"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error("AuthorizationHeaderMalformed", 400, "<Region>eu-west-9</Region>"),
+        error("PermanentRedirect", 301, x_amz_bucket_region="eu-west-9"),
+        saying(reply(400, x_amz_bucket_region="eu-west-9")),
+    ],
+)
+async def test_region_is_learned(answer: Answer) -> None:
+    """
+    Where the reply names another region, requests are signed for that from then on.
+    """
+    async with driving(answer, saying(reply(200, b"x"))) as (driver, server):
+        assert await (await driver.open_read(URI, READ)).read() == b"x"
+        await (await driver.open_read(URI, READ)).aclose()
+
+        regions = [one.headers["authorization"].split("/")[2] for one in server.requests]
+        assert regions == ["us-east-1", "eu-west-9", "eu-west-9"]
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "evil.example/x", "../x", ""])
+async def test_region_that_is_none_is_not_learned(region: str) -> None:
+    """
+    What is no region, or the one we have, changes nothing: the error is the answer.
+    """
+    answer = error("PermanentRedirect", 301, f"<Region>{region}</Region>", Location="http://elsewhere.example/")
+    async with driving(answer) as (driver, server):
+        with pytest.raises(InvalidRequestError):
+            await driver.open_read(URI, READ)
+
+        assert len(server.requests) == 1
+
+
+async def test_clock_is_learned() -> None:
+    """
+    A server whose clock is an hour ahead is believed once.
+    """
+    late = error("RequestTimeTooSkewed", 403, Date="Sat, 01 Jan 2050 00:00:00 GMT")
+    async with driving(late, saying(reply(200, b"x"))) as (driver, server):
+        await (await driver.open_read(URI, READ)).aclose()
+
+        stamps = [one.headers["x-amz-date"][:6] for one in server.requests]
+    assert stamps[1] == "205001"
+    assert driver.describe()["clock offset"].startswith("+")
+
+
+async def test_keys_that_expired_are_renewed() -> None:
+    """
+    Keys are asked for again when the provider says that they have expired.
+    """
+    given = iter(["AKIAOLD", "AKIANEW"])
+    settings = {"access_key_id": lambda: next(given)}
+    async with driving(error("ExpiredToken", 400), saying(reply(200, b"x")), **settings) as (driver, server):
+        await (await driver.open_read(URI, READ)).aclose()
+
+        used = [re.search(r"Credential=(\w+)", one.headers["authorization"]) for one in server.requests]
+    assert [match and match[1] for match in used] == ["AKIAOLD", "AKIANEW"]
+
+
+async def test_range_that_a_server_ignores() -> None:
+    """
+    A server that sends all of the object is read up to what was asked for.
+    """
+    async with driving(saying(reply(200, b"0123456789"))) as (driver, _):
+        body = await driver.open_read(URI, ReadOptions(range=ByteRange(3, 6)))
+        assert (body.start, body.end, body.info.size) == (3, 6, 10)
+        assert await body.read() == b"345"
+        await body.aclose()
+
+
+@pytest.mark.parametrize("content_range", ["", "bytes 3-9/10", "bytes */10", "lines 0-1/2"])
+async def test_range_that_is_none(content_range: str) -> None:
+    """
+    A partial reply that does not say what it is, is not believed.
+    """
+    async with driving(saying(reply(206, b"345", Content_Range=content_range))) as (driver, _):
+        with pytest.raises(UnavailableError):
+            await driver.open_read(URI, ReadOptions(range=ByteRange(3, 6)))
+
+
+async def test_checksum_of_a_range_is_not_of_the_object() -> None:
+    """
+    Beside a range may stand the checksum of a part: it is not taken for that of the object.
+    """
+    said = reply(206, b"345", Content_Range="bytes 3-5/10", x_amz_checksum_crc32c="yZRlqg==")
+    async with driving(saying(said)) as (driver, _):
+        body = await driver.open_read(URI, ReadOptions(range=ByteRange(3, 6)))
+        assert body.info.checksums == []
+        await body.aclose()
+
+
+async def test_stored_checksum_that_differs() -> None:
+    """
+    A server that names another checksum than that of what was sent did not receive it.
+    """
+    answer = saying(reply(200, x_amz_checksum_crc64nvme="AAAAAAAAAAA="))
+    async with driving(answer, checksum="none") as (driver, _):
+        with pytest.raises(IntegrityError):
+            await driver.put(URI, BytesBody(b"data"), WriteOptions())
+
+
+async def test_batch() -> None:
+    """
+    Each key has its own outcome; what XML cannot carry is deleted by itself.
+    """
+    said = b"<DeleteResult><Error><Key>b\n</Key><Code>AccessDenied</Code><Message>No</Message></Error></DeleteResult>"
+    async with driving(saying(reply(200, said)), saying(reply(204))) as (driver, server):
+        keys = ["a&<b>", "b\r", "c\x01d"]
+        outcomes = await driver.delete_batch([URI.with_key(key) for key in keys])
+
+        assert [one.method for one in server.requests] == ["POST", "DELETE"]
+        assert "content-md5" in server.requests[0].headers
+        assert server.requests[1].target == "/bucket/c%01d"
+    assert [type(outcome) for outcome in outcomes] == [type(None), PermissionDeniedError, type(None)]
+
+
+async def test_delete_of_what_is_missing() -> None:
+    """
+    No error for a key, but one for a bucket.
+    """
+    async with driving(error("NoSuchKey", 404), error("NoSuchBucket", 404)) as (driver, _):
+        await driver.delete(URI, DeleteOptions())
+        with pytest.raises(NotFoundError):
+            await driver.delete(URI, DeleteOptions())
+
+
+async def test_delete_marker_is_no_object() -> None:
+    """
+    Reading a delete marker by its version is 405, and finds nothing.
+    """
+    answer = error("MethodNotAllowed", 405, x_amz_delete_marker="true")
+    async with driving(answer) as (driver, _):
+        with pytest.raises(NotFoundError):
+            await driver.open_read(URI, ReadOptions(version_id="V"))
+
+
+async def test_page() -> None:
+    """
+    Objects and prefixes come merged, in byte order, decoded.
+    """
+    said = (
+        b"<ListBucketResult xmlns='http://s3.amazonaws.com/doc/2006-03-01/'><EncodingType>url</EncodingType>"
+        b"<Contents><Key>a+b%2B</Key><Size>7</Size><ETag>&quot;e&quot;</ETag>"
+        b"<LastModified>2026-01-02T03:04:05.000Z</LastModified></Contents>"
+        b"<Contents><Key>z%0A</Key><Size>0</Size></Contents>"
+        b"<CommonPrefixes><Prefix>m/</Prefix></CommonPrefixes>"
+        b"<IsTruncated>true</IsTruncated><NextContinuationToken>t&amp;</NextContinuationToken></ListBucketResult>"
+    )
+    async with driving(saying(reply(200, said))) as (driver, server):
+        options = ListOptions(delimiter="/", start_after="A ä", page_size=5000)
+        page = await driver.list_page(URI.with_key("p/"), options, None)
+
+        assert server.requests[0].target == (
+            "/bucket?delimiter=%2F&encoding-type=url&list-type=2&max-keys=1000&prefix=p%2F&start-after=A%20%C3%A4"
+        )
+    assert [info.key for info in page.objects] == ["a b+", "m/", "z\n"]
+    assert [info.is_prefix for info in page.objects] == [False, True, False]
+    assert (page.objects[0].size, page.objects[0].etag) == (7, "e")
+    assert page.next_token == "t&"
+
+
+async def test_other_settings_go_along() -> None:
+    """
+    The account that pays, the one that must own the bucket, and encryption.
+    """
+    settings = {"requester_pays": "yes", "expected_bucket_owner": "111122223333", "sse_kms_key_id": "k"}
+    async with driving(saying(reply(200)), **settings) as (driver, server):
+        await driver.put(URI, BytesBody(b"x"), WriteOptions())
+
+        headers = server.requests[0].headers
+        assert headers["x-amz-request-payer"] == "requester"
+        assert headers["x-amz-expected-bucket-owner"] == "111122223333"
+        assert headers["x-amz-server-side-encryption"] == "aws:kms"
+        assert headers["x-amz-server-side-encryption-aws-kms-key-id"] == "k"
+        assert "x-amz-server-side-encryption" in headers["authorization"]
+
+
+async def test_anonymous_requests_are_not_signed() -> None:
+    """
+    Who has no keys asks without.
+    """
+    async with scripted(saying(reply(200, b"x"))) as server:
+        config = StorageConfig.build("s3://bucket", {"endpoint_url": server.url, "anonymous": True, "region": "r1"})
+        driver = open_driver(config)
+        await (await driver.open_read(URI, READ)).aclose()
+        await driver.aclose()
+
+        assert "authorization" not in server.requests[0].headers
