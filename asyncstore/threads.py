@@ -20,6 +20,10 @@ _T = TypeVar("_T")
 _WORKERS = 8
 _executor: ThreadPoolExecutor | None = None
 
+# Enough for as many of the callers' own pipes, none of which holds up a disk.
+_PATIENT = 64
+_patient: ThreadPoolExecutor | None = None
+
 
 async def in_thread(func: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """
@@ -29,7 +33,20 @@ async def in_thread(func: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs)
     the thread to end before it lets the cancellation out, so that no thread uses a
     file or a buffer that its owner has given up. Keep each call short.
     """
-    future = asyncio.wrap_future(_submit(lambda: func(*args, **kwargs)))
+    return await _result(_submit(lambda: func(*args, **kwargs)))
+
+
+async def in_patient_thread(func: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """
+    As :func:`in_thread`, for what may wait for long: reading a caller's own pipe.
+
+    A cancelled caller waits for it all the same.
+    """
+    return await _result(_submit_patiently(lambda: func(*args, **kwargs)))
+
+
+async def _result(work: Future[_T]) -> _T:
+    future = asyncio.wrap_future(work)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
@@ -56,9 +73,16 @@ def _submit(work: Callable[[], _T]) -> Future[_T]:
     return _executor.submit(work)
 
 
+def _submit_patiently(work: Callable[[], _T]) -> Future[_T]:
+    global _patient  # noqa: PLW0603 - as above
+    if _patient is None:
+        _patient = ThreadPoolExecutor(_PATIENT, thread_name_prefix="asyncstore-pipes")
+    return _patient.submit(work)
+
+
 def _forget() -> None:
-    global _executor  # noqa: PLW0603
-    _executor = None
+    global _executor, _patient  # noqa: PLW0603
+    _executor = _patient = None
 
 
 # A forked child has the pool but none of its threads.

@@ -119,7 +119,7 @@ def sign_headers(
     Raises:
         ValueError: There is no ``Host`` among *headers*.
     """
-    stamp = _timestamp(int(when))
+    stamp = timestamp(int(when))
     signed = _collapse(headers)
     if "host" not in signed:
         raise ValueError("a signature covers the Host header, and there is none")
@@ -170,7 +170,7 @@ def presign_url(
     """
     seconds = _checked_expires(expires)
     parts = urlsplit(url)
-    stamp = _timestamp(int(when))
+    stamp = timestamp(int(when))
     where = f"{stamp[:8]}/{scope.region}/{scope.service}/aws4_request"
     signed = _collapse([("host", _host(parts.scheme, parts.netloc)), *(headers or {}).items()])
     names = sorted(signed)
@@ -217,12 +217,12 @@ def _canonical_query(query: str) -> str:
 
 def _signature(canonical: str, secret: str, stamp: str, where: str, scope: Scope) -> str:
     digest = sha256(canonical.encode()).hexdigest()
-    key = _signing_key(secret, stamp[:8], scope.region, scope.service)
+    key = signing_key(secret, stamp[:8], scope.region, scope.service)
     return hmac.digest(key, f"{ALGORITHM}\n{stamp}\n{where}\n{digest}".encode(), "sha256").hex()
 
 
 @lru_cache(maxsize=64)
-def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     key = f"AWS4{secret}".encode()
     for part in (date, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
@@ -230,7 +230,7 @@ def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 
 @lru_cache(maxsize=8)
-def _timestamp(second: int) -> str:
+def timestamp(second: int) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
 
 

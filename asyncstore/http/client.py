@@ -55,10 +55,11 @@ class HTTPClient:
         self,
         method: str,
         origin: Origin,
-        target: str,
+        path: str,
         headers: Mapping[str, str],
         body: Body | None = None,
         *,
+        query: str = "",
         patience: float = 1.0,
         middleware: aiohttp.ClientMiddlewareType | None = None,
     ) -> Reply:
@@ -69,7 +70,8 @@ class HTTPClient:
         comes before the body was read to its end is returned like any other.
 
         Args:
-            target: What follows ``origin.base``: path and query, percent-encoded.
+            path: From the root of the server, percent-encoded.
+            query: Percent-encoded, without the ``?``.
             headers: Added to the client's own, which they replace.
             patience: Times the stall timeout to wait for the reply, for
                 requests that make the server work.
@@ -80,7 +82,7 @@ class HTTPClient:
             InvalidRequestError: A header has a character that HTTP forbids.
         """
         session = self._session or await self._open()
-        url = URL(origin.base + target, encoded=True)
+        url = origin.at(path, query)
         merged = {**self._headers, **headers}
         arguments = self._arguments
         if patience != 1.0 or self._options.proxy is not None:

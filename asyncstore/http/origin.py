@@ -5,10 +5,10 @@ Where requests may go: scheme, host and port, checked once and then used as they
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from yarl import URL
 
+from asyncstore.auth.credentials import is_loopback
 from asyncstore.errors import ConfigurationError
 
 
@@ -23,12 +23,14 @@ class Origin:
         host: The value of the ``Host`` header, which signatures cover.
         path: The path of *base*, percent-encoded.
         loopback: Whether it is this machine.
+        url: The same without a path.
     """
 
     base: str
     host: str
     path: str
     loopback: bool
+    url: URL
 
     @classmethod
     def parse(cls, url: str) -> Origin:
@@ -48,29 +50,13 @@ class Origin:
             raise ConfigurationError("an endpoint has no user, password, query or fragment")
         host = parsed.host_port_subcomponent or ""
         path = parsed.raw_path.rstrip("/")
-        return cls(f"{parsed.scheme}://{host}{path}", host, path, is_loopback(parsed.raw_host))
+        return cls(f"{parsed.scheme}://{host}{path}", host, path, is_loopback(parsed.raw_host), parsed.origin())
 
-    def allow_credentials(self, *, allow_http: bool) -> None:
+    def at(self, path: str, query: str) -> URL:
         """
-        Refuse to send credentials in the clear to another machine.
-
-        Raises:
-            ConfigurationError: This is plain HTTP, and not on loopback.
+        Return an address on this server, from what is percent-encoded already.
         """
-        if self.base.startswith("http:") and not self.loopback and not allow_http:
-            raise ConfigurationError(
-                f"credentials would travel in the clear to {self.host}: use https, or set allow_http=True"
-            )
-
-
-def is_loopback(host: str) -> bool:
-    """
-    Tell whether *host* is a name or address of this machine.
-    """
-    name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
+        if not query:
+            # The quickest way to a URL that yarl does not touch.
+            return self.url.with_path(path, encoded=True)
+        return URL.build(scheme=self.url.scheme, authority=self.host, path=path, query_string=query, encoded=True)

@@ -16,13 +16,18 @@ from asyncstore.types import Metadata
 class ReplyBody(ReadBody):
     """
     The bytes *start* to *end* of an object, from the body of *reply*.
+
+    Args:
+        skip: Bytes that come before *start*, where the reply has more than was
+            asked for. What it has after *end* is not read.
     """
 
-    def __init__(self, reply: Reply, info: Metadata, start: int, end: int) -> None:
+    def __init__(self, reply: Reply, info: Metadata, start: int, end: int, *, skip: int = 0) -> None:
         self.info = info
         self.start = start
         self.end = end
         self._left = end - start
+        self._skip = skip
         self._response = reply.response
         self._content = reply.response.content
 
@@ -31,7 +36,11 @@ class ReplyBody(ReadBody):
             yield chunk
 
     async def read(self) -> bytes:
-        first = await self._next()
+        if self._left and not self._skip and self._content.is_eof():
+            # All of a small object comes with the head of its reply.
+            first = self._arrived()
+        else:
+            first = await self._next()
         if not self._left:
             return first
         chunks = [first]
@@ -39,21 +48,39 @@ class ReplyBody(ReadBody):
             chunks.append(chunk)
         return b"".join(chunks)
 
-    async def _next(self) -> bytes:
-        if not self._left:
-            return b""
+    def _arrived(self) -> bytes:
         try:
-            chunk = await self._content.readany()
+            data = self._content.read_nowait()
         except FAILURES as exc:
-            self._response.close()
             raise translated(exc) from None
-        self._left -= len(chunk)
-        if not chunk or self._left < 0:
-            self._response.close()
-            raise UnavailableError(f"the reply has {'more' if self._left < 0 else 'fewer'} bytes than it announced")
-        return chunk
+        data = data[: self._left] if len(data) > self._left else data
+        self._left -= len(data)
+        return data
+
+    async def _next(self) -> bytes:
+        while self._left:
+            try:
+                chunk = await self._content.readany()
+            except FAILURES as exc:
+                self._response.close()
+                raise translated(exc) from None
+            if not chunk:
+                self._response.close()
+                raise UnavailableError("the reply has fewer bytes than it announced")
+            if self._skip or len(chunk) > self._left:
+                chunk = self._cut(chunk)
+            self._left -= len(chunk)
+            if chunk:
+                return chunk
+        return b""
+
+    def _cut(self, chunk: bytes) -> bytes:
+        wanted = chunk[self._skip : self._skip + self._left]
+        self._skip = max(0, self._skip - len(chunk))
+        return wanted
 
     async def aclose(self) -> None:
-        self._left = 0
         # After the last byte the connection has gone back to the pool already.
-        self._response.close()
+        if self._left or not self._content.is_eof():
+            self._left = 0
+            self._response.close()

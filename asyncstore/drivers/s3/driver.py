@@ -1,60 +1,63 @@
 """
-The S3 driver: objects, listings, copies; uploads by parts are in ``multipart``.
+The S3 driver: AWS and the many servers that speak its protocol.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from asyncstore.auth.aws import AWSCredentials, aws_credentials
-from asyncstore.auth.sigv4 import encode_query
-from asyncstore.body import Body, BytesBody, ReadBody
-from asyncstore.config import StorageConfig
-from asyncstore.driver import Capabilities
-from asyncstore.drivers.s3 import errors, listing, native, xml
-from asyncstore.drivers.s3 import headers as fields
-from asyncstore.drivers.s3.multipart import MultipartRequests, compare_stored, refused, stored_checksum
-from asyncstore.drivers.s3.requests import Requests
-from asyncstore.drivers.s3.settings import CHECKSUMS, S3Settings
-from asyncstore.errors import NotFoundError, PreconditionFailedError, StorageError, UnavailableError
-from asyncstore.http.reading import ReplyBody
-from asyncstore.http.reply import Reply
-from asyncstore.options import (
-    ByteRange,
-    CopyOptions,
-    DeleteOptions,
-    GiB,
-    KiB,
-    ListOptions,
-    MiB,
-    ReadOptions,
-    WriteOptions,
+from asyncstore.auth.aws import aws_credentials
+from asyncstore.auth.sigv4 import MAX_EXPIRES, encode_key
+from asyncstore.body import Body, ReadBody
+from asyncstore.config import HTTPOptions, StorageConfig
+from asyncstore.driver import Capabilities, Driver
+from asyncstore.drivers.s3 import batch, copying, listing, multipart, objects
+from asyncstore.drivers.s3.addresses import Addresses
+from asyncstore.drivers.s3.native import native_client
+from asyncstore.drivers.s3.settings import S3Settings
+from asyncstore.drivers.s3.wire import Wire
+from asyncstore.errors import ConfigurationError, StorageError
+from asyncstore.http.client import HTTPClient
+from asyncstore.http.failures import FAILURES, translated
+from asyncstore.options import CopyOptions, DeleteOptions, GiB, ListOptions, MiB, ReadOptions, WriteOptions
+from asyncstore.types import (
+    Checksum,
+    ChecksumAlgorithm,
+    ListPage,
+    Metadata,
+    MultipartUploadPage,
+    ObjectInfo,
+    Part,
+    PartPage,
 )
-from asyncstore.types import ListPage, Metadata, ObjectInfo
 from asyncstore.uri import ObjectURI, Provider
 
-_MAX_REPLY: Final = 1 * MiB
+_SIGNABLE: Final = ("GET", "HEAD", "PUT", "DELETE")
 
 CAPABILITIES: Final = Capabilities(
     reference="https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html",
+    # As many parts of the largest size as there can be.
     max_object_size=10_000 * 5 * GiB,
     max_put_size=5 * GiB,
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
     max_key_bytes=1024,
-    max_metadata_bytes=2 * KiB,
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+    max_metadata_bytes=2048,
     multipart=True,
     min_part_size=5 * MiB,
     max_part_size=5 * GiB,
     max_parts=10_000,
     copy=True,
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
     max_copy_size=5 * GiB,
     copy_part=True,
-    delete_batch_size=1000,
-    list_page_size=listing.PAGE_SIZE,
+    delete_batch_size=batch.MAX_KEYS,
+    list_page_size=listing.MAX_KEYS,
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-requests.html
     conditional_read=True,
     conditional_create=True,
     conditional_replace=True,
@@ -62,193 +65,165 @@ CAPABILITIES: Final = Capabilities(
     conditional_copy=True,
     storage_classes=True,
     versions=True,
-    checksums=frozenset(CHECKSUMS),
+    checksums=frozenset(ChecksumAlgorithm),
     sign=True,
 )
 
 
 def open_driver(config: StorageConfig) -> S3Driver:
     """
-    Open S3; nothing is sent or read yet.
+    Return a driver as *config* describes it; nothing is read or sent yet.
 
     Raises:
-        ConfigurationError: A setting is unknown or does not fit, or credentials
-            would travel in the clear.
+        ConfigurationError: A setting is unknown or does not fit; credentials
+            would go over plain HTTP.
     """
-    settings = dict(config.settings)
-    credentials = aws_credentials(config.auth, settings, region=config.region or config.uri.region)
-    return S3Driver(config, S3Settings.take(settings), credentials)
+    rest = dict(config.settings)
+    region = config.region or config.uri.region
+    credentials = aws_credentials(config.auth, rest, region=region)
+    settings = S3Settings.take(rest)
+    addresses = Addresses(
+        endpoint=config.endpoint_url or credentials.service_endpoint("s3"),
+        region=config.region,
+        style=settings.addressing_style,
+        credentials=credentials,
+        allow_http=config.http.allow_http,
+    )
+    wire = Wire(HTTPClient(config.http, config.session), credentials, addresses, settings.common_headers())
+    return S3Driver(wire, settings, config.http, config.uri)
 
 
-class S3Driver(MultipartRequests):
+class S3Driver(Driver):
     """
-    The objects of S3 buckets; see the package for what it speaks.
+    One storage on S3. Made by :func:`open_driver`.
     """
 
     provider = Provider.S3
-    capabilities = CAPABILITIES
 
-    def __init__(self, config: StorageConfig, settings: S3Settings, credentials: AWSCredentials) -> None:
+    def __init__(self, wire: Wire, settings: S3Settings, http: HTTPOptions, root: ObjectURI) -> None:
+        self.capabilities = CAPABILITIES
+        if settings.checksum is None:
+            self.capabilities = replace(CAPABILITIES, checksums=frozenset())
         self.preferred_checksum = settings.checksum
-        self._config = config
+        self._wire = wire
         self._settings = settings
-        self._requests = Requests(config, settings, credentials)
-        self._key_headers = dict(settings.key_headers())
+        self._http = http
+        self._root = root
 
-    async def open_read(self, uri: ObjectURI, options: ReadOptions) -> ReadBody:
-        headers = {**fields.read_headers(options), **self._key_headers}
-        reply = await self._requests.send("GET", uri.bucket, uri.key, _version(options.version_id), headers)
-        try:
-            start, end, size = _extent(reply, options)
-            return ReplyBody(reply, fields.metadata(uri, reply.headers, size), start, end)
-        except BaseException:
-            reply.close()
-            raise
+    def open_read(self, uri: ObjectURI, options: ReadOptions) -> Coroutine[Any, Any, ReadBody]:
+        # Not a coroutine of its own: one less for each of many small reads.
+        return objects.open_read(self._wire, self._settings, uri, options)
 
     async def put(self, uri: ObjectURI, body: Body, options: WriteOptions) -> ObjectInfo:
-        sent = await self._prepared(body, options.checksum or self.preferred_checksum)
-        headers = {
-            **fields.stored_headers(options),
-            **fields.condition_headers(options),
-            **self._settings.new_object_headers(),
-            **self._key_headers,
-            **(fields.checksum_header(sent) if sent else {}),
-        }
-        try:
-            reply = await self._requests.send("PUT", uri.bucket, uri.key, "", headers, body)
-        except (PreconditionFailedError, NotFoundError) as exc:
-            raise refused(exc, options) if exc.code != "NoSuchBucket" else exc from None
-        await reply.read(_MAX_REPLY)
-        compare_stored(reply.headers, body)
-        found = fields.checksums(reply.headers)
-        return ObjectInfo(
-            uri=uri,
-            size=body.size,
-            etag=fields.etag(reply.headers.get("ETag")),
-            version_id=reply.headers.get("x-amz-version-id"),
-            checksum=found[0] if found else sent,
-        )
+        return await objects.put(self._wire, self._settings, uri, body, options)
 
     async def delete(self, uri: ObjectURI, options: DeleteOptions) -> None:
-        headers = {"If-Match": fields.quoted(options.if_match)} if options.if_match is not None else {}
-        try:
-            reply = await self._requests.send("DELETE", uri.bucket, uri.key, _version(options.version_id), headers)
-        except NotFoundError as exc:
-            if exc.code == "NoSuchBucket":
-                raise
-            if options.if_match is not None:
-                raise PreconditionFailedError(exc.message, code=exc.code, status=exc.status) from None
-            return
-        await reply.read(_MAX_REPLY)
+        await objects.delete(self._wire, uri, options)
 
     async def stat(self, uri: ObjectURI, options: ReadOptions) -> Metadata:
-        headers = {**fields.read_headers(options), **self._key_headers}
-        reply = await self._requests.send("HEAD", uri.bucket, uri.key, _version(options.version_id), headers)
-        await reply.read(_MAX_REPLY)
-        return fields.metadata(uri, reply.headers, int(reply.headers.get("Content-Length", 0)))
+        return await objects.stat(self._wire, self._settings, uri, options)
 
     async def list_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
-        reply = await self._requests.send("GET", prefix.bucket, "", listing.page_query(prefix, options, token))
-        return listing.read_page(prefix, await reply.read(listing.MAX_PAGE))
+        return await listing.list_page(self._wire, prefix, options, token)
 
     async def delete_batch(self, uris: Sequence[ObjectURI]) -> Sequence[StorageError | None]:
-        """
-        Delete many objects. Keys that XML cannot carry go by requests of their own.
-        """
-        outcomes = dict.fromkeys(uris)
-        speakable = [uri for uri in outcomes if xml.speakable(uri.key)]
-        if speakable:
-            outcomes.update(await self._delete_many(speakable))
-        for uri in outcomes:
-            if not xml.speakable(uri.key):
-                outcomes[uri] = await self._delete_one(uri)
-        return [outcomes[uri] for uri in uris]
+        return await batch.delete_batch(self._wire, uris)
 
     async def copy(self, source: ObjectURI, target: ObjectURI, options: CopyOptions) -> ObjectInfo:
-        headers = {
-            "x-amz-copy-source": fields.copy_source(source, options.source_version_id),
-            **fields.condition_headers(options),
-            **self._settings.new_object_headers(),
-            **self._key_headers,
-            **self._settings.key_headers("x-amz-copy-source-"),
-        }
-        if options.source_if_match is not None:
-            headers["x-amz-copy-source-if-match"] = fields.quoted(options.source_if_match)
-        if options.replace is not None:
-            headers |= {"x-amz-metadata-directive": "REPLACE", **fields.stored_headers(options.replace)}
-        try:
-            said = await self.result("PUT", target, "", headers)
-        except PreconditionFailedError as exc:
-            raise refused(exc, options) from None
-        return ObjectInfo(
-            uri=target,
-            size=0,
-            etag=fields.etag(said.get("ETag")),
-            last_modified=listing.moment(said.get("LastModified")),
-            version_id=said.get("x-amz-version-id"),
-            checksum=stored_checksum(said),
+        return await copying.copy(self._wire, self._settings, source, target, options)
+
+    async def initiate_multipart_upload(self, uri: ObjectURI, options: WriteOptions) -> str:
+        return await multipart.initiate(self._wire, self._settings, uri, options)
+
+    async def upload_part(self, uri: ObjectURI, upload_id: str, number: int, body: Body, options: WriteOptions) -> Part:
+        return await multipart.upload_part(self._wire, self._settings, uri, upload_id, number, body, options)
+
+    async def copy_part(
+        self,
+        source: ObjectURI,
+        target: ObjectURI,
+        upload_id: str,
+        number: int,
+        start: int,
+        end: int,
+        options: CopyOptions,
+    ) -> Part:
+        return await copying.copy_part(
+            self._wire, self._settings, source, target, upload_id, number, start, end, options
         )
 
-    async def sign(self, method: str, uri: ObjectURI, expires: timedelta) -> str:
-        return await self._requests.sign(method.upper(), uri.bucket, uri.key, expires)
+    async def complete_multipart_upload(
+        self,
+        uri: ObjectURI,
+        upload_id: str,
+        parts: Sequence[Part],
+        options: WriteOptions,
+        checksum: Checksum | None = None,
+    ) -> ObjectInfo:
+        return await multipart.complete(self._wire, self._settings, uri, upload_id, parts, options, checksum)
 
-    def native(self) -> AbstractAsyncContextManager[Any]:
+    async def abort_multipart_upload(self, uri: ObjectURI, upload_id: str) -> None:
+        await multipart.abort(self._wire, uri, upload_id)
+
+    async def list_parts(self, uri: ObjectURI, upload_id: str, token: str | None) -> PartPage:
+        return await multipart.list_parts(self._wire, self._settings, uri, upload_id, token)
+
+    async def list_multipart_uploads(self, prefix: ObjectURI, token: str | None) -> MultipartUploadPage:
+        return await listing.list_multipart_uploads(self._wire, prefix, token)
+
+    async def sign(self, method: str, uri: ObjectURI, expires: timedelta) -> str:
         """
-        Open an aiobotocore S3 client; see https://aiobotocore.readthedocs.io
+        Return a URL for GET, HEAD, PUT or DELETE, good for up to seven days.
+
+        Raises:
+            ConfigurationError: Another method, or another time.
         """
-        return native.client(self._config, self._settings, self._requests)
+        if method not in _SIGNABLE:
+            raise ConfigurationError(f"a URL is signed for one of {_SIGNABLE}, not {method!r}")
+        if not timedelta(seconds=1) <= expires <= MAX_EXPIRES:
+            raise ConfigurationError(f"a signed URL lives from one second to seven days, not {expires}")
+        wire = self._wire
+        place = await wire.addresses.find(uri)
+        lease = wire.credentials.current() or await wire.credentials.get()
+        url = str(place.origin.at(f"{place.path}/{encode_key(uri.key)}", ""))
+        return wire.credentials.presign(
+            method, url, lease, place.scope, expires=expires, clock_offset=wire.clock_offset
+        )
+
+    @asynccontextmanager
+    async def native(self) -> AsyncIterator[Any]:
+        """
+        Yield an aiobotocore client on the same endpoint, region, trust and credentials.
+        """
+        place = await self._wire.addresses.find(self._root)
+        region = place.scope.region
+        async with native_client(
+            self._wire.credentials,
+            self._http,
+            endpoint=self._wire.addresses.endpoint(region),
+            region=region,
+            style=self._settings.addressing_style,
+        ) as client:
+            yield client
 
     def describe(self) -> dict[str, str]:
-        return self._requests.describe()
-
-    async def aclose(self) -> None:
-        await self._requests.aclose()
-
-    async def _delete_many(self, uris: Sequence[ObjectURI]) -> dict[ObjectURI, StorageError | None]:
-        document = xml.delete([uri.key for uri in uris])
-        digest = base64.b64encode(hashlib.md5(document, usedforsecurity=False).digest()).decode("ascii")
-        headers = {"Content-MD5": digest, "Content-Type": "application/xml"}
-        reply = await self._requests.send("POST", uris[0].bucket, "", "delete=", headers, BytesBody(document))
-        root = xml.parse(await reply.read(listing.MAX_PAGE))
-        said = [xml.texts(element) for element in xml.children(root, "Error")]
-        failed = {one.get("Key", ""): one for one in said if one.get("Code") != "NoSuchKey"}
+        addresses, credentials = self._wire.addresses, self._wire.credentials
+        place = addresses.known(self._root)
+        style = self._settings.addressing_style
+        if place is not None:
+            style = "path" if place.path.endswith(f"/{self._root.bucket}") else "virtual"
         return {
-            uri: errors.make(one.get("Code"), one.get("Message", ""), None, request_id=reply.request_id)
-            if (one := failed.get(uri.key)) is not None
-            else None
-            for uri in uris
+            "endpoint": place.origin.base if place else addresses.configured,
+            "addressing": style,
+            "region": place.scope.region if place else "not asked for yet",
+            "credentials": f"{credentials.auth_type} ({credentials.source})",
+            "checksum": str(self._settings.checksum or "none"),
+            "clock offset": f"{self._wire.clock_offset:+.0f} s",
         }
 
-    async def _delete_one(self, uri: ObjectURI) -> StorageError | None:
-        try:
-            await self.delete(uri, DeleteOptions())
-        except StorageError as exc:
-            return exc
-        return None
+    def classify(self, error: Exception) -> StorageError | None:
+        return translated(error) if isinstance(error, FAILURES) else None
 
-
-def _version(version_id: str | None) -> str:
-    return encode_query([("versionId", version_id)]) if version_id is not None else ""
-
-
-def _extent(reply: Reply, options: ReadOptions) -> tuple[int, int, int]:
-    """Which bytes of an object of which size the body of *reply* is."""
-    length = int(reply.headers.get("Content-Length", -1))
-    if reply.status == 206:
-        found = fields.content_range(reply.headers.get("Content-Range"))
-        if found is None or (length >= 0 and found[1] - found[0] != length) or not _as_asked(found, options.range):
-            raise UnavailableError("the reply does not say which bytes it has, or has others")
-        return found
-    if options.range is not None and options.range != ByteRange(0):
-        raise UnavailableError("the server sent the whole object in place of a range", retryable=False)
-    if length < 0:
-        raise UnavailableError("the reply does not say how long it is", retryable=False)
-    return 0, length, length
-
-
-def _as_asked(found: tuple[int, int, int], asked: ByteRange | None) -> bool:
-    start, end, size = found
-    if asked is None:
-        return False
-    first = max(0, size + asked.start) if asked.start < 0 else asked.start
-    return start == first and end == (size if asked.end is None else min(asked.end, size))
+    async def aclose(self) -> None:
+        await self._wire.http.aclose()
+        await self._wire.credentials.aclose()

@@ -1,15 +1,18 @@
 """
-S3's error codes, as ours.
+The errors of S3, by code and by status.
 
-The codes are those of https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from asyncstore.drivers.s3 import xml
+from asyncstore.drivers.s3.xml import child, parse
 from asyncstore.errors import (
+    AlreadyExistsError,
     IntegrityError,
     InvalidRequestError,
     NotFoundError,
@@ -25,59 +28,88 @@ from asyncstore.errors import (
 )
 from asyncstore.http.reply import Reply
 
-_BY_CODE: Final[dict[str, type[StorageError]]] = {
-    "AccessDenied": PermissionDeniedError,
-    "AccountProblem": PermissionDeniedError,
-    "AllAccessDisabled": PermissionDeniedError,
-    "AuthorizationHeaderMalformed": InvalidRequestError,
-    "BadDigest": IntegrityError,
-    "BandwidthLimitExceeded": ThrottledError,
-    "ConditionalRequestConflict": UnavailableError,
-    "EntityTooLarge": InvalidRequestError,
-    "EntityTooSmall": InvalidRequestError,
-    "ExpiredToken": UnauthenticatedError,
-    "ExpiredTokenException": UnauthenticatedError,
-    "IncompleteBody": UnavailableError,
-    "InternalError": UnavailableError,
-    "InvalidAccessKeyId": UnauthenticatedError,
-    "InvalidDigest": IntegrityError,
-    "InvalidObjectState": PermissionDeniedError,
-    "InvalidPart": InvalidRequestError,
-    "InvalidPartOrder": InvalidRequestError,
-    "InvalidRange": RangeNotSatisfiableError,
-    "InvalidToken": UnauthenticatedError,
-    "KeyTooLongError": InvalidRequestError,
-    "MetadataTooLarge": InvalidRequestError,
-    "NoSuchBucket": NotFoundError,
-    "NoSuchKey": NotFoundError,
-    "NoSuchUpload": NotFoundError,
-    "NoSuchVersion": NotFoundError,
-    "NotModified": NotModifiedError,
-    "OperationAborted": UnavailableError,
-    "PreconditionFailed": PreconditionFailedError,
-    "QuotaExceeded": QuotaExceededError,
-    "RequestExpired": UnauthenticatedError,
-    "RequestTimeTooSkewed": UnauthenticatedError,
-    "RequestTimeout": UnavailableError,
-    "ServiceUnavailable": ThrottledError,
-    "SignatureDoesNotMatch": UnauthenticatedError,
-    "SlowDown": ThrottledError,
-    "StorageFull": QuotaExceededError,
-    "Throttling": ThrottledError,
-    "ThrottlingException": ThrottledError,
-    "TokenRefreshRequired": UnauthenticatedError,
-    "TooManyRequests": ThrottledError,
-    "XAmzContentChecksumMismatch": IntegrityError,
-    "XAmzContentSHA256Mismatch": IntegrityError,
+#: Characters of the provider's own words that are kept.
+_MAX_MESSAGE: Final = 500
+
+_BY_CODE: Final[Mapping[str, type[StorageError]]] = {
+    **dict.fromkeys(("NoSuchKey", "NoSuchBucket", "NoSuchUpload", "NoSuchVersion", "NotFound"), NotFoundError),
+    **dict.fromkeys(("PreconditionFailed",), PreconditionFailedError),
+    **dict.fromkeys(("NotModified",), NotModifiedError),
+    **dict.fromkeys(("InvalidRange",), RangeNotSatisfiableError),
+    **dict.fromkeys(
+        (
+            "AuthorizationHeaderMalformed",
+            "CredentialsNotSupported",
+            "ExpiredToken",
+            "InvalidAccessKeyId",
+            "InvalidSecurity",
+            "InvalidToken",
+            "RequestExpired",
+            "RequestTimeTooSkewed",
+            "SignatureDoesNotMatch",
+            "TokenRefreshRequired",
+        ),
+        UnauthenticatedError,
+    ),
+    **dict.fromkeys(
+        ("AccessDenied", "AccountProblem", "AllAccessDisabled", "InvalidObjectState", "InvalidPayer", "NotSignedUp"),
+        PermissionDeniedError,
+    ),
+    **dict.fromkeys(
+        (
+            "QuotaExceeded",
+            "TooManyBuckets",
+            "XMinioStorageFull",
+            "XMinioAdminBucketQuotaExceeded",
+            "InsufficientCapacity",
+            "InsufficientStorage",
+        ),
+        QuotaExceededError,
+    ),
+    **dict.fromkeys(
+        ("BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"),
+        IntegrityError,
+    ),
+    **dict.fromkeys(
+        (
+            "BandwidthLimitExceeded",
+            "EC2ThrottledException",
+            "RequestLimitExceeded",
+            "ServiceUnavailable",
+            "SlowDown",
+            "SlowDownRead",
+            "SlowDownWrite",
+            "Throttling",
+            "ThrottlingException",
+            "TooManyRequests",
+        ),
+        ThrottledError,
+    ),
+    **dict.fromkeys(
+        (
+            "Busy",
+            # Two writes with conditions met: one of them has to look again.
+            "ConditionalRequestConflict",
+            "IncompleteBody",
+            "InternalError",
+            "OperationAborted",
+            "RequestTimeout",
+            "TemporaryRedirect",
+        ),
+        UnavailableError,
+    ),
+    **dict.fromkeys(
+        ("EntityTooSmall", "EntityTooLarge", "InvalidPart", "InvalidPartOrder", "InvalidRequest"), InvalidRequestError
+    ),
 }
 
-_BY_STATUS: Final[dict[int, type[StorageError]]] = {
+# For replies without a code: those to HEAD, and those of proxies on the way.
+_BY_STATUS: Final[Mapping[int, type[StorageError]]] = {
     304: NotModifiedError,
     401: UnauthenticatedError,
     403: PermissionDeniedError,
     404: NotFoundError,
     408: UnavailableError,
-    409: InvalidRequestError,
     412: PreconditionFailedError,
     416: RangeNotSatisfiableError,
     429: ThrottledError,
@@ -85,51 +117,84 @@ _BY_STATUS: Final[dict[int, type[StorageError]]] = {
     507: QuotaExceededError,
 }
 
-# Of an error's message: what people need of it.
-_MAX_MESSAGE = 300
 
-# Renewed by the middleware while the reply was on its way, if they could be: the
-# request that was refused can be sent again.
-_RENEWED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestTimeTooSkewed"})
-
-
-async def error_of(reply: Reply) -> StorageError:
+@dataclass(frozen=True, slots=True)
+class Refusal:
     """
-    Return the error that *reply* stands for; its body is read, up to 64 KiB.
+    An error, and what its reply said about where the bucket is.
     """
-    document = await reply.read_error()
-    return named(reply, xml.error(document))
+
+    error: StorageError
+    region: str | None = None
+    endpoint: str | None = None
 
 
-def named(reply: Reply, facts: xml.ErrorFacts) -> StorageError:
+async def refusal(reply: Reply, *, create_only: bool = False) -> Refusal:
     """
-    Return the error of a reply whose body says *facts*.
+    Read the error that *reply* is, and let go of the reply.
     """
-    status = reply.status if reply.status >= 300 else None
-    return make(
-        facts.code,
-        facts.message or (f"the server answered {reply.status}" if status else "an error in place of a result"),
-        status,
-        request_id=reply.request_id or facts.request_id,
+    return named(reply, await reply.read_error(), create_only=create_only)
+
+
+def named(reply: Reply, body: bytes, *, create_only: bool = False) -> Refusal:
+    """
+    Name the error in *body*, which may be empty or of another making.
+    """
+    root = parse(body)
+    found = None if root is None or root.tag != "Error" else root
+    code, message = child(found, "Code"), child(found, "Message")
+    error = make_error(
+        code,
+        (message or "")[:_MAX_MESSAGE],
+        status=reply.status,
+        request_id=reply.request_id or child(found, "RequestId"),
         retry_after=reply.retry_after,
+        create_only=create_only,
+        deleted=reply.headers.get("x-amz-delete-marker") == "true",
+    )
+    region = reply.headers.get("x-amz-bucket-region") or child(found, "Region")
+    return Refusal(error, region, child(found, "Endpoint"))
+
+
+def make_error(
+    code: str | None,
+    message: str,
+    *,
+    status: int | None = None,
+    request_id: str | None = None,
+    retry_after: float | None = None,
+    create_only: bool = False,
+    deleted: bool = False,
+) -> StorageError:
+    """
+    Return our error for what S3 calls *code*.
+
+    Args:
+        create_only: The request was to write only where there is no object.
+        deleted: A delete marker stands where the object was.
+    """
+    kind = NotFoundError if deleted else _kind(code, status)
+    if create_only and kind is PreconditionFailedError:
+        kind = AlreadyExistsError
+    # What was spoilt on the way can be sent again.
+    retryable = True if kind is IntegrityError else None
+    return kind(
+        message or f"S3 answered {status}",
+        code=code,
+        provider="s3",
+        request_id=request_id,
+        status=status,
+        retry_after=retry_after,
+        retryable=retryable,
     )
 
 
-def make(
-    code: str | None,
-    message: str,
-    status: int | None,
-    *,
-    request_id: str | None = None,
-    retry_after: float | None = None,
-) -> StorageError:
-    """
-    Return the error for a code and status of S3.
-    """
-    kind = _BY_CODE.get(code or "") or _BY_STATUS.get(status or 0)
-    if kind is None:
-        kind = UnavailableError if (status or 0) >= 500 else InvalidRequestError
-    error = kind(message[:_MAX_MESSAGE], code=code, status=status, request_id=request_id, retry_after=retry_after)
-    # What was corrupted on the way can be sent again; so can what expired meanwhile.
-    error.retryable = error.retryable or isinstance(error, IntegrityError) or code in _RENEWED
-    return error
+def _kind(code: str | None, status: int | None) -> type[StorageError]:
+    if code is not None and (kind := _BY_CODE.get(code)) is not None:
+        return kind
+    if status is None:
+        # Inside a reply that said 200, or one of a batch.
+        return UnavailableError if code is None else InvalidRequestError
+    if (kind := _BY_STATUS.get(status)) is not None:
+        return kind
+    return UnavailableError if status >= 500 else InvalidRequestError

@@ -1,51 +1,66 @@
 """
-Headers of S3: what is stored with an object, conditions, checksums.
+Between our records and the headers of S3.
+
+User metadata is text. Values of plain ASCII go as they are. Any other, and one
+that would not come back the same, is sent as S3 itself returns such values: by
+RFC 2047, which is undone on reading.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 """
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
-from email.header import decode_header, make_header
+from email.errors import HeaderParseError
+from email.header import decode_header
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import Final
-from urllib.parse import quote
+from typing import Any, Final
 
-from asyncstore.options import CopyOptions, ReadOptions, WriteOptions
+from multidict import istr
+
+from asyncstore.errors import ConfigurationError
+from asyncstore.options import ReadOptions, WriteOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
 from asyncstore.uri import ObjectURI
 
-_META: Final = "x-amz-meta-"
+CHECKSUM_PREFIX: Final = "x-amz-checksum-"
+_META_PREFIX: Final = "x-amz-meta-"
 
-CHECKSUM_HEADERS: Final = {
-    "x-amz-checksum-crc32": ChecksumAlgorithm.CRC32,
-    "x-amz-checksum-crc32c": ChecksumAlgorithm.CRC32C,
-    "x-amz-checksum-crc64nvme": ChecksumAlgorithm.CRC64NVME,
-    "x-amz-checksum-sha1": ChecksumAlgorithm.SHA1,
-    "x-amz-checksum-sha256": ChecksumAlgorithm.SHA256,
+# Names that need not be made lower case at each look-up.
+_ETAG: Final = istr("ETag")
+_LAST_MODIFIED: Final = istr("Last-Modified")
+_CONTENT_TYPE: Final = istr("Content-Type")
+_CONTENT_ENCODING: Final = istr("Content-Encoding")
+_CONTENT_LANGUAGE: Final = istr("Content-Language")
+_CONTENT_DISPOSITION: Final = istr("Content-Disposition")
+_CACHE_CONTROL: Final = istr("Cache-Control")
+_CHECKSUM_TYPE: Final = istr("x-amz-checksum-type")
+_STORAGE_CLASS: Final = istr("x-amz-storage-class")
+_VERSION_ID: Final = istr("x-amz-version-id")
+_ALGORITHMS: Final = [
+    (istr(CHECKSUM_PREFIX + item), item) for item in ChecksumAlgorithm if item is not ChecksumAlgorithm.MD5
+]
+
+_TOKEN: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
+_MONTHS: Final = {
+    name: f"{number:02}"
+    for number, name in enumerate(
+        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), 1
+    )
 }
 
-_CONTENT: Final = (
-    ("content_type", "Content-Type"),
-    ("content_encoding", "Content-Encoding"),
-    ("content_language", "Content-Language"),
-    ("content_disposition", "Content-Disposition"),
-    ("cache_control", "Cache-Control"),
-)
-
-_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-_NAMES: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_MONTHS: Final = {name: number for number, name in enumerate(_NAMES, 1)}
+# An encoded word has at most 75 characters: 44 bytes of base64 and what is round them.
+_WORD_CHARACTERS: Final = 11
 
 
 def read_headers(options: ReadOptions) -> dict[str, str]:
     """
-    Return the headers that ask for what *options* say.
+    Return range and conditions of a read.
     """
-    headers: dict[str, str] = {}
-    if options.verify:
-        headers["x-amz-checksum-mode"] = "ENABLED"
+    headers = {}
     if options.range is not None:
         headers["Range"] = options.range.header()
     if options.if_match is not None:
@@ -53,164 +68,174 @@ def read_headers(options: ReadOptions) -> dict[str, str]:
     if options.if_none_match is not None:
         headers["If-None-Match"] = quoted(options.if_none_match)
     if options.if_modified_since is not None:
-        headers["If-Modified-Since"] = _date(options.if_modified_since)
+        headers["If-Modified-Since"] = _http_date(options.if_modified_since)
     if options.if_unmodified_since is not None:
-        headers["If-Unmodified-Since"] = _date(options.if_unmodified_since)
+        headers["If-Unmodified-Since"] = _http_date(options.if_unmodified_since)
     return headers
 
 
-def stored_headers(options: WriteOptions) -> dict[str, str]:
+def content_headers(options: WriteOptions) -> dict[str, str]:
     """
-    Return the headers for all that is stored with an object.
+    Return what is stored with an object.
+
+    Raises:
+        ConfigurationError: A metadata key cannot be part of a header's name.
     """
-    headers = {name: value for field, name in _CONTENT if (value := getattr(options, field)) is not None}
+    given = {
+        "Content-Type": options.content_type,
+        "Content-Encoding": options.content_encoding,
+        "Content-Language": options.content_language,
+        "Content-Disposition": options.content_disposition,
+        "Cache-Control": options.cache_control,
+        "x-amz-storage-class": options.storage_class,
+    }
+    headers = {name: value for name, value in given.items() if value is not None}
     for key, value in options.metadata.items():
-        headers[_META + key] = encoded(value)
-    if options.storage_class is not None:
-        headers["x-amz-storage-class"] = options.storage_class
+        if not _TOKEN.fullmatch(key):
+            raise ConfigurationError(f"S3 keeps metadata in headers, and {key!r} cannot be part of a header's name")
+        headers[_META_PREFIX + key] = encode_value(value)
     return headers
 
 
-def condition_headers(options: WriteOptions | CopyOptions) -> dict[str, str]:
+def condition_headers(if_match: str | None, if_none_match: str | None) -> dict[str, str]:
     """
-    Return the headers for the conditions on the target of a write.
+    Return the conditions of a write.
     """
-    headers = {}
-    if options.if_match is not None:
-        headers["If-Match"] = quoted(options.if_match)
-    if options.if_none_match is not None:
-        headers["If-None-Match"] = "*"
-    return headers
+    if if_match is not None:
+        return {"If-Match": quoted(if_match)}
+    return {} if if_none_match is None else {"If-None-Match": if_none_match}
+
+
+def quoted(etag: str) -> str:
+    """
+    Return an ETag as HTTP writes it.
+    """
+    return etag if etag == "*" or etag.startswith('"') else f'"{etag}"'
 
 
 def checksum_header(checksum: Checksum) -> dict[str, str]:
     """
-    Return the header that lets S3 compare the bytes of a request.
+    Return the checksum of what is sent along.
     """
-    return {f"x-amz-checksum-{checksum.algorithm}": checksum.base64()}
+    return {f"{CHECKSUM_PREFIX}{checksum.algorithm.value}": checksum.base64()}
 
 
-def checksums(headers: Mapping[str, str]) -> tuple[Checksum, ...]:
+def checksums_of(headers: Mapping[str, str]) -> list[Checksum]:
     """
-    Return the checksums that a reply names.
+    Return the checksums that a reply names; those of part checksums say so.
     """
-    found = []
-    composite = headers.get("x-amz-checksum-type") == "COMPOSITE"
-    for name, algorithm in CHECKSUM_HEADERS.items():
-        text = headers.get(name)
-        if text is not None and (checksum := Checksum.from_base64(algorithm, text)) is not None:
-            # One of part checksums says so by its type, where it does not by its form.
-            found.append(Checksum(algorithm, checksum.value, 0) if composite and not checksum.parts else checksum)
-    return tuple(found)
+    return [
+        checksum
+        for name, algorithm in _ALGORITHMS
+        if name in headers and (checksum := Checksum.from_base64(algorithm, headers[name]))
+    ]
 
 
-def metadata(uri: ObjectURI, headers: Mapping[str, str], size: int) -> Metadata:
+def metadata_of(uri: ObjectURI, headers: Mapping[str, str], size: int, *, checksums: bool = True) -> Metadata:
     """
-    Return what the headers of a reply say of an object of *size* bytes.
+    Return what the headers of a reply say about the object *uri*.
+
+    Args:
+        checksums: Whether those in the reply are of the object, and not of the
+            part or range that was asked for.
     """
-    found = checksums(headers)
-    own = {name[len(_META) :].lower(): decoded(value) for name, value in headers.items() if name[:11].lower() == _META}
-    return Metadata(
-        uri=uri,
-        size=size,
-        etag=etag(headers.get("ETag")),
-        last_modified=moment(headers.get("Last-Modified")),
-        version_id=headers.get("x-amz-version-id"),
-        storage_class=headers.get("x-amz-storage-class"),
-        checksum=found[0] if found else None,
-        content_type=headers.get("Content-Type"),
-        content_encoding=headers.get("Content-Encoding"),
-        content_language=headers.get("Content-Language"),
-        content_disposition=headers.get("Content-Disposition"),
-        cache_control=headers.get("Cache-Control"),
-        metadata=own,
-        checksums=found,
+    get = headers.get
+    stored = checksums_of(headers) if checksums else []
+    whole = [checksum for checksum in stored if checksum.parts is None]
+    if whole and get(_CHECKSUM_TYPE) == "COMPOSITE":
+        # A server that leaves out the number of parts.
+        stored, whole = [checksum for checksum in stored if checksum.parts is not None], []
+    etag, modified = get(_ETAG), get(_LAST_MODIFIED)
+    version = get(_VERSION_ID)
+    return _record(
+        uri,
+        size,
+        etag and etag.strip('"'),
+        parse_date(modified) if modified else None,
+        None if version == "null" else version,
+        get(_STORAGE_CLASS),
+        whole[0] if whole else None,
+        False,
+        get(_CONTENT_TYPE),
+        get(_CONTENT_ENCODING),
+        get(_CONTENT_LANGUAGE),
+        get(_CONTENT_DISPOSITION),
+        get(_CACHE_CONTROL),
+        # Most objects have none, and one look at the names tells.
+        _user_metadata(headers) if "-meta-" in " ".join(headers).lower() else {},
+        stored,
     )
 
 
-def content_range(text: str | None) -> tuple[int, int, int] | None:
-    """
-    Read a ``Content-Range``: start, end (exclusive) and size of the whole object.
-    """
-    match = _RANGE.fullmatch(text or "")
-    return None if match is None else (int(match[1]), int(match[2]) + 1, int(match[3]))
+def _record(*values: Any) -> Metadata:
+    # In the order of the fields. A frozen record sets each through a call of its
+    # own, which takes twice as long, and this is done for every read.
+    record = object.__new__(Metadata)
+    for put, value in zip(_SETTERS, values):  # noqa: B905 - asking for it costs too
+        put(record, value)
+    return record
 
 
-def etag(text: str | None) -> str | None:
-    """
-    Return an ETag without its quotes.
-    """
-    return None if text is None else text.strip('"')
+_SETTERS: Final = [getattr(Metadata, item.name).__set__ for item in fields(Metadata)]
 
 
-def quoted(text: str) -> str:
-    """
-    Return an ETag as headers carry it.
-    """
-    return text if text == "*" or text.endswith('"') else f'"{text}"'
+def _user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        lower[len(_META_PREFIX) :]: decode_value(value)
+        for name, value in headers.items()
+        if (lower := name.lower()).startswith(_META_PREFIX)
+    }
 
 
-def copy_source(source: ObjectURI, version_id: str | None) -> str:
+def version_of(headers: Mapping[str, str]) -> str | None:
     """
-    Return the value of ``x-amz-copy-source``.
+    Return the version id; ``None`` where the bucket keeps no versions.
     """
-    path = f"{source.bucket}/{quote(source.key, safe='/')}"
-    return f"{path}?versionId={quote(version_id, safe='')}" if version_id else path
+    version = headers.get(_VERSION_ID)
+    return None if version == "null" else version
 
 
-def encoded(value: str) -> str:
+def encode_value(value: str) -> str:
     """
-    Write a metadata value that is not plain ASCII as S3 returns such values itself.
-
-    That is RFC 2047; see
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html#UserMetadata
+    Return a metadata value as it is sent.
     """
-    # What looks encoded already would be decoded when it is read.
-    if value.isascii() and "=?" not in value and value == value.strip():
+    if value.isascii() and value == value.strip() and not value.startswith("=?"):
         return value
-    return f"=?UTF-8?Q?{quote(value, safe='').replace('%', '=').replace('_', '=5F')}?="
+    pieces = [value[i : i + _WORD_CHARACTERS] for i in range(0, len(value), _WORD_CHARACTERS)]
+    words = [base64.b64encode(piece.encode()).decode("ascii") for piece in pieces]
+    return " ".join([f"=?UTF-8?B?{word}?=" for word in words])
 
 
-def decoded(value: str) -> str:
+def decode_value(value: str) -> str:
     """
-    Read a metadata value: plain, RFC 2047, or UTF-8 as it is.
+    Return a metadata value as it was meant; one that is not of RFC 2047 is itself.
     """
-    if "=?" in value:
-        try:
-            return str(make_header(decode_header(value)))
-        except (LookupError, ValueError):
-            return value
-    if value.isascii():
+    if "=?" not in value:
         return value
-    # aiohttp decodes headers as UTF-8 and keeps other bytes as surrogates.
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    try:
+        words = decode_header(value)
+        return "".join([word if isinstance(word, str) else word.decode(charset or "ascii") for word, charset in words])
+    except (HeaderParseError, LookupError, UnicodeDecodeError):
+        return value
 
 
-def moment(text: str | None) -> datetime | None:
+def parse_date(text: str) -> datetime | None:
     """
     Read an HTTP date; ``None`` if it is none.
     """
-    if text is None:
-        return None
     try:
-        # As every server writes it: "Wed, 21 Oct 2015 07:28:00 GMT". A tenth of the
-        # time of the general function, on every read.
-        return datetime(
-            int(text[12:16]),
-            _MONTHS[text[8:11]],
-            int(text[5:7]),
-            int(text[17:19]),
-            int(text[20:22]),
-            int(text[23:25]),
-            tzinfo=UTC,
-        )
+        # "Sun, 06 Nov 1994 08:49:37 GMT", and nothing else since RFC 9110.
+        return datetime.fromisoformat(f"{text[12:16]}-{_MONTHS[text[8:11]]}-{text[5:7]}T{text[17:25]}+00:00")
     except (KeyError, ValueError):
-        pass
+        return _parse_old_date(text)
+
+
+def _parse_old_date(text: str) -> datetime | None:
     try:
-        return parsedate_to_datetime(text)
+        return parsedate_to_datetime(text).astimezone(UTC)
     except ValueError:
         return None
 
 
-def _date(when: datetime) -> str:
-    return format_datetime(when.astimezone(UTC), usegmt=True)
+def _http_date(moment: datetime) -> str:
+    return format_datetime(moment.astimezone(UTC), usegmt=True)

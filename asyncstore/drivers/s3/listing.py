@@ -1,98 +1,111 @@
 """
-Pages of ListObjectsV2.
-
-https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+Pages of keys, and of unfinished uploads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import unquote_plus
-from xml.etree.ElementTree import Element
+from xml.etree import ElementTree as ET
 
 from asyncstore.auth.sigv4 import encode_query
-from asyncstore.drivers.s3 import xml
+from asyncstore.drivers.s3.wire import Request, Wire
+from asyncstore.drivers.s3.xml import child, expect, text_of
+from asyncstore.errors import UnavailableError
 from asyncstore.options import ListOptions
-from asyncstore.types import ListPage, ObjectInfo
+from asyncstore.types import ListPage, MultipartUpload, MultipartUploadPage, ObjectInfo
 from asyncstore.uri import ObjectURI
 
-#: Bytes of a page that are read at the most: 1,000 keys of 1 KiB, each byte of them escaped.
-MAX_PAGE: Final = 8 * 1024 * 1024
-
-#: Keys of the largest page.
-PAGE_SIZE: Final = 1000
+#: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+MAX_KEYS: Final = 1000
 
 
-def page_query(prefix: ObjectURI, options: ListOptions, token: str | None) -> str:
-    """
-    Return the query for a page.
-    """
+async def list_page(wire: Wire, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
     pairs = [("encoding-type", "url"), ("list-type", "2")]
+    pairs.append(("max-keys", str(min(options.page_size or MAX_KEYS, MAX_KEYS))))
     if token is not None:
         pairs.append(("continuation-token", token))
     elif options.start_after is not None:
         pairs.append(("start-after", options.start_after))
     if options.delimiter is not None:
         pairs.append(("delimiter", options.delimiter))
-    if options.page_size is not None:
-        pairs.append(("max-keys", str(min(options.page_size, PAGE_SIZE))))
     if prefix.key:
         pairs.append(("prefix", prefix.key))
-    return encode_query(pairs)
+    _, body = await wire.read(Request("GET", prefix, encode_query(sorted(pairs)), whole_bucket=True))
+    root = expect(body, "ListBucketResult")
+    try:
+        entries = _entries(root, prefix)
+    except (TypeError, ValueError) as exc:
+        raise UnavailableError(f"a listing has an entry that cannot be read: {exc}") from None
+    more = child(root, "IsTruncated") == "true"
+    return ListPage(entries, text_of(root, "NextContinuationToken") if more else None)
 
 
-def read_page(prefix: ObjectURI, document: bytes) -> ListPage:
-    """
-    Read a page: objects and common prefixes together, in byte order.
-    """
-    objects: list[ObjectInfo] = []
-    prefixes = 0
-    token = None
-    truncated = False
-    for child in xml.parse(document):
-        kind = child.tag.rpartition("}")[2]
-        if kind == "Contents":
-            objects.append(_object(prefix, child))
-        elif kind == "CommonPrefixes":
-            prefixes += 1
-            objects.append(ObjectInfo(uri=prefix.with_key(_decoded(child[0].text)), size=0, is_prefix=True))
-        elif kind == "NextContinuationToken":
-            token = child.text
-        elif kind == "IsTruncated":
-            truncated = child.text == "true"
+def _entries(root: ET.Element, prefix: ObjectURI) -> list[ObjectInfo]:
+    # A server that does not know encoding-type does not echo it either.
+    encoded = root.findtext("EncodingType") == "url"
+    entries = [_object(item, prefix, encoded=encoded) for item in root.iterfind("Contents")]
+    prefixes = [text_of(item, "Prefix") for item in root.iterfind("CommonPrefixes")]
     if prefixes:
-        # Code points sort as the bytes of their UTF-8 do.
-        objects.sort(key=lambda info: info.uri.key)
-    return ListPage(objects, token if truncated else None)
+        entries += [
+            ObjectInfo(uri=prefix.with_key(_decoded(text, encoded=encoded)), size=0, is_prefix=True)
+            for text in prefixes
+        ]
+        # By code points, which is the order of the bytes of UTF-8.
+        entries.sort(key=_key)
+    return entries
 
 
-def _object(prefix: ObjectURI, element: Element) -> ObjectInfo:
-    said = {child.tag.rpartition("}")[2]: child.text for child in element}
-    etag = said.get("ETag")
+def _key(entry: ObjectInfo) -> str:
+    return entry.uri.key
+
+
+def _object(item: ET.Element, prefix: ObjectURI, *, encoded: bool) -> ObjectInfo:
+    text = item.findtext
+    key, modified, etag = text("Key"), text("LastModified"), text("ETag")
+    if key is None:
+        raise ValueError("no key")
     return ObjectInfo(
-        uri=prefix.with_key(_decoded(said["Key"])),
-        size=int(said["Size"] or 0),
-        etag=etag.strip('"') if etag else None,
-        last_modified=moment(said.get("LastModified")),
-        storage_class=said.get("StorageClass"),
+        uri=prefix.with_key(_decoded(key, encoded=encoded)),
+        size=int(text("Size") or 0),
+        etag=etag and etag.strip('"'),
+        last_modified=datetime.fromisoformat(modified) if modified else None,
+        storage_class=text("StorageClass"),
     )
 
 
-def _decoded(text: str | None) -> str:
-    if not text:
-        return ""
-    return unquote_plus(text) if "%" in text or "+" in text else text
+def _decoded(text: str, *, encoded: bool) -> str:
+    if encoded and ("%" in text or "+" in text):
+        return unquote_plus(text, errors="strict")
+    return text
 
 
-def moment(text: str | None) -> datetime | None:
-    """
-    Read the time of a document; ``None`` if it is none.
-    """
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+async def list_multipart_uploads(wire: Wire, prefix: ObjectURI, token: str | None) -> MultipartUploadPage:
+    pairs = [("encoding-type", "url"), ("uploads", "")]
+    if prefix.key:
+        pairs.append(("prefix", prefix.key))
+    if token is not None:
+        upload_id, _, key = token.partition(" ")
+        pairs += [("key-marker", key), ("upload-id-marker", upload_id)]
+    _, body = await wire.read(Request("GET", prefix, encode_query(sorted(pairs)), whole_bucket=True))
+    root = expect(body, "ListMultipartUploadsResult")
+    encoded = root.findtext("EncodingType") == "url"
+    token = None
+    if child(root, "IsTruncated") == "true":
+        # An id has no spaces; a key may have any.
+        key = _decoded(text_of(root, "NextKeyMarker"), encoded=encoded)
+        token = f"{text_of(root, 'NextUploadIdMarker')} {key}"
+    return MultipartUploadPage(list(_uploads(root, prefix, encoded=encoded)), token)
+
+
+def _uploads(root: ET.Element, prefix: ObjectURI, *, encoded: bool) -> Iterator[MultipartUpload]:
+    for item in root.iterfind("Upload"):
+        initiated = child(item, "Initiated")
+        key = _decoded(text_of(item, "Key"), encoded=encoded)
+        yield MultipartUpload(
+            prefix.with_key(key),
+            text_of(item, "UploadId"),
+            datetime.fromisoformat(initiated).astimezone(UTC) if initiated else None,
+        )

@@ -1,5 +1,5 @@
 """
-The SDK's own client, on our endpoint and credentials.
+The SDK's own client, for what the portable verbs cannot say.
 """
 
 from __future__ import annotations
@@ -8,50 +8,44 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from asyncstore.config import HTTPOptions, StorageConfig
-from asyncstore.drivers.s3.requests import Requests
-from asyncstore.drivers.s3.settings import S3Settings
+from asyncstore.auth.aws import AWSCredentials
+from asyncstore.config import HTTPOptions
+from asyncstore.errors import ConfigurationError, NotSupportedError
 
 
 @asynccontextmanager
-async def client(config: StorageConfig, settings: S3Settings, requests: Requests) -> AsyncIterator[Any]:
+async def native_client(
+    credentials: AWSCredentials, http: HTTPOptions, *, endpoint: str, region: str, style: str
+) -> AsyncIterator[Any]:
     """
-    Yield an aiobotocore S3 client.
+    Yield an aiobotocore client on the same endpoint, region, trust and credentials.
+
+    It is closed with the block. Its own retries are those of the SDK.
 
     Raises:
         ConfigurationError: aiobotocore is not installed.
+        NotSupportedError: The storage trusts by an ``ssl.SSLContext``, which the SDK cannot take.
     """
-    session = await requests.credentials.for_botocore()
-    from aiobotocore.config import AioConfig
-
-    anonymous = {"signature_version": _unsigned()} if requests.credentials.anonymous else {"signature_version": "s3v4"}
-    options = AioConfig(
-        **anonymous,
-        connect_timeout=config.http.connect_timeout,
-        read_timeout=config.http.stall_timeout,
-        max_pool_connections=config.max_requests,
-        s3={"addressing_style": settings.addressing_style},
-        proxies={"http": config.http.proxy, "https": config.http.proxy} if config.http.proxy else None,
-        # The model of the service is read from files: not on the event loop.
+    try:
+        from aiobotocore.config import AioConfig
+        from botocore import UNSIGNED
+    except ImportError:
+        raise ConfigurationError("native() needs aiobotocore: install asyncstore[s3]") from None
+    if http.ssl_context is not None:
+        raise NotSupportedError("the SDK takes no ssl_context: give ca_file", op="native", provider="s3")
+    session = await credentials.for_botocore()
+    config = AioConfig(
+        # The SDK's default presigns by a method that S3 is giving up.
+        signature_version=UNSIGNED if credentials.anonymous else "s3v4",
+        connect_timeout=http.connect_timeout,
+        read_timeout=http.stall_timeout,
+        proxies={"http": http.proxy, "https": http.proxy} if http.proxy else {},
+        s3={"addressing_style": style},
+        # The description of the service is read from files: not on the event loop.
         warm_up_loader_caches=True,
     )
+    verify = str(http.ca_file) if http.ca_file is not None else http.verify
     async with session.create_client(
-        "s3",
-        region_name=await requests.default_region(),
-        endpoint_url=requests.explicit_endpoint,
-        verify=_verify(config.http),
-        config=options,
-    ) as opened:
-        yield opened
-
-
-def _verify(options: HTTPOptions) -> str | bool | None:
-    if options.ca_file is not None:
-        return str(options.ca_file)
-    return None if options.verify else False
-
-
-def _unsigned() -> Any:
-    from botocore import UNSIGNED
-
-    return UNSIGNED
+        "s3", endpoint_url=endpoint, region_name=region, config=config, verify=verify
+    ) as client:
+        yield client

@@ -1,109 +1,108 @@
 """
-The XML that S3 writes and reads.
-
-Documents come from a server: they are parsed without a DTD, so no entity of theirs
-is ever expanded.
+The XML of S3: replies read without entities, requests written without surprises.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 from asyncstore.errors import UnavailableError
 
-_NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
+_NAMESPACE: Final = re.compile(rb"""\sxmlns\s*=\s*("[^"]*"|'[^']*')""")
+_DECLARED: Final = b'<?xml version="1.0" encoding="UTF-8"?>'
 
-# What XML 1.0 cannot say, escaped or not: https://www.w3.org/TR/xml/#charsets
-_UNSPEAKABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+# https://www.w3.org/TR/xml/#charsets
+_IMPOSSIBLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
-class ErrorFacts(NamedTuple):
+def parse(body: bytes) -> ET.Element | None:
     """
-    What an error document says.
+    Return the root element, its names without a namespace; ``None`` if this is no XML of ours.
+
+    Replies come from the network, so a document type is refused: it is where
+    entities are defined. The white space that S3 sends before a reply that
+    takes long is skipped.
     """
+    body = body.lstrip()
+    if not body.startswith(b"<") or b"<!DOCTYPE" in body:
+        return None
+    # The encoding is given, or UTF-16 could hide a document type from the check.
+    parser = ET.XMLParser(encoding="utf-8")  # noqa: S314 - nothing is defined without a document type
+    try:
+        parser.feed(_NAMESPACE.sub(b"", body, count=1))
+        root: ET.Element = parser.close()
+    except (ET.ParseError, ValueError, LookupError):
+        return None
+    return root
 
-    code: str | None = None
-    message: str | None = None
-    region: str | None = None
-    request_id: str | None = None
 
-
-def parse(document: bytes) -> ET.Element:
+def expect(body: bytes, tag: str) -> ET.Element:
     """
-    Return the root of a document.
+    Return the root element, which must be *tag*.
 
     Raises:
-        UnavailableError: It is no XML, or has a DTD.
+        UnavailableError: It is not.
     """
-    # Only a DTD can define entities; no reply of S3 has one.
-    if b"<!DOCTYPE" in document[:1024]:
-        raise UnavailableError("the reply has a document type, which S3 never sends", retryable=False)
-    try:
-        return ET.fromstring(document)  # noqa: S314 - no DTD gets here, and expat bounds the rest
-    except ET.ParseError:
-        raise UnavailableError("the reply is not the XML that it should be") from None
+    root = parse(body)
+    if root is None or root.tag != tag:
+        raise UnavailableError(f"the reply is not the {tag} that was expected")
+    return root
 
 
-def error(document: bytes) -> ErrorFacts:
+def child(element: ET.Element | None, tag: str) -> str | None:
     """
-    Read an error document; what is none says nothing.
+    Return the text of the first child *tag*; ``None`` if there is none.
     """
-    try:
-        root = parse(document.strip())
-    except UnavailableError:
-        return ErrorFacts()
-    if name(root) != "Error":
-        return ErrorFacts()
-    said = texts(root)
-    return ErrorFacts(said.get("Code"), said.get("Message"), said.get("Region"), said.get("RequestId"))
+    return None if element is None else element.findtext(tag)
 
 
-def name(element: ET.Element) -> str:
+def text_of(element: ET.Element, tag: str) -> str:
     """
-    Return the name of *element* without its namespace.
+    Return the text of a child that has to be there.
+
+    Raises:
+        UnavailableError: It is not there.
     """
-    return element.tag.rpartition("}")[2]
+    text = element.findtext(tag)
+    if text is None:
+        raise UnavailableError(f"the reply has a {element.tag} without {tag}")
+    return text
 
 
-def texts(element: ET.Element) -> dict[str, str]:
+def can_carry(text: str) -> bool:
     """
-    Return the texts of the children of *element* by their names.
+    Tell whether XML 1.0 can carry *text*, escaped or not.
     """
-    return {child.tag.rpartition("}")[2]: child.text or "" for child in element}
+    return _IMPOSSIBLE.search(text) is None
 
 
-def children(root: ET.Element, wanted: str) -> Iterator[ET.Element]:
+def deletion(keys: Iterable[str]) -> bytes:
     """
-    Yield the children of *root* with this name, in any namespace.
+    Return the body that deletes *keys*, each of which :func:`can_carry`.
     """
-    return (child for child in root if name(child) == wanted)
+    objects = "".join([f"<Object><Key>{_escaped(key)}</Key></Object>" for key in keys])
+    return _document("Delete", f"<Quiet>true</Quiet>{objects}")
 
 
-def speakable(key: str) -> bool:
+def completion(parts: Iterable[Iterable[tuple[str, str]]]) -> bytes:
     """
-    Whether XML can carry *key*.
+    Return the body that completes an upload, from the fields of each part.
     """
-    return _UNSPEAKABLE.search(key) is None
+    elements = [
+        "<Part>" + "".join([f"<{name}>{_escaped(value)}</{name}>" for name, value in part]) + "</Part>"
+        for part in parts
+    ]
+    return _document("CompleteMultipartUpload", "".join(elements))
 
 
-def delete(keys: Sequence[str]) -> bytes:
-    """
-    Return the document that asks for these keys to be deleted.
-    """
-    # A parser makes a line feed of a carriage return unless it is written as a reference.
-    objects = "".join(f"<Object><Key>{escape(key, {chr(13): '&#13;'})}</Key></Object>" for key in keys)
-    return f'<Delete xmlns="{_NAMESPACE}"><Quiet>true</Quiet>{objects}</Delete>'.encode()
+def _document(tag: str, content: str) -> bytes:
+    return _DECLARED + f'<{tag} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{content}</{tag}>'.encode()
 
 
-def complete(parts: Sequence[Sequence[tuple[str, str]]]) -> bytes:
-    """
-    Return the document that completes an upload, from the fields of each part.
-    """
-    inner = "".join(
-        f"<Part>{''.join(f'<{field}>{escape(value)}</{field}>' for field, value in part)}</Part>" for part in parts
-    )
-    return f'<CompleteMultipartUpload xmlns="{_NAMESPACE}">{inner}</CompleteMultipartUpload>'.encode()
+def _escaped(text: str) -> str:
+    # A bare line end or tab reads as white space of the document's own.
+    return escape(text, {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;", '"': "&quot;"})
