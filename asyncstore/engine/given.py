@@ -63,7 +63,7 @@ def in_memory(data: DataLike) -> BytesLike | None:
     Return *data* if it is bytes already, as one flat row of bytes.
     """
     if isinstance(data, memoryview):
-        return flat(data)
+        return flat(cast("memoryview", data))
     return data if isinstance(data, bytes | bytearray) else None
 
 
