@@ -58,7 +58,7 @@ class MultipartSession:
             again=body.replayable,
             observer=self._observer,
         )
-        self.add(part, body.checksum(algorithm) if algorithm is not None and algorithm in COMBINABLE else None)
+        self.add(part, body.checksum(algorithm) if algorithm and algorithm in COMBINABLE else None)
 
     def add(self, part: Part, checksum: Checksum | None = None) -> None:
         """
@@ -176,8 +176,8 @@ class _Beginning:
             await ended(request, CLEANUP_TIMEOUT / 2)
             self._learn(request)
             raise
-        self.upload_id = upload_id
         self._calls.uploads.add(upload_id)
+        self.upload_id = upload_id
         return upload_id
 
     def _learn(self, request: asyncio.Future[str]) -> None:
