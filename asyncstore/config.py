@@ -125,7 +125,7 @@ class StorageConfig:
     http: HTTPOptions = field(default_factory=HTTPOptions)
     retry: RetryOptions = field(default_factory=RetryOptions)
     max_requests: int = 64
-    max_buffer_bytes: int = 64 * MiB
+    max_buffer_bytes: int = 48 * MiB
     session: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

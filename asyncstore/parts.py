@@ -11,7 +11,7 @@ from asyncstore.body import BytesBody, BytesLike
 from asyncstore.checks import Checks
 from asyncstore.driver import Driver
 from asyncstore.engine.calls import Calls
-from asyncstore.engine.source import in_memory
+from asyncstore.engine.given import in_memory
 from asyncstore.errors import InvalidRequestError
 from asyncstore.options import UploadOptions
 from asyncstore.types import Checksum, MultipartUpload, ObjectInfo, Part

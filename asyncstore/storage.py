@@ -246,6 +246,8 @@ class Storage(BulkVerbs, MultipartVerbs):
 
         It appears whole or not at all. A stream may have any length: a long one is
         written by parts, held in memory one part at a time for each that is in flight.
+        No part is larger than the storage's ``max_buffer_bytes``, so the provider's number
+        of parts times that is the longest stream. A generator is closed at the end.
 
         Raises:
             AlreadyExistsError, PreconditionFailedError: A condition did not hold.

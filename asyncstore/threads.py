@@ -21,6 +21,10 @@ _T = TypeVar("_T")
 _WORKERS = 8
 _executor: ThreadPoolExecutor | None = None
 
+# Enough for as many of the callers' own pipes, none of which holds up a disk.
+_PATIENT = 64
+_patient: ThreadPoolExecutor | None = None
+
 
 async def in_thread(func: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """
@@ -30,8 +34,20 @@ async def in_thread(func: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs)
     the thread to end before it lets the cancellation out, so that no thread uses a
     file or a buffer that its owner has given up. Keep each call short.
     """
-    work = _submit(functools.partial(func, *args, **kwargs))
-    # By hand: asyncio's own bridge and a shield around it cost half of a hop.
+    return await _result(_submit(functools.partial(func, *args, **kwargs)))
+
+
+async def in_patient_thread(func: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """
+    As :func:`in_thread`, for what may wait for long: reading a caller's own pipe.
+
+    A cancelled caller waits for it all the same.
+    """
+    return await _result(_submit_patiently(functools.partial(func, *args, **kwargs)))
+
+
+async def _result(work: Future[_T]) -> _T:
+    # By hand: asyncio's own bridge and a shield around it cost a third of a hop.
     ended = asyncio.get_running_loop().create_future()
     work.add_done_callback(functools.partial(_tell, ended))
     try:
@@ -42,7 +58,7 @@ async def in_thread(func: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs)
     return work.result()
 
 
-def _tell(ended: asyncio.Future[None], work: Future[Any]) -> None:
+def _tell(ended: asyncio.Future[None], _: Future[Any]) -> None:
     # RuntimeError: the loop was closed under its tasks, and nobody waits any more.
     with suppress(RuntimeError):
         ended.get_loop().call_soon_threadsafe(_set, ended)
@@ -73,9 +89,16 @@ def _submit(work: Callable[[], _T]) -> Future[_T]:
     return _executor.submit(work)
 
 
+def _submit_patiently(work: Callable[[], _T]) -> Future[_T]:
+    global _patient  # noqa: PLW0603 - as above
+    if _patient is None:
+        _patient = ThreadPoolExecutor(_PATIENT, thread_name_prefix="asyncstore-pipes")
+    return _patient.submit(work)
+
+
 def _forget() -> None:
-    global _executor  # noqa: PLW0603
-    _executor = None
+    global _executor, _patient  # noqa: PLW0603
+    _executor = _patient = None
 
 
 # A forked child has the pool but none of its threads.

@@ -96,10 +96,14 @@ def human(size: float) -> str:
     """
     Return *size* bytes as people read it: ``1.5 MiB``.
     """
-    for unit in _UNITS:
-        if size < 1024 or unit == _UNITS[-1]:
-            break
+    unit = 0
+    while size >= 1024 and unit < len(_UNITS) - 1:
         size /= 1024
+        unit += 1
+    return _said(size, _UNITS[unit])
+
+
+def _said(size: float, unit: str) -> str:
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 

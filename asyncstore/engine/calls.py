@@ -104,11 +104,14 @@ class Calls:
     @contextmanager
     def naming(self, op: str, uri: ObjectURI) -> Iterator[None]:
         """
-        Fill in the errors of a whole operation, those of local files included.
+        Name the errors of a whole operation as its caller does, those of local files included.
         """
         try:
             yield
         except StorageError as exc:
+            # Not those of another object, which this one was being made of.
+            if exc.uri in (None, str(uri)):
+                exc.op = op
             self.complete(exc, op, uri)
             raise
 

@@ -41,7 +41,8 @@ async def copy(calls: Calls, source: ObjectURI, target: ObjectURI, options: Copy
             uri=str(source),
             provider=driver.provider,
         )
-    return await _copy_parts(calls, source, target, info, pinned)
+    with calls.naming("copy", target):
+        return await _copy_parts(calls, source, target, info, pinned)
 
 
 async def _copy_parts(

@@ -89,14 +89,24 @@ class MultipartSession:
                 checksum,
                 observer=reply,
             )
-        except (NotFoundError, PreconditionFailedError):
-            if not reply.seen:
+        except (NotFoundError, PreconditionFailedError) as exc:
+            if not reply.seen or (isinstance(exc, PreconditionFailedError) and await self._has_parts()):
                 raise
             size = sum(part.size for part in parts)
             found = await lost.completed(self._calls, self.uri, size, checksum, self._began)
             if found is None:
                 raise
             return found
+
+    async def _has_parts(self) -> bool:
+        # Completing uses an upload up, so one that is still there was not completed.
+        try:
+            page = await self._calls(
+                "list_parts", self.uri, self._calls.driver.list_parts, self.uri, self.upload_id, None
+            )
+        except NotFoundError:
+            return False
+        return bool(page.parts)
 
     def _checksum(self, parts: Sequence[Part]) -> Checksum | None:
         """Of the whole object, if that of every part is known and they can be combined."""

@@ -10,10 +10,11 @@ import anyio
 
 from asyncstore.body import BytesBody
 from asyncstore.engine.calls import Calls
+from asyncstore.engine.given import StreamSource
 from asyncstore.engine.multipart import MultipartSession
 from asyncstore.engine.plan import check_size, stream_part_size
 from asyncstore.engine.pool import single_error
-from asyncstore.engine.source import CHUNK, StreamSource
+from asyncstore.engine.source import CHUNK
 from asyncstore.errors import InvalidRequestError
 from asyncstore.options import UploadOptions
 from asyncstore.types import ChecksumAlgorithm

@@ -1,32 +1,28 @@
 """
-Where the bytes of an upload come from: memory, a file, or a stream.
+A local file, as where the bytes of an upload come from.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, cast
+from typing import Self
 
 from asyncstore.body import Body, BytesLike
 from asyncstore.checksum import Hasher, compute
-from asyncstore.engine.pool import iterating
+from asyncstore.engine.limits import Buffers
 from asyncstore.engine.progress import HighWater
 from asyncstore.errors import InvalidRequestError, SourceChangedError
 from asyncstore.options import MiB
 from asyncstore.oserrors import local_errors
-from asyncstore.protocols import DataLike
 from asyncstore.threads import in_thread
 from asyncstore.types import Checksum, ChecksumAlgorithm
 
 #: Bytes read from a file, or gathered for one, at a time.
 CHUNK = 1 * MiB
-
-_NOTHING = memoryview(b"")
 
 
 class FileSource:
@@ -43,7 +39,6 @@ class FileSource:
         self.size = 0
         self._fd = -1
         self._identity: tuple[int, ...] = ()
-        self._free: list[bytearray] = []
 
     async def __aenter__(self) -> Self:
         try:
@@ -67,7 +62,7 @@ class FileSource:
         *,
         algorithm: ChecksumAlgorithm | None = None,
         water: HighWater | None = None,
-        in_memory: bool = False,
+        buffers: Buffers | None = None,
     ) -> FilePart:
         """
         Return the bytes from *start* up to *end* as the body of a request.
@@ -75,10 +70,10 @@ class FileSource:
         Args:
             algorithm: Followed while the bytes are read.
             water: Told how far the sending is.
-            in_memory: Whether the part may be held in memory, for a driver that needs
-                its checksum before the first byte.
+            buffers: Memory that the part may be held in, for a driver that needs its
+                checksum before the first byte; whoever asks has reserved it.
         """
-        return FilePart(self, start, end, algorithm, water, in_memory)
+        return FilePart(self, start, end, algorithm, water, buffers)
 
     async def read(self) -> bytes:
         """
@@ -120,23 +115,6 @@ class FileSource:
                     raise SourceChangedError(f"{self.path} became shorter while it was being read")
                 done += count
 
-    def buffer(self, size: int) -> memoryview:
-        """
-        Return memory for a part of *size* bytes, used before if there is any.
-
-        Fresh memory costs a page fault for each 4 KiB of every part.
-        """
-        for index, free in enumerate(self._free):
-            if len(free) >= size:
-                return memoryview(self._free.pop(index))[:size]
-        return memoryview(bytearray(size))
-
-    def reuse(self, buffer: memoryview) -> None:
-        """
-        Take memory back that nobody uses any more.
-        """
-        self._free.append(cast("bytearray", buffer.obj))
-
     def _read_all(self) -> bytes:
         data = self.pread(self.size, 0)
         self._check()
@@ -174,7 +152,7 @@ class FilePart(Body):
         end: int,
         algorithm: ChecksumAlgorithm | None,
         water: HighWater | None,
-        in_memory: bool,
+        buffers: Buffers | None,
     ) -> None:
         self.size = end - start
         self._source = source
@@ -182,7 +160,7 @@ class FilePart(Body):
         self._end = end
         self._algorithm = algorithm
         self._water = water
-        self._in_memory = in_memory
+        self._buffers = buffers
         self._checksum: Checksum | None = None
         self._held: memoryview | None = None
 
@@ -192,8 +170,8 @@ class FilePart(Body):
         """
         if self.checksum(algorithm) is not None:
             return
-        if self._in_memory:
-            self._held = self._source.buffer(self.size)
+        if self._buffers is not None:
+            self._held = self._buffers.take(self.size)
             self._checksum = await in_thread(self._load, self._held, algorithm)
             return
         hasher = Hasher(algorithm)
@@ -224,9 +202,9 @@ class FilePart(Body):
         """
         Give the memory back, once nothing is sent any more.
         """
-        if self._held is not None:
-            self._source.reuse(self._held)
-            self._held = None
+        if self._held is not None and self._buffers is not None:
+            held, self._held = self._held, None
+            self._buffers.give(held)
 
     def _load(self, buffer: memoryview, algorithm: ChecksumAlgorithm) -> Checksum:
         self._source.pread_into(buffer, self._start)
@@ -237,112 +215,6 @@ class FilePart(Body):
         if hasher is not None:
             hasher.update(data)
         return data
-
-
-class StreamSource:
-    """
-    A stream of unknown length, gathered into pieces of the size that is asked for.
-    """
-
-    def __init__(self, chunks: AsyncGenerator[BytesLike, None]) -> None:
-        self._chunks = chunks
-        self._rest = _NOTHING
-
-    async def take(self, size: int) -> bytearray:
-        """
-        Return the next *size* bytes; fewer, or none, at the end of the stream.
-        """
-        piece = bytearray()
-        while len(piece) < size and not await self.at_end():
-            count = min(size - len(piece), len(self._rest))
-            piece += self._rest[:count]
-            # Not even an empty view is kept: its owner could not use the buffer again.
-            self._rest = self._rest[count:] if count < len(self._rest) else _NOTHING
-        return piece
-
-    async def at_end(self) -> bool:
-        """
-        Return whether there are no more bytes.
-        """
-        if self._rest:
-            return False
-        async for chunk in self._chunks:
-            self._rest = flat(chunk)
-            if self._rest:
-                return False
-        return True
-
-    async def aclose(self) -> None:
-        """
-        Close the generator that the chunks come from.
-        """
-        await self._chunks.aclose()
-
-
-def in_memory(data: DataLike) -> BytesLike | None:
-    """
-    Return *data* if it is bytes already, as one flat row of bytes.
-    """
-    if isinstance(data, memoryview):
-        return flat(data)
-    return data if isinstance(data, bytes | bytearray) else None
-
-
-def flat(data: BytesLike) -> memoryview:
-    """
-    Return *data* as one row of bytes, without a copy if it lies in one piece.
-    """
-    view = memoryview(data)
-    if not view.nbytes:
-        return _NOTHING
-    return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
-
-
-def as_chunks(data: DataLike) -> AsyncGenerator[BytesLike, None]:
-    """
-    Return the chunks of an open file, or of a plain or asynchronous iterable.
-
-    A generator that they come from is closed with the one that is returned.
-
-    Raises:
-        TypeError: *data* is none of them.
-    """
-    if isinstance(data, str | Path):
-        raise TypeError(f"data is bytes, a binary file or an iterable of bytes, not {data!r}; use upload() for a path")
-    if isinstance(data, io.TextIOBase):
-        raise TypeError("data is bytes, and this file gives text: open it in binary mode")
-    if isinstance(data, AsyncIterable):
-        return _from_async(data)
-    if isinstance(data, io.IOBase) or hasattr(data, "read"):
-        return _from_file(cast("BinaryIO", data))
-    if isinstance(data, Iterable):
-        return _from_iterable(cast("Iterable[BytesLike]", data))
-    raise TypeError(f"data is bytes, a binary file or an iterable of bytes, not {type(data).__name__}")
-
-
-async def _from_async(data: AsyncIterable[BytesLike]) -> AsyncGenerator[BytesLike, None]:
-    async with iterating(data) as chunks:
-        async for chunk in chunks:
-            yield _bytes(chunk)
-
-
-async def _from_iterable(data: Iterable[BytesLike]) -> AsyncGenerator[BytesLike, None]:
-    for chunk in data:
-        yield _bytes(chunk)
-
-
-async def _from_file(data: BinaryIO) -> AsyncGenerator[BytesLike, None]:
-    while True:
-        chunk = _bytes(await in_thread(data.read, CHUNK))
-        if not chunk:
-            return
-        yield chunk
-
-
-def _bytes(chunk: Any) -> BytesLike:
-    if isinstance(chunk, bytes | bytearray | memoryview):
-        return chunk
-    raise TypeError(f"the stream gave {type(chunk).__name__}, not bytes: open files in binary mode")
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

@@ -10,12 +10,13 @@ from pathlib import Path
 from asyncstore.body import BytesBody, BytesLike
 from asyncstore.engine import lost
 from asyncstore.engine.calls import Calls
+from asyncstore.engine.given import StreamSource, as_chunks, in_memory
 from asyncstore.engine.multipart import multipart_session
 from asyncstore.engine.pieces import algorithm_of, piece_size, send_stream
 from asyncstore.engine.plan import Span, check_size, part_size, spans
 from asyncstore.engine.pool import for_each
 from asyncstore.engine.progress import HighWater, ObjectMeter
-from asyncstore.engine.source import CHUNK, FileSource, StreamSource, as_chunks, in_memory
+from asyncstore.engine.source import CHUNK, FileSource
 from asyncstore.errors import InvalidRequestError, NotSupportedError
 from asyncstore.options import UploadOptions
 from asyncstore.protocols import DataLike
@@ -65,16 +66,17 @@ async def _upload_file_parts(
 ) -> ObjectInfo:
     size = part_size(file.size, options.part_size, calls.driver.capabilities)
     algorithm = algorithm_of(calls, options)
-    buffers = calls.limits.bytes
+    budget = calls.limits.bytes
     # A few parts at least can be held at once; larger ones are read twice if a
     # driver wants their checksums in front.
-    in_memory = size * _PARTS_IN_MEMORY <= buffers.total
+    in_memory = size * _PARTS_IN_MEMORY <= budget.total
     async with multipart_session(calls, target, options, meter.retried) as session:
 
         async def send(span: Span) -> None:
-            async with buffers.reserve(span.size if in_memory else _FILE_PART_BYTES):
+            async with budget.reserve(span.size if in_memory else _FILE_PART_BYTES):
                 water = HighWater(meter)
-                body = file.part(span.start, span.end, algorithm=algorithm, water=water, in_memory=in_memory)
+                memory = calls.limits.buffers if in_memory else None
+                body = file.part(span.start, span.end, algorithm=algorithm, water=water, buffers=memory)
                 try:
                     await session.send(span.number, body, algorithm)
                 finally:

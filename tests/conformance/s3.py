@@ -6,17 +6,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar, Final
+from typing import Any
 
 import pytest
 
 from asyncstore import Storage, open_storage
 from asyncstore.testing.conformance import StorageConformance
-from asyncstore.testing.conformance.harness import Harness
-from tests.servers.s3 import S3Server, fresh_bucket
+from tests.servers.s3 import S3Server
 
 _numbers = itertools.count(1)
-_MISSING: Final = "the test class names the fixture of its server"
 
 
 def settings(server: S3Server) -> dict[str, Any]:
@@ -32,34 +30,12 @@ def settings(server: S3Server) -> dict[str, Any]:
     }
 
 
-class S3Places(Harness):
+class S3Conformance(StorageConformance):
     """
-    Where the tests find their storage.
-
-    Attributes:
-        server_fixture: The fixture of `tests.servers` to run against.
+    All of it, on the ``server`` of the module.
     """
-
-    server_fixture: ClassVar[str] = ""
-
-    @pytest.fixture(scope="class")
-    def server(self, request: pytest.FixtureRequest) -> S3Server:
-        assert self.server_fixture, _MISSING
-        found = request.getfixturevalue(self.server_fixture)
-        assert isinstance(found, S3Server)
-        return found
-
-    @pytest.fixture(scope="class")
-    def bucket(self, server: S3Server) -> str:
-        return fresh_bucket(server)
 
     @pytest.fixture
     async def storage(self, server: S3Server, bucket: str) -> AsyncIterator[Storage]:
         async with open_storage(f"s3://{bucket}/{next(_numbers)}/", **settings(server)) as storage:
             yield storage
-
-
-class S3Conformance(S3Places, StorageConformance):
-    """
-    All of it.
-    """

@@ -7,7 +7,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+import pytest
+
 from tests.conformance.s3 import S3Conformance
+from tests.servers.s3 import S3Server
+
+
+@pytest.fixture(scope="module")
+def server(ministack: S3Server) -> S3Server:
+    return ministack
 
 
 class TestMinistack(S3Conformance):
@@ -15,5 +23,4 @@ class TestMinistack(S3Conformance):
     Over http.
     """
 
-    server_fixture: ClassVar[str] = "ministack"
     quirks: ClassVar[Mapping[str, str]] = {}

@@ -7,7 +7,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+import pytest
+
 from tests.conformance.s3 import S3Conformance
+from tests.servers.s3 import S3Server
+
+
+@pytest.fixture(scope="module")
+def server(seaweed: S3Server) -> S3Server:
+    return seaweed
 
 
 class TestSeaweed(S3Conformance):
@@ -15,5 +23,4 @@ class TestSeaweed(S3Conformance):
     Over http.
     """
 
-    server_fixture: ClassVar[str] = "seaweed"
     quirks: ClassVar[Mapping[str, str]] = {}

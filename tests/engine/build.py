@@ -7,13 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from asyncstore.body import Body
 from asyncstore.drivers.memory import MemoryDriver
+from asyncstore.options import WriteOptions
 from asyncstore.storage import Storage
 from asyncstore.testing.faults import FaultyDriver
+from asyncstore.types import ChecksumAlgorithm, Part
 from asyncstore.uri import ObjectURI, parse_uri
 
 ROOT: ObjectURI = parse_uri("memory://bucket")
 KEY: ObjectURI = ROOT / "dir/key"
+
+
+class InFront(MemoryDriver):
+    """
+    Memory, but wants the checksum of a part before its first byte, as S3 does.
+    """
+
+    async def upload_part(self, uri: ObjectURI, upload_id: str, number: int, body: Body, options: WriteOptions) -> Part:
+        await body.prepare(ChecksumAlgorithm.CRC32C)
+        assert body.checksum(ChecksumAlgorithm.CRC32C) is not None
+        return await super().upload_part(uri, upload_id, number, body, options)
 
 
 def patterned(size: int) -> bytes:

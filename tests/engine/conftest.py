@@ -10,7 +10,7 @@ from blockbuster import blockbuster_ctx
 
 from asyncstore import threads
 from asyncstore.drivers.memory import MemoryDriver
-from asyncstore.engine import download, pieces, source, upload
+from asyncstore.engine import download, given, pieces, source, upload
 from asyncstore.storage import Storage
 from asyncstore.testing.faults import FaultyDriver
 from tests.engine.build import ROOT
@@ -55,6 +55,7 @@ async def no_task_left() -> AsyncIterator[None]:
 @pytest.fixture
 def threads_inline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_submit", inline)
+    monkeypatch.setattr(threads, "_submit_patiently", inline)
 
 
 @pytest.fixture
@@ -62,6 +63,6 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
     """
     Files are read and written by 1,000 bytes, so that small ones have many chunks.
     """
-    for module in (source, upload, pieces, download):
+    for module in (source, given, upload, pieces, download):
         monkeypatch.setattr(module, "CHUNK", 1000)
     return 1000

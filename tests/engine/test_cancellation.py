@@ -23,7 +23,7 @@ from asyncstore.options import BulkOptions, ByteRange, CopyOptions, DownloadOpti
 from asyncstore.storage import Storage
 from asyncstore.testing.faults import FaultyDriver
 from asyncstore.types import ChecksumAlgorithm, Download, Upload
-from tests.engine.build import KEY, ROOT, at_rest, changed, open_files, patterned, stream, written
+from tests.engine.build import KEY, ROOT, InFront, at_rest, changed, open_files, patterned, stream, written
 from tests.engine.stepping import WAYS, Cancelled, at_every_step
 
 DATA = patterned(3500)
@@ -155,6 +155,30 @@ async def test_upload_of_a_small_file(cancel_everywhere: Everywhere, way: type[C
 
 async def test_upload_of_a_large_file(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
     await cancel_everywhere(way, lambda bench: bench.storage.upload(bench.large, KEY, options=PARTS))
+
+
+@pytest.mark.parametrize("max_buffer_bytes", [4000, 3999])
+async def test_upload_with_checksums_in_front(
+    cancel_everywhere: Everywhere,
+    way: type[Cancelled],
+    faults: FaultyDriver,
+    memory: MemoryDriver,
+    max_buffer_bytes: int,
+) -> None:
+    """
+    With parts that are held in memory, and with parts that are read twice.
+    """
+    driver = InFront()
+    driver._world = memory._world
+    faults.driver = driver
+
+    async def run(bench: Bench) -> None:
+        bench.storage = faults.storage(ROOT, max_requests=2, max_buffer_bytes=max_buffer_bytes)
+        bench.faults.fail("upload_part")
+        await bench.storage.upload(bench.large, KEY, options=PARTS)
+        assert 0 == bench.storage._calls.limits.buffers.kept
+
+    await cancel_everywhere(way, run)
 
 
 async def test_upload_that_retries(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:

@@ -290,6 +290,7 @@ async def perform(storage: Storage, op: str) -> object:
         case "put":
             return await storage.put(KEY, b"data")
         case "delete":
-            return await storage.delete(KEY)
+            await storage.delete(KEY)
+            return None
         case _:
             return await storage.copy(KEY, ROOT / "copy")

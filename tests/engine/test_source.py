@@ -3,6 +3,7 @@ Bytes come from memory, files and streams of any shape, and are the same each ti
 """
 
 import array
+import asyncio
 import io
 import os
 import threading
@@ -16,12 +17,14 @@ from hypothesis import strategies as st
 
 from asyncstore.checksum import compute
 from asyncstore.drivers.memory import MemoryDriver
-from asyncstore.engine.source import FileSource, StreamSource, as_chunks, in_memory
+from asyncstore.engine.given import StreamSource, as_chunks, in_memory
+from asyncstore.engine.source import FileSource
 from asyncstore.errors import InvalidRequestError, NotFoundError, PermissionDeniedError, SourceChangedError
 from asyncstore.options import UploadOptions
 from asyncstore.storage import Storage
 from asyncstore.testing.faults import FaultyDriver
 from asyncstore.types import ChecksumAlgorithm
+from asyncstore.uri import ObjectURI
 from tests.engine.build import KEY, at_rest, patterned, written
 
 DATA = patterned(5000)
@@ -33,7 +36,7 @@ PARTS = UploadOptions(part_size=1000, multipart_threshold=1000)
 
 async def test_a_part_reads_the_same_each_time(tmp_path: Path, small_chunks: int) -> None:
     async with FileSource(written(tmp_path / "file", DATA)) as file:
-        part = file.part(700, 4100, ChecksumAlgorithm.CRC32C, None)
+        part = file.part(700, 4100, algorithm=ChecksumAlgorithm.CRC32C)
         first = [bytes(chunk) async for chunk in part.chunks()]
         again = [bytes(chunk) async for chunk in part.chunks()]
 
@@ -172,17 +175,10 @@ async def test_pieces_are_whole_whatever_the_chunks(cuts: list[int], size: int) 
 
 
 async def test_chunks_with_gaps_and_wide_items(storage: Storage) -> None:
-    chunks = [
-        memoryview(DATA)[::2],
-        memoryview(array.array("i", [1, 2, 3])),
-        memoryview(b"").cast("i"),
-        bytearray(b"x"),
-    ]
+    chunks: list[Any] = [memoryview(DATA)[::2], memoryview(array.array("i", [1, 2])), memoryview(b"").cast("i"), b"x"]
     await storage.put(KEY, iter(chunks))
 
-    assert b"".join(chunk.tobytes() if isinstance(chunk, memoryview) else chunk for chunk in chunks) == (
-        await storage.read(KEY)
-    )
+    assert b"".join(memoryview(chunk).tobytes() for chunk in chunks) == await storage.read(KEY)
 
 
 async def test_a_buffer_can_be_used_again(storage: Storage) -> None:
@@ -230,6 +226,32 @@ async def test_open_files_are_read_from_where_they_are(storage: Storage, tmp_pat
     assert DATA[1000:] == await storage.read(KEY)
 
 
+async def test_pipes_that_wait_hold_up_no_file(storage: Storage, tmp_path: Path) -> None:
+    """
+    Even as many of them as there are threads for files.
+    """
+    path = written(tmp_path / "file", DATA)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        ends = []
+        for number in range(12):
+            receiving, sending = os.pipe()
+            ends.append(sending)
+            group.create_task(piped(storage, receiving, KEY / f"{number}"))
+        await asyncio.sleep(0.02)
+        await storage.upload(path, KEY)
+        for end in ends:
+            os.write(end, b"data")
+            os.close(end)
+
+    assert DATA == await storage.read(KEY)
+    assert b"data" == await storage.read(KEY / "11")
+
+
+async def piped(storage: Storage, receiving: int, target: ObjectURI) -> None:
+    with os.fdopen(receiving, "rb") as pipe:
+        await storage.put(target, pipe)
+
+
 async def test_open_files_are_read_in_a_thread(storage: Storage) -> None:
     class Watched(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
@@ -256,11 +278,11 @@ async def test_files_that_have_nothing_yet_are_no_empty_files(storage: Storage, 
     """
 
     class NotYet(io.RawIOBase):
-        def read(self, size: int = -1) -> None:  # type: ignore[override]
+        def read(self, size: int = -1) -> None:
             return None
 
     with pytest.raises(TypeError, match="NoneType"):
-        await storage.put(KEY, NotYet())  # type: ignore[arg-type]
+        await storage.put(KEY, NotYet())
 
     assert {} == memory.objects
 

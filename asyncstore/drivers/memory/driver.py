@@ -320,7 +320,9 @@ async def _received(body: Body, wanted: ChecksumAlgorithm | None) -> tuple[bytes
 
 
 def _verified(data: bytes, given: Checksum | None) -> tuple[Checksum, ...]:
-    algorithms = dict.fromkeys([ChecksumAlgorithm.CRC32C, *([given.algorithm] if given else [])])
+    algorithms = [ChecksumAlgorithm.CRC32C]
+    if given is not None and given.algorithm not in algorithms:
+        algorithms.append(given.algorithm)
     checksums = tuple(compute(algorithm, data) for algorithm in algorithms)
     # A checksum of part checksums says nothing about the bytes of the whole.
     if given is not None and given.parts is None and given != checksums[-1]:
