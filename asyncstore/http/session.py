@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
@@ -22,6 +23,11 @@ READ_AHEAD: Final = 256 * 1024
 #: A reply with longer or more headers than this is refused.
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_HEADERS: Final = 256
+
+# aiohttp before 3.14 bounds the size of headers, not their number.
+_HEADER_COUNT: Final[dict[str, Any]] = (
+    {"max_headers": MAX_HEADERS} if "max_headers" in signature(aiohttp.ClientSession).parameters else {}
+)
 
 #: Seconds that an idle connection is kept; the providers close theirs later.
 KEEP_ALIVE: Final = 15.0
@@ -59,7 +65,7 @@ def make_session(options: HTTPOptions, verified: ssl.SSLContext | bool) -> aioht
         read_bufsize=READ_AHEAD,
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,
-        max_headers=MAX_HEADERS,
+        **_HEADER_COUNT,
     )
     if hasattr(session, "_retry_connection"):
         # Private, and cheaper than the middleware, which stands in for it

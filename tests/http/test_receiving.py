@@ -158,9 +158,14 @@ async def test_a_body_arrives_whole_and_its_connection_is_used_again(tls: bool) 
 
 
 async def test_no_more_slots_are_filled_than_one_body_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = []
+    taken: list[Any] = []
     take = receiving.Slots.take
-    monkeypatch.setattr(receiving.Slots, "take", lambda self: taken.append(take(self)) or taken[-1])
+
+    def noted(self: receiving.Slots) -> Any:
+        taken.append(take(self))
+        return taken[-1]
+
+    monkeypatch.setattr(receiving.Slots, "take", noted)
     async with served(whole) as (get, _, _):
         body = await get()
         async with aclosing(body.pieces()) as groups:
@@ -271,14 +276,15 @@ def _no_name(_: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _other_loop(_: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiving.asyncio, "get_running_loop", object)
+    monkeypatch.setattr("asyncstore.http.receiving.asyncio.get_running_loop", object)
 
 
 @pytest.mark.parametrize("change", [_other_factory, _no_factory, _python_parser, _no_name, _other_loop])
 async def test_where_aiohttp_or_the_loop_are_different_nothing_is_changed(
     change: Callable[[Any, pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with aiohttp.TCPConnector() as connector:
+    connector = aiohttp.TCPConnector()
+    async with connector:
         with monkeypatch.context() as patch:
             change(connector, patch)
             before = vars(connector).get("_factory")
@@ -299,7 +305,8 @@ async def test_not_installed_the_same_bytes_come(monkeypatch: pytest.MonkeyPatch
 
 def test_the_names_are_there_in_the_aiohttp_that_is_installed() -> None:
     async def installed() -> bool:
-        async with aiohttp.TCPConnector() as connector:
+        connector = aiohttp.TCPConnector()
+        async with connector:
             factory: Any = connector._factory
             assert isinstance(factory, functools.partial)
             return receiving.install(connector)
