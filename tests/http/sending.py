@@ -1,0 +1,45 @@
+"""
+What the tests of the transport send, and how.
+"""
+
+from collections.abc import AsyncIterator
+
+from asyncstore.body import Body, BytesLike
+from asyncstore.config import HTTPOptions
+from asyncstore.http import HTTPClient, Reply
+from asyncstore.http.origin import Origin
+from asyncstore.http.reply import MAX_ERROR_BODY
+from tests.http.scripted import Scripted
+
+MiB = 1024 * 1024
+
+
+class Chunks(Body):
+    """A body of chunks, which remembers whether somebody still reads it."""
+
+    def __init__(self, *chunks: bytes, size: int | None = None, error: Exception | None = None) -> None:
+        self.size = sum(map(len, chunks)) if size is None else size
+        self.reading = False
+        self._chunks = chunks
+        self._error = error
+
+    async def chunks(self) -> AsyncIterator[BytesLike]:
+        self.reading = True
+        try:
+            for chunk in self._chunks:
+                yield chunk
+            if self._error is not None:
+                raise self._error
+        finally:
+            self.reading = False
+
+
+async def sent(server: Scripted, method: str = "GET", body: Body | None = None, stall_timeout: float = 30.0) -> Reply:
+    """Send one request with a client of its own and read what comes."""
+    client = HTTPClient(HTTPOptions(stall_timeout=stall_timeout))
+    try:
+        found = await client.send(method, Origin.parse(server.url), "/b/k", {}, body)
+        await found.read_some(MAX_ERROR_BODY)
+        return found
+    finally:
+        await client.aclose()

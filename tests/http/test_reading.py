@@ -1,0 +1,81 @@
+"""
+Bodies of replies: read to the end, cut short, stalled, left unread.
+"""
+
+import pytest
+
+from asyncstore.config import HTTPOptions
+from asyncstore.errors import (
+    UnavailableError,
+)
+from asyncstore.http import HTTPClient, ReplyBody
+from asyncstore.http.origin import Origin
+from asyncstore.types import Metadata
+from asyncstore.uri import parse_uri
+from tests.http.scripted import OK, Exchange, Scripted, reply, saying, scripted, wait
+from tests.http.sending import MiB
+
+
+async def opened(server: Scripted, size: int, stall_timeout: float = 30.0) -> tuple[HTTPClient, ReplyBody]:
+    """Open a read of *size* bytes."""
+    client = HTTPClient(HTTPOptions(stall_timeout=stall_timeout))
+    found = await client.send("GET", Origin.parse(server.url), "/b/k", {})
+    return client, ReplyBody(found, Metadata(uri=parse_uri("s3://b/k"), size=size), 0, size)
+
+
+async def test_body_that_ends_early() -> None:
+    """
+    The bytes that came are good, and the rest is missed.
+    """
+
+    async def cut(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        exchange.writer.close()
+        raise EOFError
+
+    async with scripted(cut) as server:
+        client, body = await opened(server, 100)
+        got = b""
+        with pytest.raises(UnavailableError):
+            async for chunk in body:
+                got += chunk
+        await body.aclose()
+        await client.aclose()
+
+    assert got == b"half"
+
+
+async def test_body_that_stalls() -> None:
+    """
+    A download that stands still is given up.
+    """
+
+    async def stall(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        await wait(exchange)
+
+    async with scripted(stall) as server:
+        client, body = await opened(server, 100, stall_timeout=0.2)
+        with pytest.raises(UnavailableError, match="stall timeout"):
+            await body.read()
+        await body.aclose()
+
+        assert await server.settled() == 0
+        await client.aclose()
+
+
+@pytest.mark.parametrize("read", [True, False])
+async def test_connection_of_a_body(read: bool) -> None:
+    """
+    A body read to its end gives the connection back; one that was not, closes it.
+    """
+    async with scripted(saying(reply(200, b"x" * MiB)), saying(OK)) as server:
+        client, body = await opened(server, MiB)
+        if read:
+            assert len(await body.read()) == MiB
+        await body.aclose()
+        await body.aclose()
+        await (await client.send("GET", Origin.parse(server.url), "/", {})).read(10)
+        await client.aclose()
+
+        assert server.connections == (1 if read else 2)
