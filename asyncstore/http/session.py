@@ -32,6 +32,11 @@ _HEADER_COUNT: Final[dict[str, Any]] = (
 #: Seconds that an idle connection is kept; the providers close theirs later.
 KEEP_ALIVE: Final = 15.0
 
+# On some versions of Python a TLS connection that is left in the middle of a reply stays
+# open (https://github.com/python/cpython/pull/118960). aiohttp knows which, can close
+# such ones, and warns of being told to where there are none.
+_TLS_LINGERS: Final = bool(getattr(aiohttp.connector, "NEEDS_CLEANUP_CLOSED", False))
+
 
 async def never_twice(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """
@@ -54,7 +59,9 @@ def make_session(options: HTTPOptions, verified: ssl.SSLContext | bool) -> aioht
     The pool has no limit of its own: the engine limits requests, and one that
     waited for a connection would do so inside its time-out.
     """
-    connector = aiohttp.TCPConnector(limit=0, ssl=verified, keepalive_timeout=KEEP_ALIVE)
+    connector = aiohttp.TCPConnector(
+        limit=0, ssl=verified, keepalive_timeout=KEEP_ALIVE, enable_cleanup_closed=_TLS_LINGERS
+    )
     receiving.install(connector)
     session = aiohttp.ClientSession(
         connector=connector,
