@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
 from asyncstore.config import HTTPOptions
 from asyncstore.errors import ConfigurationError
+from asyncstore.http import receiving
 from asyncstore.http.failures import translated
 
 #: Bytes read ahead of who takes them; what memory a download needs.
@@ -22,8 +24,18 @@ READ_AHEAD: Final = 256 * 1024
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_HEADERS: Final = 256
 
+# aiohttp before 3.14 bounds the size of headers, not their number.
+_HEADER_COUNT: Final[dict[str, Any]] = (
+    {"max_headers": MAX_HEADERS} if "max_headers" in signature(aiohttp.ClientSession).parameters else {}
+)
+
 #: Seconds that an idle connection is kept; the providers close theirs later.
 KEEP_ALIVE: Final = 15.0
+
+# On some versions of Python a TLS connection that is left in the middle of a reply stays
+# open (https://github.com/python/cpython/pull/118960). aiohttp knows which, can close
+# such ones, and warns of being told to where there are none.
+_TLS_LINGERS: Final = bool(getattr(aiohttp.connector, "NEEDS_CLEANUP_CLOSED", False))
 
 
 async def never_twice(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -47,7 +59,10 @@ def make_session(options: HTTPOptions, verified: ssl.SSLContext | bool) -> aioht
     The pool has no limit of its own: the engine limits requests, and one that
     waited for a connection would do so inside its time-out.
     """
-    connector = aiohttp.TCPConnector(limit=0, ssl=verified, keepalive_timeout=KEEP_ALIVE)
+    connector = aiohttp.TCPConnector(
+        limit=0, ssl=verified, keepalive_timeout=KEEP_ALIVE, enable_cleanup_closed=_TLS_LINGERS
+    )
+    receiving.install(connector)
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -57,7 +72,7 @@ def make_session(options: HTTPOptions, verified: ssl.SSLContext | bool) -> aioht
         read_bufsize=READ_AHEAD,
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,
-        max_headers=MAX_HEADERS,
+        **_HEADER_COUNT,
     )
     if hasattr(session, "_retry_connection"):
         # Private, and cheaper than the middleware, which stands in for it

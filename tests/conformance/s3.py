@@ -5,13 +5,14 @@ The shared contract on an S3 server: a bucket for each class, a prefix for each 
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, ClassVar
 
 import pytest
 
 from asyncstore import Storage, open_storage
 from asyncstore.testing.conformance import StorageConformance
+from asyncstore.testing.conformance.harness import Harness
 from tests.servers.s3 import S3Server
 
 _numbers = itertools.count(1)
@@ -30,12 +31,23 @@ def settings(server: S3Server) -> dict[str, Any]:
     }
 
 
-class S3Conformance(StorageConformance):
+class S3Places(Harness):
     """
-    All of it, on the ``server`` of the module.
+    Where the tests find their storage: on the ``server`` of their module.
+
+    Attributes:
+        own_settings: Further settings of the storage.
     """
+
+    own_settings: ClassVar[Mapping[str, Any]] = {}
 
     @pytest.fixture
     async def storage(self, server: S3Server, bucket: str) -> AsyncIterator[Storage]:
-        async with open_storage(f"s3://{bucket}/{next(_numbers)}/", **settings(server)) as storage:
+        async with open_storage(f"s3://{bucket}/{next(_numbers)}/", **settings(server), **self.own_settings) as storage:
             yield storage
+
+
+class S3Conformance(S3Places, StorageConformance):
+    """
+    All of the contract.
+    """

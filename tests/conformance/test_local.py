@@ -24,5 +24,5 @@ class TestLocal(StorageConformance):
     @pytest.fixture
     async def storage(self, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Storage]:
         folder: Path = tmp_path_factory.mktemp("root")
-        async with open_storage(f"file://{folder}/") as storage:
+        async with open_storage(f"file://{folder}/", sync=False) as storage:
             yield storage

@@ -24,6 +24,10 @@ SELF_COPY = "copying to itself is not checked"
 COMPOSITE_ONLY = "multipart checksums are composite"
 METADATA_SIZE = "metadata size is not checked"
 REDUNDANT_CREATE = "creating a bucket twice is not checked"
+COPY_CONDITIONS = "conditions on the target of a copy are not checked"
+EMPTY_SUFFIX = "a suffix of an empty object is 206"
+EMPTY_METADATA = "empty metadata values are dropped"
+GHOST_PREFIX = "a common prefix outlives its objects"
 
 SENTENCES: Mapping[str, str] = {
     LIST_ORDER: "`a/x` is listed before `a-x`, where S3 orders whole keys by their bytes; StartAfter follows suit.",
@@ -44,6 +48,10 @@ SENTENCES: Mapping[str, str] = {
     SELF_COPY: "Copying an object to itself without a change is accepted, not InvalidRequest.",
     COMPOSITE_ONLY: "A multipart upload that asks for a FULL_OBJECT checksum gets a composite one.",
     METADATA_SIZE: "User metadata over 2 KB is stored, not MetadataTooLarge.",
+    COPY_CONDITIONS: "If-Match and If-None-Match of CopyObject are not looked at, so it replaces what it should not.",
+    EMPTY_SUFFIX: "A range `bytes=-1` of an object without bytes is answered by 206, not 416 InvalidRange.",
+    EMPTY_METADATA: "User metadata whose value is empty is not stored.",
+    GHOST_PREFIX: "A common prefix is still listed when the last object below it has been deleted.",
     REDUNDANT_CREATE: "Creating one's own bucket again is accepted, as by S3 in us-east-1 but nowhere else.",
 }
 
@@ -58,6 +66,8 @@ SEAWEEDFS = frozenset(
         BATCH_ERROR_CODE,
         NO_STS,
         METADATA_SIZE,
+        EMPTY_METADATA,
+        GHOST_PREFIX,
     }
 )
 MINISTACK = frozenset(
@@ -70,5 +80,7 @@ MINISTACK = frozenset(
         COMPOSITE_ONLY,
         METADATA_SIZE,
         REDUNDANT_CREATE,
+        COPY_CONDITIONS,
+        EMPTY_SUFFIX,
     }
 )

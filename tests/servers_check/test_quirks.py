@@ -130,6 +130,34 @@ def answers_404_for_delete_marker(client: Any, bucket: str) -> bool:
     return refusal(client.get_object, Bucket=bucket, Key="k", VersionId=marker) != "MethodNotAllowed"
 
 
+def copies_over_what_is_there(client: Any, bucket: str) -> bool:
+    for key in ("source", "target"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"body")
+    source = {"Bucket": bucket, "Key": "source"}
+    code = refusal(client.copy_object, Bucket=bucket, Key="target", CopySource=source, IfNoneMatch="*")
+    assert code in {"", "PreconditionFailed"}
+    return code == ""
+
+
+def serves_suffix_of_nothing(client: Any, bucket: str) -> bool:
+    client.put_object(Bucket=bucket, Key="k", Body=b"")
+    return refusal(client.get_object, Bucket=bucket, Key="k", Range="bytes=-1") == ""
+
+
+def drops_empty_metadata(client: Any, bucket: str) -> bool:
+    client.put_object(Bucket=bucket, Key="k", Body=b"", Metadata={"empty": ""})
+    return "empty" not in client.head_object(Bucket=bucket, Key="k")["Metadata"]
+
+
+def shows_prefix_of_nothing(client: Any, bucket: str) -> bool:
+    for key in ("kept/x", "left/x", "left/sub/y"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"")
+    for key in ("left/x", "left/sub/y"):
+        client.delete_object(Bucket=bucket, Key=key)
+    found = client.list_objects_v2(Bucket=bucket, Delimiter="/")["CommonPrefixes"]
+    return [prefix["Prefix"] for prefix in found] != ["kept/"]
+
+
 PROBES: dict[str, Callable[[Any, str], bool]] = {
     quirks.LIST_ORDER: orders_by_directory,
     quirks.KEY_FORMS: loses_body_of_folder_key,
@@ -144,6 +172,10 @@ PROBES: dict[str, Callable[[Any, str], bool]] = {
     quirks.COMPOSITE_ONLY: composes_full_object_checksum,
     quirks.METADATA_SIZE: takes_long_metadata,
     quirks.REDUNDANT_CREATE: takes_second_creation,
+    quirks.COPY_CONDITIONS: copies_over_what_is_there,
+    quirks.EMPTY_SUFFIX: serves_suffix_of_nothing,
+    quirks.EMPTY_METADATA: drops_empty_metadata,
+    quirks.GHOST_PREFIX: shows_prefix_of_nothing,
     quirks.DELETE_MARKER_READ: answers_404_for_delete_marker,
 }
 

@@ -87,13 +87,27 @@ class Integrity(Harness):
         await storage.put(storage.root / "key", b"old")
         data = payload(part + 9) if op == "upload_part" else b"something new"
         options = UploadOptions(part_size=part, multipart_threshold=part, checksum=algorithm)
-        faults.corrupt(op)
+        faults.corrupt(op, times=None)
 
         with pytest.raises(IntegrityError):
             await faulty.put(faulty.root / "key", data, options=options)
 
         assert await storage.read(storage.root / "key") == b"old"
         assert await unfinished(storage) == []
+
+    async def test_flipped_bit_is_never_stored(self, storage: Storage, faulty: Storage, faults: FaultyDriver) -> None:
+        """
+        If it was one request only, the write may be sent again; what is stored is what was meant.
+        """
+        await storage.put(storage.root / "key", b"old")
+        faults.corrupt("put")
+
+        try:
+            await faulty.put(faulty.root / "key", b"new", options=UploadOptions(checksum=self._algorithm(storage)))
+        except IntegrityError:
+            assert await storage.read(storage.root / "key") == b"old"
+        else:
+            assert await storage.read(storage.root / "key") == b"new"
 
     @tagged("whole-checksums")
     @requires("multipart")

@@ -30,7 +30,7 @@ async def by_task_twice(work: Coroutine[Any, Any, Any], stop: Hang) -> None:
     ``task.cancel()``, and again while it cleans up.
     """
     task = asyncio.ensure_future(work)
-    await stop.reached()
+    await _reached(task, stop)
     task.cancel()
     await turns()
     task.cancel()
@@ -78,9 +78,18 @@ async def _interrupted(
     work: Coroutine[Any, Any, Any], stop: Hang, interrupt: Callable[[asyncio.Task[Any]], object]
 ) -> None:
     task = asyncio.get_running_loop().create_task(work)
-    await stop.reached()
+    await _reached(task, stop)
     interrupt(task)
     await _ended(task, stop)
+
+
+async def _reached(task: asyncio.Task[Any], stop: Hang) -> None:
+    reached = asyncio.ensure_future(stop.reached())
+    await asyncio.wait([task, reached], return_when=asyncio.FIRST_COMPLETED)
+    if not reached.done():
+        reached.cancel()
+        await task
+    assert reached.done(), "the work ended without coming by"
 
 
 async def _ended(task: asyncio.Task[Any], stop: Hang) -> None:
