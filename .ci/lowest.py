@@ -10,11 +10,15 @@ from pathlib import Path
 # What the tests themselves need may be newer: it is not part of any promise.
 PROMISED = ("s3", "cli", "testing")
 
+# This one goes with aiobotocore, since both need the same botocore.
+TIED = ("boto3",)
+
 
 def main(path: str) -> None:
     project = tomllib.loads(Path(path).read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    for requirement in [*project["dependencies"], *(item for name in PROMISED for item in extras[name])]:
+    tied = [item for item in extras["dev"] if item.startswith(TIED)]
+    for requirement in [*project["dependencies"], *(item for name in PROMISED for item in extras[name]), *tied]:
         name, lowest = re.fullmatch(r"([\w.-]+)(?:\[[^\]]*\])?>=([\w.]+)", requirement).groups()
         print(f"{name}=={lowest}")
 
