@@ -4,6 +4,7 @@ The body of a read, as it comes off the connection.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
@@ -12,6 +13,7 @@ from asyncstore.errors import UnavailableError
 from asyncstore.http.failures import FAILURES, translated
 from asyncstore.http.receiving import SLOT, DirectBody, receive
 from asyncstore.http.reply import Reply
+from asyncstore.http.session import LARGE_READ, SMALL_READ, read_by
 from asyncstore.types import Metadata
 
 
@@ -32,6 +34,10 @@ class ReplyBody(ReadBody):
         self._skip = skip
         self._response = reply.response
         self._content = reply.response.content
+        self._transport: asyncio.BaseTransport | None = None
+        if end - start > SMALL_READ and (connection := reply.response.connection) is not None:
+            self._transport = connection.transport
+            read_by(self._transport, LARGE_READ)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while chunk := await self._next():
@@ -109,6 +115,7 @@ class ReplyBody(ReadBody):
         return wanted
 
     async def aclose(self) -> None:
+        read_by(self._transport, SMALL_READ)
         # After the last byte the connection has gone back to the pool already.
         if self._left or not self._content.is_eof():
             self._left = 0

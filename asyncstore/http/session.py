@@ -4,6 +4,7 @@ Makes the aiohttp session of one storage.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Sequence
 from inspect import signature
@@ -36,6 +37,33 @@ KEEP_ALIVE: Final = 15.0
 # open (https://github.com/python/cpython/pull/118960). aiohttp knows which, can close
 # such ones, and warns of being told to where there are none.
 _TLS_LINGERS: Final = bool(getattr(aiohttp.connector, "NEEDS_CLEANUP_CLOSED", False))
+
+
+#: Bytes that one read from a socket asks for: asyncio takes that much memory and
+#: gives back what was not needed. From 128 KiB on it comes from the kernel each
+#: time, which costs more than all the rest of a small reply.
+SMALL_READ: Final = 64 * 1024
+LARGE_READ: Final = 256 * 1024
+
+
+class _Connector(aiohttp.TCPConnector):
+    """
+    Makes connections that begin with small reads.
+    """
+
+    async def _wrap_create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        # Private: were it to go, reads would begin large, and that is all.
+        transport, protocol = await super()._wrap_create_connection(*args, **kwargs)
+        read_by(transport, SMALL_READ)
+        return transport, protocol
+
+
+def read_by(transport: asyncio.BaseTransport | None, size: int) -> None:
+    """
+    Set how much a plain connection reads at a time; others have their own ways.
+    """
+    if transport is not None and hasattr(transport, "max_size"):
+        transport.max_size = size
 
 
 async def never_twice(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

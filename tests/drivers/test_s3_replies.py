@@ -376,32 +376,3 @@ async def test_page() -> None:
     assert [info.is_prefix for info in page.objects] == [False, True, False]
     assert (page.objects[0].size, page.objects[0].etag) == (7, "e")
     assert page.next_token == "t&"
-
-
-async def test_other_settings_go_along() -> None:
-    """
-    The account that pays, the one that must own the bucket, and encryption.
-    """
-    settings = {"requester_pays": "yes", "expected_bucket_owner": "111122223333", "sse_kms_key_id": "k"}
-    async with driving(saying(reply(200)), **settings) as (driver, server):
-        await driver.put(URI, BytesBody(b"x"), WriteOptions())
-
-        headers = server.requests[0].headers
-        assert headers["x-amz-request-payer"] == "requester"
-        assert headers["x-amz-expected-bucket-owner"] == "111122223333"
-        assert headers["x-amz-server-side-encryption"] == "aws:kms"
-        assert headers["x-amz-server-side-encryption-aws-kms-key-id"] == "k"
-        assert "x-amz-server-side-encryption" in headers["authorization"]
-
-
-async def test_anonymous_requests_are_not_signed() -> None:
-    """
-    Who has no keys asks without.
-    """
-    async with scripted(saying(reply(200, b"x"))) as server:
-        config = StorageConfig.build("s3://bucket", {"endpoint_url": server.url, "anonymous": True, "region": "r1"})
-        driver = open_driver(config)
-        await (await driver.open_read(URI, READ)).aclose()
-        await driver.aclose()
-
-        assert "authorization" not in server.requests[0].headers

@@ -9,6 +9,7 @@ import pytest
 
 from asyncstore.auth.sigv4 import AWSKeys, Scope, sign_headers
 from asyncstore.auth.sigv4_series import SignatureSeries
+from asyncstore.body import BytesBody
 from asyncstore.config import StorageConfig
 from asyncstore.drivers.s3 import S3Driver, open_driver
 from asyncstore.drivers.s3.headers import decode_value, encode_value, parse_date
@@ -16,7 +17,8 @@ from asyncstore.errors import ConfigurationError
 from asyncstore.options import WriteOptions
 from asyncstore.types import ChecksumAlgorithm
 from asyncstore.uri import parse_uri
-from tests.http.scripted import saying, scripted
+from tests.drivers.test_s3_replies import READ, URI, driving
+from tests.http.scripted import reply, saying, scripted
 
 KEYS = {"access_key_id": "AKIATEST", "secret_access_key": "not-a-secret"}
 
@@ -186,8 +188,6 @@ async def test_metadata_key_that_is_no_header() -> None:
     """
     A key with a space cannot be part of a header's name.
     """
-    from asyncstore.body import BytesBody
-
     async with scripted(saying(b"")) as server:
         driver = opened(endpoint_url=server.url, region="r1")
         with pytest.raises(ConfigurationError, match="'a b'"):
@@ -224,3 +224,32 @@ def test_series_signs_as_one_by_one(token: str | None, query: str, headers: dict
             payload_hash=empty,
         )  # fmt: skip
         assert series.sign("GET", "/b/k", query, when) == {**headers, **alone}
+
+
+async def test_other_settings_go_along() -> None:
+    """
+    The account that pays, the one that must own the bucket, and encryption.
+    """
+    settings = {"requester_pays": "yes", "expected_bucket_owner": "111122223333", "sse_kms_key_id": "k"}
+    async with driving(saying(reply(200)), **settings) as (driver, server):
+        await driver.put(URI, BytesBody(b"x"), WriteOptions())
+
+        headers = server.requests[0].headers
+        assert headers["x-amz-request-payer"] == "requester"
+        assert headers["x-amz-expected-bucket-owner"] == "111122223333"
+        assert headers["x-amz-server-side-encryption"] == "aws:kms"
+        assert headers["x-amz-server-side-encryption-aws-kms-key-id"] == "k"
+        assert "x-amz-server-side-encryption" in headers["authorization"]
+
+
+async def test_anonymous_requests_are_not_signed() -> None:
+    """
+    Who has no keys asks without.
+    """
+    async with scripted(saying(reply(200, b"x"))) as server:
+        config = StorageConfig.build("s3://bucket", {"endpoint_url": server.url, "anonymous": True, "region": "r1"})
+        driver = open_driver(config)
+        await (await driver.open_read(URI, READ)).aclose()
+        await driver.aclose()
+
+        assert "authorization" not in server.requests[0].headers

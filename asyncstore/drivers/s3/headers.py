@@ -12,15 +12,15 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.header import decode_header
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import Any, Final
+from typing import Final
 
 from multidict import istr
 
+from asyncstore.drivers.s3 import records
 from asyncstore.errors import ConfigurationError
 from asyncstore.options import ReadOptions, WriteOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
@@ -147,7 +147,7 @@ def metadata_of(uri: ObjectURI, headers: Mapping[str, str], size: int, *, checks
         stored, whole = [checksum for checksum in stored if checksum.parts is not None], []
     etag, modified = get(_ETAG), get(_LAST_MODIFIED)
     version = get(_VERSION_ID)
-    return _record(
+    return records.metadata(
         uri,
         size,
         etag and etag.strip('"'),
@@ -165,18 +165,6 @@ def metadata_of(uri: ObjectURI, headers: Mapping[str, str], size: int, *, checks
         _user_metadata(headers) if "-meta-" in " ".join(headers).lower() else {},
         stored,
     )
-
-
-def _record(*values: Any) -> Metadata:
-    # In the order of the fields. A frozen record sets each through a call of its
-    # own, which takes twice as long, and this is done for every read.
-    record = object.__new__(Metadata)
-    for put, value in zip(_SETTERS, values):  # noqa: B905 - asking for it costs too
-        put(record, value)
-    return record
-
-
-_SETTERS: Final = [getattr(Metadata, item.name).__set__ for item in fields(Metadata)]
 
 
 def _user_metadata(headers: Mapping[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
 from asyncstore.auth.sigv4 import encode_query
+from asyncstore.drivers.s3.records import object_info
 from asyncstore.drivers.s3.wire import Request, Wire
 from asyncstore.drivers.s3.xml import child, expect, text_of
 from asyncstore.errors import UnavailableError
@@ -63,16 +64,19 @@ def _key(entry: ObjectInfo) -> str:
 
 
 def _object(item: ET.Element, prefix: ObjectURI, *, encoded: bool) -> ObjectInfo:
-    text = item.findtext
-    key, modified, etag = text("Key"), text("LastModified"), text("ETag")
-    if key is None:
+    said = {field.tag: field.text for field in item}
+    key, modified, etag = said.get("Key"), said.get("LastModified"), said.get("ETag")
+    if not key:
         raise ValueError("no key")
-    return ObjectInfo(
-        uri=prefix.with_key(_decoded(key, encoded=encoded)),
-        size=int(text("Size") or 0),
-        etag=etag and etag.strip('"'),
-        last_modified=datetime.fromisoformat(modified) if modified else None,
-        storage_class=text("StorageClass"),
+    return object_info(
+        prefix.with_key(_decoded(key, encoded=encoded)),
+        int(said.get("Size") or 0),
+        etag and etag.strip('"'),
+        datetime.fromisoformat(modified) if modified else None,
+        None,
+        said.get("StorageClass"),
+        None,
+        False,
     )
 
 
