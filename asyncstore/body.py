@@ -5,13 +5,16 @@ The bytes of a request and of a reply, as drivers and the engine hand them on.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from asyncstore.checksum import compute
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
 
 #: Anything whose bytes can be sent without a copy.
 BytesLike = bytes | bytearray | memoryview
+
+# Bytes in a group; see ReadBody.pieces().
+_GROUP = 1024 * 1024
 
 
 class Body(ABC):
@@ -104,6 +107,36 @@ class ReadBody(ABC):
             UnavailableError: The connection broke or stalled before the end;
                 the bytes so far are good.
         """
+
+    async def pieces(self) -> AsyncGenerator[Sequence[BytesLike], None]:
+        """
+        Yield the bytes in groups of about 1 MiB, in one or more pieces each.
+
+        A group may be overwritten once the next is asked for. This or ``__aiter__``,
+        not both.
+
+        Raises:
+            UnavailableError: As ``__aiter__`` does, after what came before.
+        """
+        group: list[BytesLike] = []
+        size = 0
+        chunks = aiter(self)
+        try:
+            async for chunk in chunks:
+                group.append(chunk)
+                size += len(chunk)
+                if size >= _GROUP:
+                    yield group
+                    group, size = [], 0
+        except Exception:
+            if group:
+                yield group
+            raise
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+        if group:
+            yield group
 
     async def read(self) -> bytes:
         """

@@ -19,7 +19,7 @@ no connection, file or task behind.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -121,7 +121,7 @@ class Driver(ABC):
     preferred_checksum: ChecksumAlgorithm | None = None
 
     @abstractmethod
-    async def open_read(self, uri: ObjectURI, options: ReadOptions) -> ReadBody:
+    def open_read(self, uri: ObjectURI, options: ReadOptions) -> Coroutine[Any, Any, ReadBody]:
         """
         Send a read and return once the head of the reply is here.
 

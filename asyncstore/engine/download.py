@@ -5,7 +5,7 @@ Bringing one object into a local file, by several requests at once if it is larg
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from pathlib import Path
 
 from asyncstore.body import BytesLike
@@ -28,9 +28,9 @@ from asyncstore.options import ByteRange, DownloadOptions, ReadOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata, ObjectInfo
 from asyncstore.uri import ObjectURI
 
-# What a range takes of the byte budget while it is read: the chunks that are
-# gathered, and what the connection holds back meanwhile.
-_RANGE_BYTES = 2 * CHUNK
+# What a range takes of the byte budget while it is read: what is being written, what
+# waits for it, and what is being received.
+_RANGE_BYTES = 3 * CHUNK
 
 
 async def download_file(
@@ -126,21 +126,18 @@ class _Download:
         Write the bytes of *span*, about 1 MiB at a time.
         """
         hasher = Hasher(self._algorithm) if self._algorithm else None
-        position = written = span.start
-        chunks: list[BytesLike] = []
-        while position < span.end:
-            chunk: BytesLike = await anext(stream, b"")
-            if not chunk:
-                raise IntegrityError("the object ended early", expected=str(span.end), actual=str(position))
-            if len(chunk) > span.end - position:
-                # The stream of the first part goes on into the second.
-                chunk = memoryview(chunk)[: span.end - position]
-            chunks.append(chunk)
-            position += len(chunk)
-            if position - written >= CHUNK or position == span.end:
-                await self._file.write(chunks, written - self._start, hasher)
-                self._meter.advance(position - written)
-                written, chunks = position, []
+        position = span.start
+        async with aclosing(stream.pieces()) as groups:
+            async for group in groups:
+                wanted = _cut(group, span.end - position)
+                size = sum(map(len, wanted))
+                await self._file.write(wanted, position - self._start, hasher)
+                self._meter.advance(size)
+                position += size
+                if position == span.end:
+                    break
+        if position < span.end:
+            raise IntegrityError("the object ended early", expected=str(span.end), actual=str(position))
         if hasher is not None:
             self._sums[span.number] = (hasher.checksum(), span.size)
 
@@ -155,6 +152,16 @@ class _Download:
         for number in range(2, len(self._sums) + 1):
             actual = combine(actual, *self._sums[number])
         compare(expected, actual)
+
+
+def _cut(group: Sequence[BytesLike], size: int) -> list[BytesLike]:
+    # The stream of the first part goes on into the second.
+    wanted: list[BytesLike] = []
+    for piece in group:
+        if size > 0:
+            wanted.append(piece if len(piece) <= size else memoryview(piece)[:size])
+            size -= len(piece)
+    return wanted
 
 
 def _followed(expected: Checksum | None, parts: Sequence[Span]) -> ChecksumAlgorithm | None:

@@ -62,9 +62,9 @@ def in_memory(data: DataLike) -> BytesLike | None:
     """
     Return *data* if it is bytes already, as one flat row of bytes.
     """
-    if isinstance(data, memoryview):
-        return flat(data)
-    return data if isinstance(data, bytes | bytearray) else None
+    if isinstance(data, bytes | bytearray):
+        return data
+    return flat(cast("BytesLike", data)) if isinstance(data, memoryview) else None
 
 
 def flat(data: BytesLike) -> memoryview:

@@ -58,7 +58,7 @@ class MultipartSession:
             again=body.replayable,
             observer=self._observer,
         )
-        self.add(part, body.checksum(algorithm) if algorithm in COMBINABLE else None)
+        self.add(part, body.checksum(algorithm) if algorithm and algorithm in COMBINABLE else None)
 
     def add(self, part: Part, checksum: Checksum | None = None) -> None:
         """
@@ -171,13 +171,14 @@ class _Beginning:
         # and our learning its id, we would leave an upload that nobody can abort.
         request = asyncio.ensure_future(self._driver.initiate_multipart_upload(self._uri, self._options))
         try:
-            self.upload_id = await asyncio.shield(request)
+            upload_id = await asyncio.shield(request)
         except asyncio.CancelledError:
             await ended(request, CLEANUP_TIMEOUT / 2)
             self._learn(request)
             raise
-        self._calls.uploads.add(self.upload_id)
-        return self.upload_id
+        self._calls.uploads.add(upload_id)
+        self.upload_id = upload_id
+        return upload_id
 
     def _learn(self, request: asyncio.Future[str]) -> None:
         if not request.done() or request.cancelled():

@@ -4,12 +4,12 @@ Reading as a stream that survives a broken connection.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Self
+from typing import Self, TypeVar
 
-from asyncstore.body import EmptyBody, ReadBody
+from asyncstore.body import BytesLike, EmptyBody, ReadBody
 from asyncstore.checksum import Hasher
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.pool import iterating
@@ -25,6 +25,8 @@ from asyncstore.errors import (
 )
 from asyncstore.options import ByteRange, ReadOptions
 from asyncstore.uri import ObjectURI
+
+_Item = TypeVar("_Item", bytes, Sequence[BytesLike])
 
 
 class ResumingStream(AsyncIterator[bytes]):
@@ -63,7 +65,7 @@ class ResumingStream(AsyncIterator[bytes]):
         self._expected = whole_checksum(self.info, self.start, self.end, options) if verify else None
         self._hasher = Hasher(self._expected.algorithm) if self._expected else None
         self._failure: StorageError | None = None
-        self._source = self._watched()
+        self._source = self._watched(self._resumed(_chunks, self._follow))
         self._rest = b""
 
     def __aiter__(self) -> Self:
@@ -87,6 +89,15 @@ class ResumingStream(AsyncIterator[bytes]):
             self._rest = chunk[wanted:]
             wanted -= len(pieces[-1])
         return b"".join(pieces)
+
+    def pieces(self) -> AsyncGenerator[Sequence[BytesLike], None]:
+        """
+        Return the bytes in groups of about 1 MiB, instead of the chunks.
+
+        For a stream that is not verified. A group may be overwritten once the next is
+        asked for. Close the generator before the stream.
+        """
+        return self._watched(self._resumed(_groups, _length))
 
     async def aclose(self) -> None:
         """
@@ -115,12 +126,12 @@ class ResumingStream(AsyncIterator[bytes]):
             if self._keep:
                 self._calls.limits.requests.release()
 
-    async def _watched(self) -> AsyncGenerator[bytes, None]:
+    async def _watched(self, items: AsyncGenerator[_Item, None]) -> AsyncGenerator[_Item, None]:
         # What has failed once is no end of the stream for who reads on.
         try:
-            async with iterating(self._chunks()) as chunks:
-                async for chunk in chunks:
-                    yield chunk
+            async with iterating(items) as source:
+                async for item in source:
+                    yield item
         except StorageError as exc:
             self._calls.complete(exc, "get", self._uri)
             self._failure = exc
@@ -131,14 +142,16 @@ class ResumingStream(AsyncIterator[bytes]):
             self._failure = StorageError(f"reading ended early, by {type(exc).__name__}", op="get", uri=str(self._uri))
             raise
 
-    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+    async def _resumed(
+        self, begin: Callable[[ReadBody], AsyncIterable[_Item]], follow: Callable[[_Item], int]
+    ) -> AsyncGenerator[_Item, None]:
         while self._body is not None and self.position < self.end:
             try:
-                async with iterating(self._body) as chunks:
-                    async for chunk in chunks:
-                        if chunk:
-                            self._arrived(chunk)
-                            yield chunk
+                async with iterating(begin(self._body)) as items:
+                    async for item in items:
+                        if item:
+                            self._arrived(follow(item))
+                            yield item
                 failed: StorageError = UnavailableError(f"the body ended at byte {self.position} of {self.end}")
             except Exception as exc:
                 named = self._calls.named(exc)
@@ -152,15 +165,18 @@ class ResumingStream(AsyncIterator[bytes]):
         if self._expected is not None and self._hasher is not None:
             compare(self._expected, self._hasher.checksum())
 
-    def _arrived(self, chunk: bytes) -> None:
+    def _follow(self, chunk: bytes) -> int:
+        if self._hasher is not None:
+            self._hasher.update(chunk)
+        return len(chunk)
+
+    def _arrived(self, size: int) -> None:
         self._fruitless = -1
-        self.position += len(chunk)
+        self.position += size
         if self.position > self.end:
             raise IntegrityError(
                 "more bytes came than were asked for", expected=str(self.end), actual=str(self.position)
             )
-        if self._hasher is not None:
-            self._hasher.update(chunk)
 
     async def _reopen(self, failed: StorageError) -> None:
         # Counted anew once a byte has come: a connection that breaks over and
@@ -186,6 +202,18 @@ class ResumingStream(AsyncIterator[bytes]):
         except (PreconditionFailedError, RangeNotSatisfiableError) as exc:
             raise SourceChangedError("the object was replaced while it was being read", provider=exc.provider) from exc
         check_pinned(self.info, self._body, self.position, self.end)
+
+
+def _chunks(body: ReadBody) -> AsyncIterable[bytes]:
+    return body
+
+
+def _groups(body: ReadBody) -> AsyncIterable[Sequence[BytesLike]]:
+    return body.pieces()
+
+
+def _length(group: Sequence[BytesLike]) -> int:
+    return sum(map(len, group))
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ from asyncstore.uri import ObjectURI
 # is being written and the one that is read meanwhile.
 _FILE_PART_BYTES = 2 * CHUNK
 
-_PARTS_IN_MEMORY = 4
+_PARTS_IN_MEMORY = 3
 
 
 async def upload_file(
@@ -67,7 +67,7 @@ async def _upload_file_parts(
     size = part_size(file.size, options.part_size, calls.driver.capabilities)
     algorithm = algorithm_of(calls, options)
     budget = calls.limits.bytes
-    # A few parts at least can be held at once; larger ones are read twice if a
+    # Three parts at least can be held at once; larger ones are read twice if a
     # driver wants their checksums in front.
     in_memory = size * _PARTS_IN_MEMORY <= budget.total
     async with multipart_session(calls, target, options, meter.retried) as session:

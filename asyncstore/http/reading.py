@@ -4,11 +4,13 @@ The body of a read, as it comes off the connection.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 
-from asyncstore.body import ReadBody
+from asyncstore.body import BytesLike, ReadBody
 from asyncstore.errors import UnavailableError
 from asyncstore.http.failures import FAILURES, translated
+from asyncstore.http.receiving import SLOT, DirectBody, receive
 from asyncstore.http.reply import Reply
 from asyncstore.types import Metadata
 
@@ -34,6 +36,33 @@ class ReplyBody(ReadBody):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while chunk := await self._next():
             yield chunk
+
+    async def pieces(self) -> AsyncGenerator[Sequence[BytesLike], None]:
+        direct = self._direct()
+        if direct is None:
+            async with aclosing(super().pieces()) as groups:
+                async for group in groups:
+                    yield group
+            return
+        try:
+            while self._left and (group := await self._taken(direct)):
+                self._left -= sum(map(len, group))
+                yield group
+        finally:
+            direct.close()
+            if self._left:
+                self._response.close()
+
+    def _direct(self) -> DirectBody | None:
+        if self._left < SLOT or self._left < self.end - self.start or self._skip:
+            return None
+        return receive(self._response, self._left)
+
+    async def _taken(self, direct: DirectBody) -> Sequence[BytesLike]:
+        try:
+            return await direct.take()
+        except FAILURES as exc:
+            raise translated(exc) from None
 
     async def read(self) -> bytes:
         if self._left and not self._skip and self._content.is_eof():

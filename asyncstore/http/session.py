@@ -13,6 +13,7 @@ import aiohttp
 
 from asyncstore.config import HTTPOptions
 from asyncstore.errors import ConfigurationError
+from asyncstore.http import receiving
 from asyncstore.http.failures import translated
 
 #: Bytes read ahead of who takes them; what memory a download needs.
@@ -55,6 +56,7 @@ def make_session(options: HTTPOptions, verified: ssl.SSLContext | bool) -> aioht
     connector = aiohttp.TCPConnector(
         limit=0, ssl=verified, keepalive_timeout=KEEP_ALIVE, enable_cleanup_closed=_TLS_LINGERS
     )
+    receiving.install(connector)
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -97,6 +97,9 @@ class FaultyBody(Body):
                 await self._through(_nothing)
                 yield bytes(chunk[middle:])
 
+    async def prepare(self, algorithm: ChecksumAlgorithm) -> None:
+        await self._body.prepare(algorithm)
+
     def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
         return self._body.checksum(algorithm)
 
@@ -118,6 +121,9 @@ class CorruptBody(Body):
             async for chunk in source:
                 yield flipped(chunk) if first else chunk
                 first = False
+
+    async def prepare(self, algorithm: ChecksumAlgorithm) -> None:
+        await self._body.prepare(algorithm)
 
     def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
         return self._body.checksum(algorithm)

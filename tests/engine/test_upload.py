@@ -98,6 +98,23 @@ async def test_checksums_in_front(tmp_path: Path, small_chunks: int, max_buffer_
     at_rest(storage, faults)
 
 
+@pytest.mark.parametrize("fault", ["corrupt", "slow"])
+async def test_checksums_in_front_of_bodies_with_faults(tmp_path: Path, small_chunks: int, fault: str) -> None:
+    driver = InFront()
+    faults = FaultyDriver(driver)
+    storage = faults.storage(ROOT)
+    path = written(tmp_path / "file", DATA)
+    if fault == "slow":
+        faults.slow("write", 0)
+        await storage.upload(path, KEY, options=PARTS)
+    else:
+        faults.corrupt("upload_part")
+        with pytest.raises(IntegrityError):
+            await storage.upload(path, KEY, options=PARTS)
+
+    assert ([DATA] if fault == "slow" else []) == list(driver.objects.values())
+
+
 class TestFailures:
     """
     An upload that fails is aborted, once.

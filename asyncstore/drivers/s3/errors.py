@@ -176,8 +176,6 @@ def make_error(
     kind = NotFoundError if deleted else _kind(code, status)
     if create_only and kind is PreconditionFailedError:
         kind = AlreadyExistsError
-    # What was spoilt on the way can be sent again.
-    retryable = True if kind is IntegrityError else None
     return kind(
         message or f"S3 answered {status}",
         code=code,
@@ -185,7 +183,6 @@ def make_error(
         request_id=request_id,
         status=status,
         retry_after=retry_after,
-        retryable=retryable,
     )
 
 

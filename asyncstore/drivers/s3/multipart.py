@@ -16,7 +16,7 @@ from typing import Final
 
 from asyncstore.auth.sigv4 import encode_query
 from asyncstore.body import Body
-from asyncstore.checksum import COMBINABLE
+from asyncstore.checksum import COMBINABLE, combine
 from asyncstore.drivers.s3.copying import CHECKSUM_TAGS, PATIENCE, checksum_in, outcome
 from asyncstore.drivers.s3.headers import (
     checksum_header,
@@ -29,7 +29,7 @@ from asyncstore.drivers.s3.objects import prepared, sent_checksum, verify, witho
 from asyncstore.drivers.s3.settings import S3Settings
 from asyncstore.drivers.s3.wire import Request, Wire, document, payload_hash
 from asyncstore.drivers.s3.xml import child, completion, expect, text_of
-from asyncstore.errors import NotFoundError, UnavailableError
+from asyncstore.errors import IntegrityError, NotFoundError, UnavailableError
 from asyncstore.options import WriteOptions
 from asyncstore.types import (
     Checksum,
@@ -50,7 +50,10 @@ async def initiate(wire: Wire, settings: S3Settings, uri: ObjectURI, options: Wr
         # What cannot be combined can only be a checksum of checksums.
         kind = "FULL_OBJECT" if algorithm in COMBINABLE else "COMPOSITE"
         headers |= {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": kind}
-    _, body = await wire.read(Request("POST", uri, "uploads=", headers))
+    reply, body = await wire.read(Request("POST", uri, "uploads=", headers))
+    if algorithm in COMBINABLE:
+        # Some servers have but the other kind, and say so here.
+        wire.whole_checksums = reply.headers.get("x-amz-checksum-type") != "COMPOSITE"
     return text_of(expect(body, "InitiateMultipartUploadResult"), "UploadId")
 
 
@@ -79,7 +82,9 @@ async def complete(
     checksum: Checksum | None,
 ) -> ObjectInfo:
     headers = condition_headers(options.if_match, options.if_none_match) | settings.key_headers()
-    if checksum is not None and settings.checksum is not None:
+    if checksum is not None and not wire.whole_checksums:
+        _compare(parts, checksum)
+    elif checksum is not None and settings.checksum is not None:
         headers |= {**checksum_header(checksum), "x-amz-checksum-type": "FULL_OBJECT"}
     content = completion(_fields(part) for part in sorted(parts, key=_number))
     request = document(
@@ -104,6 +109,17 @@ async def complete(
         storage_class=options.storage_class,
         checksum=checksum_in(result),
     )
+
+
+def _compare(parts: Sequence[Part], whole: Checksum) -> None:
+    # For servers that cannot: they have compared the parts, so this is the rest.
+    found: Checksum | None = None
+    for part in sorted(parts, key=_number):
+        if part.checksum is None or part.checksum.algorithm is not whole.algorithm:
+            return
+        found = part.checksum if found is None else combine(found, part.checksum, part.size)
+    if found is not None and found != whole:
+        raise IntegrityError("the parts do not make the object that was meant", expected=str(whole), actual=str(found))
 
 
 def _number(part: Part) -> int:

@@ -24,7 +24,13 @@ from asyncstore.drivers.s3.headers import (
 )
 from asyncstore.drivers.s3.settings import S3Settings
 from asyncstore.drivers.s3.wire import CHECKED_READ, NO_HEADERS, Request, Wire, payload_hash
-from asyncstore.errors import IntegrityError, NotFoundError, PreconditionFailedError, UnavailableError
+from asyncstore.errors import (
+    IntegrityError,
+    NotFoundError,
+    PreconditionFailedError,
+    RangeNotSatisfiableError,
+    UnavailableError,
+)
 from asyncstore.http.reading import ReplyBody
 from asyncstore.http.reply import Reply
 from asyncstore.options import DeleteOptions, ReadOptions, WriteOptions
@@ -49,6 +55,9 @@ def _read_body(uri: ObjectURI, reply: Reply, options: ReadOptions) -> ReplyBody:
     length = _length(reply)
     if reply.status == 206:
         match = _CONTENT_RANGE.fullmatch(reply.headers.get("Content-Range", ""))
+        if match is None and length == 0:
+            # How some servers answer a suffix of nothing.
+            raise RangeNotSatisfiableError("the object is empty", status=206)
         if match is None:
             raise UnavailableError("a partial reply does not say which part it is", status=206)
         start, end, size = int(match.group(1)), int(match.group(2)) + 1, int(match.group(3))
@@ -147,8 +156,6 @@ def verify(body: Body, reply: Reply) -> list[Checksum]:
                 actual=str(checksum),
                 request_id=reply.request_id,
                 status=reply.status,
-                # What was spoilt on the way can be sent again.
-                retryable=True,
             )
     return stored
 

@@ -75,6 +75,8 @@ class Wire:
 
     Attributes:
         clock_offset: Seconds by which the provider's clock is ahead of ours.
+        whole_checksums: Whether an upload by parts can have the checksum of its
+            bytes, and not of its parts only.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Wire:
         self.credentials = credentials
         self.addresses = addresses
         self.clock_offset = 0.0
+        self.whole_checksums = True
         self._common = common
         self._series: dict[tuple[Place, bool], SignatureSeries] = {}
 

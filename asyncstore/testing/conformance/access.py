@@ -115,7 +115,7 @@ class Access(Harness):
         A key that cannot be written as UTF-8 is refused.
         """
         with pytest.raises(InvalidURIError):
-            storage.root / "\ud800"
+            _ = storage.root / "\ud800"
 
     @requires("metadata")
     async def test_too_much_metadata_is_refused(self, faulty: Storage, faults: FaultyDriver) -> None:

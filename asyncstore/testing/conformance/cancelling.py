@@ -7,9 +7,10 @@ of their bytes, or when they have been carried out and the reply is on its way.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -124,7 +125,7 @@ class Cancelling(Harness):
         stop = Hang()
         closed: list[bool] = []
 
-        async def source() -> Any:
+        async def source() -> AsyncGenerator[bytes, None]:
             try:
                 yield payload(self.part_size(storage) + 2 * MiB)
                 await stop.wait()

@@ -5,7 +5,7 @@ Group C: writing, in every shape and at every size where the way of it changes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,7 @@ class Objects(Harness):
         data = payload(2 * self.part_size(storage) + 7)
         seen: list[bytes] = []
 
-        async def watched() -> Any:
+        async def watched() -> AsyncGenerator[bytes, None]:
             async for chunk in async_chunks(data, (self.part_size(storage),)):
                 yield chunk
                 seen.append(await storage.read(storage.root / "key"))
