@@ -119,6 +119,13 @@ class Receiver(ResponseHandler, asyncio.BufferedProtocol):
         self.passed = False
         super().set_response_params(**params)
 
+    def close(self) -> None:
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            # It belongs to a request that was given up. A transport that is closed still
+            # sends it, and stays open for a server that does not read.
+            self.transport.abort()
+        super().close()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         if self.body is not None:
             self.body.fail(aiohttp.ClientPayloadError("the connection was lost"))

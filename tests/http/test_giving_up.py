@@ -1,0 +1,66 @@
+"""
+A request that is given up takes its connection with it, whatever was still to be sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from contextlib import suppress
+from typing import Any
+
+from asyncstore import MiB, open_storage
+
+# More than the system buffers of a connection hold.
+SIZE = 12 * MiB
+
+
+class DeafServer:
+    """
+    Takes the head of a request, and none of its body.
+    """
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.left = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.asked.set()
+        await self.left.wait()
+        writer.close()
+
+
+def connections_to(port: int) -> int:
+    """Count the client's ends of connections that are open."""
+    found = [one for one in gc.get_objects() if isinstance(one, asyncio.Transport)]
+    sockets = [one.get_extra_info("socket") for one in found if one.get_extra_info("peername", ("", 0))[1] == port]
+    return len([one for one in sockets if one.fileno() >= 0])
+
+
+async def test_cancelled_request_leaves_no_connection() -> None:
+    """
+    A server that reads no more cannot keep a connection that nobody wants.
+    """
+    deaf = DeafServer()
+    server = await asyncio.start_server(deaf.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    place: dict[str, Any] = {"endpoint_url": f"http://127.0.0.1:{port}", "region": "us-east-1"}
+    storage = open_storage("s3://bucket", **place, access_key_id="x", secret_access_key="x")
+    task = asyncio.ensure_future(storage.put(storage.root / "key", bytes(SIZE)))
+    await deaf.asked.wait()
+    await asyncio.sleep(0.05)
+    before = connections_to(port)
+
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    await storage.aclose()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    after = connections_to(port)
+    deaf.left.set()
+    server.close()
+    await server.wait_closed()
+
+    assert (before, after) == (1, 0)
