@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiohttp
 
@@ -63,7 +63,7 @@ def read_by(transport: asyncio.BaseTransport | None, size: int) -> None:
     Set how much a plain connection reads at a time; others have their own ways.
     """
     if transport is not None and hasattr(transport, "max_size"):
-        transport.max_size = size
+        cast("Any", transport).max_size = size
 
 
 async def never_twice(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -12,11 +12,13 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
+from asyncstore.auth.aws import SETTINGS as AUTH_SETTINGS
 from asyncstore.config import HTTPOptions, RetryOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
 from asyncstore.drivers.local import open_driver as open_local
 from asyncstore.drivers.memory import open_driver as open_memory
 from asyncstore.drivers.s3 import open_driver as open_s3
+from asyncstore.drivers.s3.settings import S3Settings
 from asyncstore.options import BulkOptions, CopyOptions, DownloadOptions, ListOptions, ReadOptions, UploadOptions
 from tests.docs.blocks import ROOT
 
@@ -31,6 +33,10 @@ def settings() -> str:
     text += "`open_storage(uri, **settings)` takes all of the first three tables as keywords, and the driver's own.\n"
     for kind in (StorageConfig, HTTPOptions, RetryOptions):
         text += _table(kind)
+    text += "\n# Settings of drivers\n"
+    text += _table(S3Settings)
+    text += "\nCredentials of S3 are set by " + ", ".join(f"`{name}`" for name in sorted(AUTH_SETTINGS)) + ".\n"
+    text += "\nFiles have `sync`, memory has `shared` and every field of `Capabilities`.\n"
     text += "\n# Options of operations\n"
     for options in (UploadOptions, DownloadOptions, ReadOptions, CopyOptions, ListOptions, BulkOptions):
         text += _table(options)
@@ -89,7 +95,7 @@ def _described(kind: type) -> dict[str, str]:
 def _attributes(doc: str) -> Iterator[tuple[str, str]]:
     _, _, section = doc.partition("Attributes:\n")
     for match in re.finditer(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", section, re.MULTILINE | re.DOTALL):
-        yield match[1], " ".join(match[2].split()).replace("|", "\\|")
+        yield match[1], " ".join(match[2].split()).replace("|", "\\|").replace("``", "`")
 
 
 def _cell(driver: Driver, name: str) -> str:
