@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import asyncstore
+
 ROOT = Path(__file__).parents[1]
+# Where the package is installed, which can be elsewhere.
+PACKAGE = Path(asyncstore.__file__).parents[1]
 LINES = [line for line in (ROOT / "docs/acceptance.md").read_text("utf-8").splitlines() if line.startswith("- ")]
 TICKED = re.compile(r"- \[x\] .+: `([\w/.]+\.py)::(\w+)`")
 OPEN = re.compile(r"- \[ \] .+: no test yet")
@@ -21,7 +25,8 @@ NAMED = [match.groups() for line in LINES if (match := TICKED.fullmatch(line))]
 @cache
 def names_in(path: str) -> set[str]:
     """Return the names of the tests in a file, in classes or not."""
-    tree = ast.parse((ROOT / path).read_text("utf-8"))
+    base = PACKAGE if path.startswith("asyncstore/") else ROOT
+    tree = ast.parse((base / path).read_text("utf-8"))
     found = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     return {node.name for node in found if node.name.startswith("test_")}
 
