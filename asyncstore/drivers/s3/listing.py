@@ -4,7 +4,9 @@ Pages of keys, and of unfinished uploads.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import unquote_plus
@@ -35,6 +37,25 @@ async def list_page(wire: Wire, prefix: ObjectURI, options: ListOptions, token: 
     if prefix.key:
         pairs.append(("prefix", prefix.key))
     _, body = await wire.read(Request("GET", prefix, encode_query(sorted(pairs)), whole_bucket=True))
+    with _collector_paused():
+        return _page(body, prefix)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    # A page is some seven thousand short-lived elements. Every few hundred of them would
+    # set off a collection, which looks at all that the caller has kept of the pages
+    # before: half the time of a long listing.
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+def _page(body: bytes, prefix: ObjectURI) -> ListPage:
     root = expect(body, "ListBucketResult")
     try:
         entries = _entries(root, prefix)
