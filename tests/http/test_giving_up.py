@@ -49,16 +49,21 @@ async def test_cancelled_request_leaves_no_connection() -> None:
     storage = open_storage("s3://bucket", **place, access_key_id="x", secret_access_key="x")
     task = asyncio.ensure_future(storage.put(storage.root / "key", bytes(SIZE)))
     await deaf.asked.wait()
+    for _ in range(300):
+        if before := connections_to(port):
+            break
+        await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
-    before = connections_to(port)
 
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
     await storage.aclose()
-    for _ in range(5):
-        await asyncio.sleep(0)
-    after = connections_to(port)
+    for _ in range(300):
+        # Without the abort it stays open for as long as the server is deaf.
+        if not (after := connections_to(port)):
+            break
+        await asyncio.sleep(0.01)
     deaf.left.set()
     server.close()
     await server.wait_closed()
