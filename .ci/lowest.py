@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 # What the tests themselves need may be newer: it is not part of any promise.
-PROMISED = ("s3", "cli", "testing")
+PROMISED = ("s3", "gcs", "azure", "oci", "github", "cli", "testing")
 
 # This one goes with aiobotocore, since both need the same botocore.
 TIED = ("boto3",)
