@@ -6,18 +6,15 @@ which is two page faults for each small reply; and aiohttp's parser copies every
 a body. So connections get a protocol that brings its own buffer, one for all of them,
 and whose owner can take the rest of a long body off the connection itself.
 
-This is the one file that knows private names of aiohttp and of asyncio. Where one of them
-is missing, or the loop or the parser are not the usual ones, nothing is changed and
-:func:`receive` says no; whoever asks then reads the body in the ordinary way.
+This is the one file that knows private names of aiohttp, as carrier.py does of asyncio.
+Where one of them is missing, or the loop or the parser are not the usual ones, nothing is
+changed and :func:`receive` says no; whoever asks then reads the body in the ordinary way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import socket
-import ssl
-from contextlib import suppress
 from typing import Any, Final
 
 import aiohttp
@@ -25,7 +22,8 @@ from aiohttp import http_parser
 from aiohttp.client_proto import ResponseHandler
 
 from asyncstore.body import Sink, cut, hand
-from asyncstore.http.draining import TURN, Line, PlainLine, TLSLine, drain
+from asyncstore.http.carrier import Carrier
+from asyncstore.http.lines import TURN, drain
 from asyncstore.threads import in_thread
 
 # A whole turn of the loop's receiving, as asyncio has it.
@@ -39,7 +37,6 @@ _PATIENCE: Final = 0.25
 _HALF_DECRYPTED: Final = 32 * 1024
 
 _PRIVATE: Final = ("_drop_timeout", "force_close", "read_timeout", "set_response_params")
-_PRIVATE_TLS: Final = ("_sslobj", "_incoming", "_outgoing", "_process_outgoing", "_transport", "_write_backlog")
 
 
 def install(connector: aiohttp.TCPConnector) -> bool:
@@ -109,57 +106,6 @@ class Receiver(ResponseHandler, asyncio.BufferedProtocol):
         super().connection_lost(exc)
 
 
-class _Carrier:
-    """
-    What is below the protocol of one connection: the socket, with or without TLS.
-    """
-
-    def __init__(self, app: asyncio.Transport, below: asyncio.Transport, tls: Any) -> None:
-        self._app = app
-        self._below = below
-        self._tls = tls
-        # Of our own: the loop lets nobody wait for a socket that a transport has.
-        self.sock: socket.socket = below.get_extra_info("socket").dup()
-        self.line: Line = PlainLine(self.sock) if tls is None else TLSLine(self.sock, tls._sslobj, tls._incoming)
-
-    @classmethod
-    def of(cls, transport: asyncio.Transport) -> _Carrier | None:
-        """
-        Return what carries *transport*, if it is known.
-        """
-        if transport.get_extra_info("sslcontext") is None:
-            return cls(transport, transport, None) if hasattr(transport, "max_size") else None
-        tls = getattr(transport, "_ssl_protocol", None)
-        if not all(hasattr(tls, name) for name in _PRIVATE_TLS) or tls._write_backlog or tls._transport is None:
-            return None
-        return cls(transport, tls._transport, tls) if isinstance(tls._sslobj, ssl.SSLObject) else None
-
-    def take_over(self) -> None:
-        # The upper one first: it decrypts no more, even what it has been asked to.
-        self._app.pause_reading()
-        self._below.pause_reading()
-
-    def give_back(self) -> None:
-        with suppress(OSError):
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-        self._below.resume_reading()
-        self._app.resume_reading()
-
-    def wait_for(self, count: int) -> None:
-        """
-        Ask to be told only when *count* bytes are there, or the end.
-        """
-        with suppress(OSError):
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
-
-    def answer(self) -> None:
-        """
-        Send what TLS itself has to say after reading.
-        """
-        if self._tls is not None and self._tls._outgoing.pending:
-            self._tls._process_outgoing()
-
-
 def receive(response: aiohttp.ClientResponse, size: int) -> DirectBody | None:
     """
     Begin to take the body of *response*, of which nothing was read yet, off its connection.
@@ -174,7 +120,7 @@ def receive(response: aiohttp.ClientResponse, size: int) -> DirectBody | None:
         return None
     if "Transfer-Encoding" in response.headers or response.headers.get("Content-Length") != str(size):
         return None
-    carrier = None if receiver.transport is None else _Carrier.of(receiver.transport)
+    carrier = None if receiver.transport is None else Carrier.of(receiver.transport)
     if carrier is None:
         return None
     arrived = []
@@ -193,7 +139,7 @@ class DirectBody:
         self,
         receiver: Receiver,
         content: aiohttp.StreamReader,
-        carrier: _Carrier,
+        carrier: Carrier,
         arrived: list[bytes],
         remaining: int,
     ) -> None:
@@ -204,14 +150,13 @@ class DirectBody:
         self._remaining = remaining
         self._loop = asyncio.get_running_loop()
         self._error: BaseException | None = None
-        self._waiter: asyncio.Future[None] | None = None
         # What was decrypted already is there without anything coming.
         self._more = True
         self._closed = False
         if remaining:
             receiver.body = self
             receiver._drop_timeout()
-            carrier.take_over()
+            carrier.stop_reading()
 
     async def pour(self, sink: Sink, size: int) -> int:
         """
@@ -231,8 +176,8 @@ class DirectBody:
             count = await self._turn(sink, size)
             if count:
                 return count
-            if self._error is None and stalled > (self._receiver.read_timeout or float("inf")):
-                self._error = aiohttp.SocketTimeoutError("nothing came")
+            if stalled > (self._receiver.read_timeout or float("inf")):
+                self._note(aiohttp.SocketTimeoutError("nothing came"))
         if self._error is not None:
             raise self._error
         return 0
@@ -241,11 +186,11 @@ class DirectBody:
         count, ended = await in_thread(drain, self._carrier.line, sink, min(self._remaining, size, TURN))
         self._remaining -= count
         self._more = ended is None
+        if isinstance(ended, EOFError):
+            self._note(aiohttp.ClientPayloadError("the connection was lost"))
+        elif ended is not None and not isinstance(ended, BlockingIOError):
+            self._note(aiohttp.ClientOSError(ended.errno, ended.strerror))
         if self._error is None:
-            if isinstance(ended, EOFError):
-                self._error = aiohttp.ClientPayloadError("the connection was lost")
-            elif ended is not None and not isinstance(ended, BlockingIOError):
-                self._error = aiohttp.ClientOSError(ended.errno, ended.strerror)
             self._carrier.answer()
         if not self._remaining:
             self._end()
@@ -255,26 +200,22 @@ class DirectBody:
         """
         Return when something has come, and for how many seconds nothing did.
         """
-        self._carrier.wait_for(max(1, min(_WORTHWHILE, self._remaining - _HALF_DECRYPTED)))
+        self._carrier.expect(max(1, min(_WORTHWHILE, self._remaining - _HALF_DECRYPTED)))
         began = self._loop.time()
-        waiter = self._waiter = self._loop.create_future()
-        self._loop.add_reader(self._carrier.sock, self._wake)
-        timer = self._loop.call_later(_PATIENCE, self._wake)
-        try:
-            await waiter
-        finally:
-            timer.cancel()
-            self._loop.remove_reader(self._carrier.sock)
-            self._waiter = None
+        await self._carrier.readable(_PATIENCE)
         return self._loop.time() - began
 
     def fail(self, error: BaseException) -> None:
         """
         Raise *error* in the reader.
         """
-        self._error = self._error or error
+        self._note(error)
         self._receiver.body = None
-        self._wake()
+        self._carrier.wake()
+
+    def _note(self, error: BaseException) -> None:
+        # The first one is the cause of the others.
+        self._error = self._error or error
 
     def close(self) -> None:
         """
@@ -285,16 +226,13 @@ class DirectBody:
         self._closed = True
         if self._remaining:
             self._receiver.close()
-        self._carrier.sock.close()
+        self._carrier.close()
 
     def _end(self) -> None:
         self._receiver.body = None
         self._receiver.passed = True
         if self._error is None:
-            self._carrier.give_back()
+            self._carrier.expect(1)
+            self._carrier.go_on_reading()
         # The connection goes back to the pool, or is closed if the server wants it so.
         self._content.feed_eof()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)

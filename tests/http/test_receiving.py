@@ -20,7 +20,7 @@ from aiohttp.client_proto import ResponseHandler
 from asyncstore.body import Sink
 from asyncstore.config import HTTPOptions
 from asyncstore.errors import UnavailableError
-from asyncstore.http import HTTPClient, ReplyBody, draining, receiving
+from asyncstore.http import HTTPClient, ReplyBody, lines, receiving
 from asyncstore.http.origin import Origin
 from asyncstore.options import MiB
 from asyncstore.types import Metadata
@@ -145,8 +145,8 @@ async def test_a_body_arrives_whole_and_its_connection_is_used_again(
 ) -> None:
     drained: list[int] = []
 
-    def counted(line: draining.Line, sink: Sink, wanted: int) -> tuple[int, Any]:
-        count, ended = draining.drain(line, sink, wanted)
+    def counted(line: lines.Line, sink: Sink, wanted: int) -> tuple[int, Any]:
+        count, ended = lines.drain(line, sink, wanted)
         drained.append(count)
         return count, ended
 

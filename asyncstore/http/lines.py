@@ -1,9 +1,9 @@
 """
-Takes bytes off a connection in a thread, and hands them on while they are in its cache.
+Connections as threads read them: what comes is handed on while it is in the processor's cache.
 
-The event loop only learns that something has come. To receive, decrypt, sum up and write
-a large body is work of the system and of C, all of it without the interpreter's lock, so
-several connections are served at the same time.
+The event loop only learns that something has come. To receive, decrypt, sum up and
+write a large body is work of the system and of C, all of it without the interpreter's
+lock, so several connections are served at the same time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 from abc import ABC, abstractmethod
-from typing import Final
+from typing import Any, Final
 
 from asyncstore.body import Sink
 
@@ -27,6 +27,9 @@ class Line(ABC):
     """
     One connection, as a thread reads it.
     """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
 
     @abstractmethod
     def receive(self, room: memoryview) -> int:
@@ -44,28 +47,25 @@ class PlainLine(Line):
     A connection without TLS.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-
     def receive(self, room: memoryview) -> int:
-        return self._sock.recv_into(room)
+        return self.sock.recv_into(room)
 
 
 class TLSLine(Line):
     """
-    A connection with TLS, of which nobody else reads meanwhile.
+    A connection with TLS.
     """
 
     def __init__(self, sock: socket.socket, tls: ssl.SSLObject, incoming: ssl.MemoryBIO) -> None:
-        self._sock = sock
-        self._tls = tls
+        super().__init__(sock)
+        self._tls: Any = tls
         self._incoming = incoming
 
     def receive(self, room: memoryview) -> int:
         filled = 0
         while filled < len(room):
             try:
-                count = self._tls.read(len(room) - filled, room[filled:])  # type: ignore[arg-type]
+                count = self._tls.read(len(room) - filled, room[filled:])
             except ssl.SSLWantReadError:
                 if not self._fetch(wait=not filled):
                     break
@@ -78,7 +78,7 @@ class TLSLine(Line):
     def _fetch(self, *, wait: bool) -> bool:
         memory = _memory.encrypted
         try:
-            count = self._sock.recv_into(memory)
+            count = self.sock.recv_into(memory)
         except BlockingIOError:
             if wait:
                 raise
