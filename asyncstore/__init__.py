@@ -2,6 +2,7 @@
 One asyncio interface to object storage, whatever the cloud.
 """
 
+from asyncstore.auth.factories import connect_auth as connect_auth
 from asyncstore.between import copy_between as copy_between
 from asyncstore.config import AuthConfig as AuthConfig
 from asyncstore.config import HTTPOptions as HTTPOptions
@@ -127,6 +128,7 @@ __all__ = [
     "UploadOptions",
     "WriteOptions",
     "__version__",
+    "connect_auth",
     "copy_between",
     "open_storage",
     "parse_uri",

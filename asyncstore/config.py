@@ -17,22 +17,37 @@ from asyncstore.options import MiB
 from asyncstore.uri import ObjectURI, parse_uri
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AuthConfig:
     """
     How to obtain credentials.
 
     Attributes:
+        provider: Such as ``"s3"`` or ``"aws"``, which mean the same; ``None`` is
+            that of the storage, or of the configuration that this is a fallback of.
         auth_type: A method of the provider, such as ``"static"`` or
             ``"profile"``; ``"default"`` is the provider's own chain.
-        settings: The method's settings. Values that are secret never show in
-            ``repr``.
-        fallback: What to try if this one has no credentials to offer.
+        settings: The method's settings. ``repr`` shows their names only: any of
+            them can be secret.
+        region: Where tokens are asked for, for providers that have regions.
+        fallback: What to try if this one has no credentials to offer; up to ten
+            in a row, all of one provider.
     """
 
+    provider: str | None = None
     auth_type: str = "default"
-    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    region: str | None = None
     fallback: AuthConfig | None = None
+
+    def __repr__(self) -> str:
+        parts = [f"{name}={value!r}" for name in ("provider", "auth_type", "region") if (value := getattr(self, name))]
+        if self.settings:
+            parts.append("settings={" + ", ".join(f"{name!r}: ***" for name in self.settings) + "}")
+        # Not its own repr: fallbacks that were made to run in a circle would never end.
+        if self.fallback is not None:
+            parts.append(f"fallback=<{self.fallback.auth_type}>")
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,79 +1,101 @@
 """
-AWS credentials, from settings, the environment or the SDK's resolvers.
+AWS credentials: keys from settings, variables, files, services and programs.
 
-==================== ======================================================= =====
-``auth_type``        where the keys come from                                 SDK
-==================== ======================================================= =====
-``static``           settings                                                 no
-``environment``      ``AWS_ACCESS_KEY_ID`` and the other two                   no
-``anonymous``        nowhere: requests are not signed                          no
-``profile``          the shared files: keys, roles, SSO, web identity, process yes
-``sso``              a profile's single sign-on session                       yes
-``web_identity``     a token file and a role                                  yes
-``container``        the metadata service of ECS and EKS                      yes
-``instance_profile`` the metadata service of EC2                              yes
-``default``          the environment, then all that the SDK tries             late
-==================== ======================================================= =====
+The methods are declared in :mod:`asyncstore.auth.aws_table`; only ``profile`` and
+``sso`` need the SDK, and the default chain where there are shared files.
 """
 
 from __future__ import annotations
 
 import configparser
+import hashlib
 import os
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import quote
 
 import anyio.to_thread
+from yarl import URL
 
 from asyncstore.auth import aws_sdk
-from asyncstore.auth.aws_methods import AUTH_TYPES, SETTINGS, Method, choose, known_settings, take_settings
+from asyncstore.auth.aws_endpoints import configured_endpoint, scope_of_host
+from asyncstore.auth.aws_methods import (
+    AUTH_TYPES,
+    SETTINGS,
+    Method,
+    Outcome,
+    Surroundings,
+    choose,
+    known_settings,
+    take_settings,
+)
+from asyncstore.auth.aws_table import METHODS
+from asyncstore.auth.chain import MAX_LINKS, Chain, configurations
 from asyncstore.auth.credentials import Credentials
-from asyncstore.auth.sigv4 import AWSKeys, Scope, presign_url, sign_headers
+from asyncstore.auth.sigv4 import UNSIGNED_PAYLOAD, AWSKeys, Scope, presign_url, sign_headers
+from asyncstore.auth.token_service import TokenService
 from asyncstore.auth.tokens import Grant, Lease, TokenSource
-from asyncstore.config import AuthConfig, flag
-from asyncstore.errors import ConfigurationError, NotSupportedError, StorageError, UnauthenticatedError
+from asyncstore.config import AuthConfig, HTTPOptions
+from asyncstore.errors import ConfigurationError, NotSupportedError, UnauthenticatedError
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["AUTH_TYPES", "SETTINGS", "AWSCredentials", "aws_credentials"]
-
-_MAX_FALLBACKS: Final = 10
+__all__ = ["AUTH_TYPES", "METHODS", "SETTINGS", "AWSCredentials", "aws_credentials"]
 
 # Headers that S3 wants to be signed if they are sent; all of ``x-amz-`` besides.
 _SIGNED: Final = frozenset({"host", "content-type", "content-md5"})
 
 
 def aws_credentials(
-    auth: AuthConfig | None = None, settings: MutableMapping[str, Any] | None = None, *, region: str | None = None
+    auth: AuthConfig | None = None,
+    settings: MutableMapping[str, Any] | None = None,
+    *,
+    region: str | None = None,
+    http: HTTPOptions | None = None,
 ) -> AWSCredentials:
     """
     Return credentials as *auth* and *settings* ask for; nothing is read or sent yet.
 
-    Names of :data:`SETTINGS`, also with ``aws_`` before them, are taken out of
+    Names of :data:`SETTINGS`, some also with ``aws_`` before them, are taken out of
     *settings*; the others are left for the driver. Keys can be text, a
     :class:`Secret` or a function that returns one of them, plain or ``async``; a
     plain one is called in a thread, and again when the provider refuses the keys.
 
     Args:
         region: From the URI or the settings; it goes before all others.
+        http: Whom to trust where keys are asked for, and which proxy leads there.
 
     Raises:
         ConfigurationError: A setting is unknown, missing or contradicts another.
     """
-    chosen = auth or AuthConfig()
+    return _credentials(auth or AuthConfig(), settings, region, TokenService(http), 1)
+
+
+def _credentials(
+    auth: AuthConfig,
+    settings: MutableMapping[str, Any] | None,
+    region: str | None,
+    service: TokenService,
+    depth: int,
+) -> AWSCredentials:
+    if depth > MAX_LINKS:
+        raise ConfigurationError(f"more than {MAX_LINKS} roles, each of which assumes the next")
+
+    def source(source_auth: AuthConfig) -> AWSCredentials:
+        return _credentials(source_auth, None, region, service, depth + 1)
+
     taken = take_settings({} if settings is None else settings)
-    first = choose(chosen.auth_type, {**taken, **known_settings(chosen)}, region)
-    methods = [first]
-    while chosen.fallback is not None:
-        chosen = chosen.fallback
-        if len(methods) == _MAX_FALLBACKS:
-            raise ConfigurationError(f"more than {_MAX_FALLBACKS} ways to find credentials")
-        methods.append(choose(chosen.auth_type, known_settings(chosen), region))
-    return AWSCredentials(methods, region=region)
+    methods: list[Method] = []
+    for link in configurations(auth, "s3", "aws"):
+        around = Surroundings(link.region or region, service, source)
+        # What is set for the storage as a whole is meant for the first.
+        given = known_settings(link) if methods else {**taken, **known_settings(link)}
+        methods.append(choose(link.auth_type, given, around))
+    return AWSCredentials(methods, region=region or auth.region)
 
 
 class AWSCredentials(Credentials["AWSKeys | None"]):
@@ -96,6 +118,7 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         self.auth_type = methods[0].auth_type
         self.source = methods[0].source
         self.anonymous = self.auth_type == "anonymous"
+        self._chain: Chain[Method, Outcome] = Chain(methods, name="AWS", provider=self.provider)
         self._tokens: TokenSource[AWSKeys | None] = TokenSource(self._fetch, name=f"AWS {self.auth_type} credentials")
 
     def current(self) -> Lease[AWSKeys | None] | None:
@@ -109,6 +132,12 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
 
     async def aclose(self) -> None:
         await self._tokens.aclose()
+        for method in self._methods:
+            if method.source_credentials is not None:
+                await method.source_credentials.aclose()
+
+    def setting_sources(self) -> dict[str, str]:
+        return self._used.given.sources()
 
     async def region(self) -> str | None:
         """
@@ -126,10 +155,16 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         """
         Return ``AWS_ENDPOINT_URL_<SERVICE>``, else ``AWS_ENDPOINT_URL``.
         """
-        if flag(os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "")):
-            return None
-        name = service.upper().replace("-", "_")
-        return os.environ.get(f"AWS_ENDPOINT_URL_{name}") or os.environ.get("AWS_ENDPOINT_URL") or None
+        return configured_endpoint(service)
+
+    def scope_of(self, url: URL) -> Scope | None:
+        """
+        Return the scope that the host of *url* tells; ``None`` if it is not AWS's.
+        """
+        endpoint = configured_endpoint("s3")
+        if endpoint is not None and URL(endpoint).origin() == url.origin():
+            return Scope(self._region or os.environ.get("AWS_REGION") or "us-east-1")
+        return scope_of_host(url)
 
     def apply(
         self, request: aiohttp.ClientRequest, lease: Lease[AWSKeys | None], clock_offset: float, scope: Scope
@@ -143,12 +178,15 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
             ]
             added = sign_headers(
                 request.method,
-                url.raw_path,
+                # All services but S3 sign a path that is percent-encoded once more:
+                # https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
+                url.raw_path if scope.service == "s3" else quote(url.raw_path, safe="/-_.~"),
                 url.raw_query_string,
                 signed,
                 keys=lease.value,
                 scope=scope,
                 when=time.time() + clock_offset,
+                payload_hash=UNSIGNED_PAYLOAD if scope.service == "s3" else _payload_hash(request),
             )
             headers.update(added)
 
@@ -194,28 +232,33 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
             raise UnauthenticatedError("these credentials are anonymous", provider=self.provider)
         return keys
 
+    @property
+    def _used(self) -> Method:
+        return self._chain.found or self._methods[0]
+
     async def _fetch(self) -> Grant[AWSKeys | None]:
-        refusals: list[StorageError] = []
-        for method in self._methods:
-            try:
-                grant, self.source = await method.fetch()
-                return grant
-            except (ConfigurationError, UnauthenticatedError) as exc:
-                refusals.append(exc)
-        if len(refusals) == 1:
-            raise refusals[0]
-        raise UnauthenticatedError("no AWS credentials: " + "; ".join(map(str, refusals)), provider=self.provider)
+        grant, self.source = await self._chain.fetch()
+        # Where there are fallbacks the first keys show what it came to.
+        self.auth_type = self._used.auth_type
+        return grant
 
     async def _find_region(self) -> str | None:
-        method = self._methods[0]
         named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         if named:
             return named
-        profile = method.wanted.profile or os.environ.get("AWS_PROFILE") or "default"
-        found = await anyio.to_thread.run_sync(_profile_region, profile)
-        if found is None and self.auth_type == "instance_profile":
-            return await aws_sdk.find_instance_region(method.wanted)
+        method = self._used
+        found = await anyio.to_thread.run_sync(_profile_region, method.profile or "default")
+        if found is None and method.region is not None:
+            return await method.region()
         return found
+
+
+def _payload_hash(request: aiohttp.ClientRequest) -> str:
+    body = request.body
+    content = body if isinstance(body, bytes) else getattr(body, "_value", None)
+    if not isinstance(content, bytes):
+        raise NotSupportedError("services other than S3 sign the body: give it as bytes", provider="s3", op="sign")
+    return hashlib.sha256(content).hexdigest()
 
 
 def _profile_region(profile: str) -> str | None:

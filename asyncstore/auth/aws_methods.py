@@ -4,82 +4,109 @@ The ways to find AWS keys, and which of them some settings mean.
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
-from typing import Any, Final
-
-import anyio.to_thread
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
 
 from asyncstore.auth import aws_sdk
+from asyncstore.auth.aws_container import ContainerAgent
+from asyncstore.auth.aws_document import KeyGrant
+from asyncstore.auth.aws_instance import InstanceMetadata
+from asyncstore.auth.aws_process import CredentialProcess
+from asyncstore.auth.aws_roles import AssumedRole, WebIdentity
+from asyncstore.auth.aws_sts import STS
+from asyncstore.auth.aws_table import METHODS
+from asyncstore.auth.chain import Chain, MissingCredentialsError, NobodyThereError
+from asyncstore.auth.credentials import Credentials
+from asyncstore.auth.method import Given, check_settings, method_of, own_names
+from asyncstore.auth.secret_values import secret_text
 from asyncstore.auth.sigv4 import AWSKeys
-from asyncstore.auth.tokens import Grant, Secret
+from asyncstore.auth.token_service import TokenService
+from asyncstore.auth.tokens import Grant
 from asyncstore.config import AuthConfig, flag
 from asyncstore.errors import ConfigurationError, UnauthenticatedError
 
+_NAMES: Final = own_names(METHODS)
+
 #: Settings that :func:`aws_credentials` takes.
-SETTINGS: Final = (
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-    "anonymous",
-    "profile",
-    "role_arn",
-    "role_session_name",
-    "web_identity_token_file",
-    "imds_v1",
-)
+SETTINGS: Final = tuple(dict.fromkeys(_NAMES.values()))
 
-AUTH_TYPES: Final = (
-    "default",
-    "static",
-    "environment",
-    "anonymous",
-    "profile",
-    "sso",
-    "web_identity",
-    "container",
-    "instance_profile",
-)
-
-_ALIASES: Final = {
-    "aws_access_key_id": "access_key_id",
-    "aws_secret_access_key": "secret_access_key",
-    "aws_session_token": "session_token",
-    "aws_profile": "profile",
-}
+AUTH_TYPES: Final = tuple(method.auth_type for method in METHODS)
 
 _KEYS: Final = ("access_key_id", "secret_access_key", "session_token")
-_WEB_IDENTITY: Final = {
-    "role_arn": "AWS_ROLE_ARN",
-    "web_identity_token_file": "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "role_session_name": "AWS_ROLE_SESSION_NAME",
+
+# What a setting says of the method, if none is named; the first one counts.
+_IMPLIED: Final = {
+    "web_identity_token_file": "web_identity",
+    "role_arn": "assume_role",
+    "access_key_id": "static",
+    "secret_access_key": "static",
+    "session_token": "static",
+    "credential_process": "process",
+    "credentials_uri": "container",
+    "credentials_relative_uri": "container",
+    "metadata_endpoint": "instance_profile",
+    "profile": "profile",
 }
 
-#: Keys (``None`` for requests that stay unsigned) and where they came from.
-Outcome = tuple[Grant[AWSKeys | None], str]
-Fetch = Callable[[], Awaitable[Outcome]]
+# As of boto3: https://docs.aws.amazon.com/boto3/latest/guide/credentials.html
+_DEFAULT: Final = ("environment", "profile", "web_identity", "container", "instance_profile")
+
+#: Keys and where they came from.
+Outcome = tuple[KeyGrant, str]
+
+
+class SourceFactory(Protocol):
+    """
+    Makes the credentials that a role is assumed with.
+    """
+
+    def __call__(self, auth: AuthConfig, /) -> Credentials[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """
+    What all methods of one configuration share.
+    """
+
+    region: str | None
+    service: TokenService
+    credentials: SourceFactory
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
     """
-    One way to find keys, chosen by the settings; *fetch* also says where they came from.
+    One way to find keys, chosen by the settings.
+
+    Attributes:
+        fetch: Gives keys, and says where they came from.
+        region: Asks whoever gives the keys where this machine is.
+        source_credentials: Those that a role is assumed with, to be closed.
     """
 
     auth_type: str
     source: str
-    fetch: Fetch
-    wanted: aws_sdk.Wanted
+    given: Given
+    fetch: Callable[[], Awaitable[Outcome]] = field(repr=False)
+    region: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
+    source_credentials: Credentials[Any] | None = None
+
+    @property
+    def profile(self) -> str | None:
+        """The profile whose region counts."""
+        return self.given.settings.get("profile") or os.environ.get("AWS_PROFILE")
 
 
 def take_settings(settings: MutableMapping[str, Any]) -> dict[str, Any]:
+    """
+    Take the names of :data:`SETTINGS` out of *settings*.
+    """
     taken: dict[str, Any] = {}
-    for name in (*SETTINGS, *_ALIASES):
-        if name not in settings:
-            continue
-        own = _ALIASES.get(name, name)
+    for name in [name for name in _NAMES if name in settings]:
+        own = _NAMES[name]
         if own in taken:
             raise ConfigurationError(f"give {own} or {name}, not both")
         taken[own] = settings.pop(name)
@@ -87,6 +114,9 @@ def take_settings(settings: MutableMapping[str, Any]) -> dict[str, Any]:
 
 
 def known_settings(auth: AuthConfig) -> dict[str, Any]:
+    """
+    Return the settings of *auth*, all of which must be known.
+    """
     rest = dict(auth.settings)
     known = take_settings(rest)
     if rest:
@@ -94,112 +124,206 @@ def known_settings(auth: AuthConfig) -> dict[str, Any]:
     return known
 
 
-def choose(auth_type: str, settings: dict[str, Any], region: str | None) -> Method:
-    if auth_type == "default":
-        auth_type = _implied(settings)
-    if auth_type not in AUTH_TYPES:
-        raise ConfigurationError(f"AWS has no auth_type {auth_type!r}; it has {', '.join(AUTH_TYPES)}")
-    if auth_type != "static" and (keys := [name for name in _KEYS if name in settings]):
-        raise ConfigurationError(f"auth_type {auth_type!r} takes no {' or '.join(keys)}: use static")
-    if auth_type not in ("default", "anonymous") and flag(settings.get("anonymous", False)):
-        raise ConfigurationError(f"auth_type {auth_type!r} is not anonymous: leave out one or the other")
-    wanted = _wanted(auth_type, settings, region)
-    if auth_type == "static":
-        return Method(auth_type, "settings", _static(settings), wanted)
-    if auth_type == "anonymous":
-        return Method(auth_type, "settings", _anonymous, wanted)
-    if auth_type == "environment":
-        return Method(auth_type, "environment", _environment, wanted)
-    return Method(auth_type, _describe(wanted), _from_sdk(wanted), wanted)
+def choose(auth_type: str, settings: Mapping[str, Any], around: Surroundings) -> Method:
+    """
+    Return the method that *auth_type* names, or that the settings imply.
 
-
-def _implied(settings: Mapping[str, Any]) -> str:
-    keys = [name for name in _KEYS if name in settings]
+    Raises:
+        ConfigurationError: There is none such, or it does not take a setting.
+    """
     anonymous = flag(settings.get("anonymous", False))
-    if anonymous and keys:
-        raise ConfigurationError(f"anonymous access needs no {' or '.join(keys)}: leave out one or the other")
-    if anonymous:
-        return "anonymous"
-    if keys:
-        return "static"
-    if "profile" in settings:
-        return "profile"
-    return "web_identity" if "web_identity_token_file" in settings else "default"
+    keys = [name for name in _KEYS if name in settings]
+    if auth_type == "default":
+        if anonymous and keys:
+            raise ConfigurationError(f"anonymous access needs no {' or '.join(keys)}: leave out one or the other")
+        auth_type = (
+            "anonymous" if anonymous else next((_IMPLIED[name] for name in _IMPLIED if name in settings), "default")
+        )
+    declared = method_of(METHODS, auth_type, "AWS")
+    if anonymous and auth_type != "anonymous":
+        raise ConfigurationError(f"auth_type {auth_type!r} is not anonymous: leave out one or the other")
+    check_settings(declared, settings)
+    given = Given(settings, declared.settings)
+    return _MAKERS[auth_type](given, around)
 
 
-def _wanted(auth_type: str, settings: Mapping[str, Any], region: str | None) -> aws_sdk.Wanted:
-    web_identity = {name: str(settings[name]) for name in _WEB_IDENTITY if name in settings}
-    if web_identity:
-        for name, variable in _WEB_IDENTITY.items():
-            if value := os.environ.get(variable):
-                web_identity.setdefault(name, value)
-    return aws_sdk.Wanted(
-        auth_type=auth_type,
-        profile=settings.get("profile"),
-        region=region or os.environ.get("AWS_REGION"),
-        web_identity=web_identity,
-        imds_v1=flag(settings.get("imds_v1", False)),
-    )
+def _anonymous(given: Given, _: Surroundings) -> Method:
+    async def fetch() -> Outcome:
+        return Grant(None), "settings"
+
+    return Method("anonymous", "settings", given, fetch)
 
 
-def _describe(wanted: aws_sdk.Wanted) -> str:
-    if wanted.profile:
-        return f"profile {wanted.profile!r}"
-    return "the environment or the SDK's chain" if wanted.auth_type == "default" else wanted.auth_type
-
-
-async def _anonymous() -> Outcome:
-    return Grant(None), "settings"
-
-
-def _static(settings: Mapping[str, Any]) -> Fetch:
-    missing = [name for name in _KEYS[:2] if not settings.get(name)]
-    if missing:
+def _static(given: Given, _: Surroundings) -> Method:
+    if missing := [name for name in _KEYS[:2] if not given.settings.get(name)]:
         raise ConfigurationError(f"static credentials need {' and '.join(missing)}")
 
     async def fetch() -> Outcome:
-        access_key_id, secret_access_key, token = [await _text(name, settings.get(name)) for name in _KEYS]
-        if not access_key_id or not secret_access_key:
+        key_id, secret, token = [await secret_text(name, given.get(name)) for name in _KEYS]
+        if not key_id or not secret:
             raise UnauthenticatedError("the functions that give static credentials gave none")
-        return Grant(AWSKeys(access_key_id, secret_access_key, token or None)), "settings"
+        return Grant(AWSKeys(key_id, secret, token or None)), "settings"
 
-    return fetch
-
-
-async def _text(name: str, value: Any) -> str | None:
-    if inspect.iscoroutinefunction(value):
-        value = await value()
-    elif callable(value):
-        value = await anyio.to_thread.run_sync(value)
-    if isinstance(value, Secret):
-        value = value.reveal()
-    if value is not None and not isinstance(value, str):
-        raise ConfigurationError(f"{name} is text, a Secret or a function that returns one, not {type(value).__name__}")
-    return value
+    return Method("static", "settings", given, fetch)
 
 
-async def _environment() -> Outcome:
-    keys = _environment_keys()
-    if keys is None:
-        raise UnauthenticatedError("the environment has no AWS_ACCESS_KEY_ID")
-    return Grant(keys), "environment"
-
-
-def _environment_keys() -> AWSKeys | None:
-    access_key_id = os.environ.get("AWS_ACCESS_KEY_ID")
-    secret_access_key = os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if not access_key_id:
-        return None
-    if not secret_access_key:
-        raise ConfigurationError("the environment has AWS_ACCESS_KEY_ID without AWS_SECRET_ACCESS_KEY")
-    return AWSKeys(access_key_id, secret_access_key, os.environ.get("AWS_SESSION_TOKEN") or None)
-
-
-def _from_sdk(wanted: aws_sdk.Wanted) -> Fetch:
+def _environment(given: Given, _: Surroundings) -> Method:
     async def fetch() -> Outcome:
-        if wanted.auth_type == "default" and (keys := _environment_keys()) is not None:
-            return Grant(keys), "environment"
-        found = await aws_sdk.find_keys(wanted)
-        return Grant(found.keys, found.ttl), f"{_describe(wanted)} ({found.method})"
+        key_id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+        if not key_id:
+            raise MissingCredentialsError("the environment has no AWS_ACCESS_KEY_ID")
+        if not secret:
+            raise ConfigurationError("the environment has AWS_ACCESS_KEY_ID without AWS_SECRET_ACCESS_KEY")
+        return Grant(AWSKeys(key_id, secret, os.environ.get("AWS_SESSION_TOKEN") or None)), "environment"
 
-    return fetch
+    return Method("environment", "environment", given, fetch)
+
+
+def _profile(given: Given, around: Surroundings) -> Method:
+    return _from_sdk("profile", given, around)
+
+
+def _sso(given: Given, around: Surroundings) -> Method:
+    return _from_sdk("sso", given, around)
+
+
+def _from_sdk(auth_type: str, given: Given, around: Surroundings) -> Method:
+    wanted = aws_sdk.Wanted(
+        auth_type=auth_type,
+        profile=given.settings.get("profile"),
+        region=_region(around),
+        imds_v1=flag(given.settings.get("imds_v1", False)),
+        mfa_token=given.settings.get("mfa_token"),
+    )
+    source = f"profile {wanted.profile or os.environ.get('AWS_PROFILE') or 'default'!r}"
+
+    async def fetch() -> Outcome:
+        found = await aws_sdk.find_keys(wanted)
+        return Grant(found.keys, found.ttl), f"{source} ({found.method})"
+
+    return Method(auth_type, source, given, fetch)
+
+
+def _assume_role(given: Given, around: Surroundings) -> Method:
+    source = around.credentials(_source(given, around))
+    role = AssumedRole(given, _sts(given, around), source)
+
+    async def fetch() -> Outcome:
+        return await role.fetch(), f"{given.get('role_arn')}, with {source.auth_type} ({source.source})"
+
+    return Method("assume_role", f"{given.get('role_arn')}", given, fetch, source_credentials=source)
+
+
+def _source(given: Given, around: Surroundings) -> AuthConfig:
+    source = given.settings.get("source")
+    keys = {name: given.settings[name] for name in (*_KEYS, "profile") if name in given.settings}
+    if source is not None and keys:
+        raise ConfigurationError(f"a role has one source: leave out source or {' and '.join(keys)}")
+    if source is None:
+        return AuthConfig(settings=keys, region=around.region)
+    if isinstance(source, Mapping):
+        try:
+            return AuthConfig(**source)
+        except TypeError:
+            raise ConfigurationError("source is an AuthConfig, or a table of its fields") from None
+    if not isinstance(source, AuthConfig):
+        raise ConfigurationError(f"source is an AuthConfig, or a table of its fields, not {type(source).__name__}")
+    return source
+
+
+def _web_identity(given: Given, around: Surroundings) -> Method:
+    identity = WebIdentity(given, _sts(given, around))
+
+    async def fetch() -> Outcome:
+        return await identity.fetch(), f"{given.get('role_arn')}, with {given.get('web_identity_token_file')}"
+
+    return Method("web_identity", "the token of an identity provider", given, fetch)
+
+
+def _container(given: Given, around: Surroundings) -> Method:
+    agent = ContainerAgent(given, around.service)
+
+    async def fetch() -> Outcome:
+        return await agent.fetch(), "the container's agent"
+
+    return Method("container", "the container's agent", given, fetch)
+
+
+def _instance_profile(given: Given, around: Surroundings) -> Method:
+    metadata = InstanceMetadata(given, around.service)
+
+    async def fetch() -> Outcome:
+        return await metadata.fetch(), "the instance's metadata service"
+
+    return Method("instance_profile", "the instance's metadata service", given, fetch, metadata.region)
+
+
+def _process(given: Given, _: Surroundings) -> Method:
+    program = CredentialProcess(given)
+
+    async def fetch() -> Outcome:
+        return await program.fetch(), "credential_process"
+
+    return Method("process", "credential_process", given, fetch)
+
+
+def _default(given: Given, around: Surroundings) -> Method:
+    links = [_link(auth_type, given, around) for auth_type in _DEFAULT]
+    links = [_if_files(link) if link.auth_type == "profile" else link for link in links]
+    links = [_if_there(link) if link.auth_type == "instance_profile" else link for link in links]
+    chain: Chain[Method, Outcome] = Chain(links, name="AWS", provider="s3", strict=True)
+
+    async def fetch() -> Outcome:
+        grant, source = await chain.fetch()
+        return grant, f"{chain.found.auth_type if chain.found else 'default'}: {source}"
+
+    return Method("default", ", ".join(_DEFAULT), given, fetch)
+
+
+def _link(auth_type: str, given: Given, around: Surroundings) -> Method:
+    declared = method_of(METHODS, auth_type, "AWS").settings
+    names = {setting.name for setting in declared}
+    own = {name: value for name, value in given.settings.items() if name in names}
+    return _MAKERS[auth_type](Given(own, declared), around)
+
+
+def _if_files(method: Method) -> Method:
+    async def fetch() -> Outcome:
+        await aws_sdk.require_files()
+        return await method.fetch()
+
+    return replace(method, fetch=fetch)
+
+
+def _if_there(method: Method) -> Method:
+    async def fetch() -> Outcome:
+        try:
+            return await method.fetch()
+        except NobodyThereError as exc:
+            raise MissingCredentialsError(exc.message) from None
+
+    return replace(method, fetch=fetch)
+
+
+def _region(around: Surroundings) -> str | None:
+    return around.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+
+
+def _sts(given: Given, around: Surroundings) -> STS:
+    endpoint = given.settings.get("sts_endpoint")
+    return STS(around.service, region=_region(around), endpoint=None if endpoint is None else str(endpoint))
+
+
+_MAKERS: Final[Mapping[str, Callable[[Given, Surroundings], Method]]] = {
+    "default": _default,
+    "static": _static,
+    "environment": _environment,
+    "anonymous": _anonymous,
+    "profile": _profile,
+    "sso": _sso,
+    "assume_role": _assume_role,
+    "web_identity": _web_identity,
+    "container": _container,
+    "instance_profile": _instance_profile,
+    "process": _process,
+}

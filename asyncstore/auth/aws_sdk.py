@@ -1,5 +1,5 @@
 """
-AWS credentials by the SDK's own resolvers: profiles, roles, SSO, metadata services.
+AWS credentials by the SDK's own resolvers: what the shared files say, single sign-on included.
 
 aiobotocore reads files, loads its service models and builds TLS contexts where
 it stands. So all of it runs in a worker thread, on an event loop of its own, and
@@ -16,21 +16,26 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from asyncstore.auth.chain import MissingCredentialsError
+from asyncstore.auth.key_files import warn_if_shared
 from asyncstore.auth.redact import redact
+from asyncstore.auth.secret_values import secret_text
 from asyncstore.auth.sigv4 import AWSKeys
 from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
+from asyncstore.threads import in_thread
 
 R = TypeVar("R")
 
 #: Seconds for one resolution; a ``credential_process`` that takes longer is killed.
 TIMEOUT: Final = 50.0
 
-# The SDK's names of the methods that each of ours is made of; all of them for the others.
+# The SDK's names of the methods that each of ours is made of.
 _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "profile": (
         "assume-role",
@@ -42,8 +47,6 @@ _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
         "config-file",
     ),
     "sso": ("sso",),
-    "container": ("container-role",),
-    "instance_profile": ("iam-role",),
 }
 
 _BODY: Final = re.compile(r"(Received non 200 response \d+).*", re.DOTALL)
@@ -58,20 +61,19 @@ class Wanted:
     What to look for.
 
     Attributes:
-        auth_type: One of our names; ``"default"`` tries all that the SDK knows.
+        auth_type: ``"profile"`` or ``"sso"``.
         profile: Name of a profile, instead of ``AWS_PROFILE``.
         region: Where the token service is asked.
-        web_identity: ``role_arn``, ``web_identity_token_file`` and
-            ``role_session_name``, where they are not left to the environment.
         imds_v1: Whether the first version of the instance metadata service,
             which any request forger can reach, may be used.
+        mfa_token: A function that gives the code of an MFA device.
     """
 
     auth_type: str
     profile: str | None = None
     region: str | None = None
-    web_identity: Mapping[str, str] = field(default_factory=dict)
     imds_v1: bool = False
+    mfa_token: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +96,39 @@ async def find_keys(wanted: Wanted) -> Found:
         UnauthenticatedError: There are none, or the provider refuses them.
         UnavailableError: A service that gives them cannot be reached.
     """
-    return await _in_thread(partial(_find_keys, wanted), wanted)
+    loop = asyncio.get_running_loop()
+
+    def prompt(_: str) -> str:
+        if wanted.mfa_token is None:
+            raise ConfigurationError(
+                "this AWS profile asks for an MFA code, and a library has nobody to ask: set mfa_token to a function "
+                "that gives it, or use SSO"
+            )
+        # The function belongs to the caller's loop; this is another thread, which can wait.
+        asking = asyncio.run_coroutine_threadsafe(secret_text("mfa_token", wanted.mfa_token), loop)
+        return asking.result(TIMEOUT) or ""
+
+    return await _in_thread(partial(_find_keys, wanted, prompt), wanted)
 
 
-async def find_instance_region(wanted: Wanted) -> str | None:
+async def require_files() -> None:
     """
-    Ask the instance metadata service where this machine is.
+    Check that there is something that profiles can be read from.
+
+    Raises:
+        MissingCredentialsError: There is neither a shared file nor ``AWS_PROFILE``.
     """
-    return await _in_thread(partial(_find_instance_region, wanted), wanted)
+    if not os.environ.get("AWS_PROFILE") and not await in_thread(_exist, *_files()):
+        raise MissingCredentialsError(f"there is no {' and no '.join(map(str, _files()))}")
+
+
+def _files() -> tuple[Path, Path]:
+    config = os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
+    return Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"), Path(config)
+
+
+def _exist(*files: Path) -> bool:
+    return any(file.expanduser().is_file() for file in files)
 
 
 async def botocore_session(feed: Any, *, region: str | None, anonymous: bool) -> Any:
@@ -166,44 +193,23 @@ async def _named(start: Callable[[], Coroutine[Any, Any, R]], wanted: Wanted) ->
     raise error
 
 
-async def _find_keys(wanted: Wanted) -> Found:
+async def _find_keys(wanted: Wanted, prompt: Callable[[str], str]) -> Found:
+    warn_if_shared(_files()[0])
     session = _session(wanted)
     resolver = session.get_component("credential_provider")
-    if wanted.auth_type == "web_identity":
-        resolver.providers = [_web_identity_provider(session, wanted)]
-    elif wanted.auth_type in _METHODS:
-        resolver.providers = [item for item in resolver.providers if item.METHOD in _METHODS[wanted.auth_type]]
+    resolver.providers = [item for item in resolver.providers if item.METHOD in _METHODS[wanted.auth_type]]
     for item in resolver.providers:
         if item.METHOD == "assume-role":
-            item._prompter = _refuse_to_prompt
+            item._prompter = prompt
     credentials = await resolver.load_credentials()
     if credentials is None:
-        raise UnauthenticatedError(f"no AWS credentials: {_tried(resolver, wanted)}")
+        raise MissingCredentialsError(f"no AWS credentials: {_tried(resolver, wanted)}")
     # What is not ours to decide: how long before their end they are renewed.
     credentials._advisory_refresh_timeout = credentials._mandatory_refresh_timeout = 0
     frozen = await credentials.get_frozen_credentials()
     expiry = getattr(credentials, "_expiry_time", None)
     ttl = None if expiry is None else (expiry - datetime.now(UTC)).total_seconds()
     return Found(AWSKeys(frozen.access_key, frozen.secret_key, frozen.token), ttl, str(credentials.method))
-
-
-async def _find_instance_region(wanted: Wanted) -> str | None:
-    from aiobotocore.utils import AioInstanceMetadataRegionFetcher
-    from botocore.utils import resolve_imds_endpoint_mode
-
-    session = _session(wanted)
-    fetcher = AioInstanceMetadataRegionFetcher(
-        timeout=session.get_config_variable("metadata_service_timeout"),
-        num_attempts=session.get_config_variable("metadata_service_num_attempts"),
-        user_agent=session.user_agent(),
-        config={
-            "ec2_metadata_service_endpoint": session.get_config_variable("ec2_metadata_service_endpoint"),
-            "ec2_metadata_service_endpoint_mode": resolve_imds_endpoint_mode(session),
-            "ec2_metadata_v1_disabled": session.get_config_variable("ec2_metadata_v1_disabled"),
-        },
-    )
-    found = await fetcher.retrieve_region()
-    return str(found) if found else None
 
 
 def _session(wanted: Wanted) -> Any:
@@ -222,25 +228,6 @@ def _session(wanted: Wanted) -> Any:
         AioConfig(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2})
     )
     return session
-
-
-def _web_identity_provider(session: Any, wanted: Wanted) -> Any:
-    from aiobotocore.credentials import AioAssumeRoleWithWebIdentityProvider
-
-    given = bool(wanted.web_identity)
-    profile = session.get_config_variable("profile") or "default"
-    return AioAssumeRoleWithWebIdentityProvider(
-        load_config=lambda: {"profiles": {profile: wanted.web_identity}} if given else session.full_config,
-        client_creator=session.create_client,
-        profile_name=profile,
-        disable_env_vars=given,
-    )
-
-
-def _refuse_to_prompt(_: str) -> str:
-    raise ConfigurationError(
-        "this AWS profile asks for an MFA code, and a library has nobody to ask: use SSO, or a profile with a session"
-    )
 
 
 def _botocore_session(feed: Any, region: str | None, anonymous: bool) -> Any:

@@ -5,19 +5,22 @@ What drivers know of credentials, whatever the provider and the method.
 from __future__ import annotations
 
 import ipaddress
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
+from asyncstore.auth.opening import Opening
 from asyncstore.auth.sigv4 import Scope
 from asyncstore.auth.tokens import Grant, Lease, Secret, TokenSource
 from asyncstore.errors import ConfigurationError, NotSupportedError
 
 if TYPE_CHECKING:
     import aiohttp
+    from yarl import URL
 
 __all__ = ["Credentials", "Grant", "Lease", "Scope", "Secret", "TokenSource", "is_loopback", "require_tls"]
 
@@ -81,6 +84,37 @@ class Credentials(ABC, Generic[T]):
         """
         return None
 
+    def setting_sources(self) -> dict[str, str]:
+        """
+        Return where each setting comes from that the method uses: ``"settings"`` or a variable.
+        """
+        return {}
+
+    def expiry(self) -> datetime | None:
+        """
+        Return when the credentials in use end; ``None`` if they do not, or there are none yet.
+        """
+        lease = self.current()
+        if lease is None or lease.ends_at is None:
+            return None
+        return datetime.now(UTC) + timedelta(seconds=lease.ends_at - time.monotonic())
+
+    def describe(self) -> dict[str, str]:
+        """
+        Return the method and what it came to, for people to read; no secrets.
+        """
+        end = self.expiry()
+        described = {"method": self.auth_type, "source": self.source}
+        if end is not None:
+            described["expires"] = end.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return described
+
+    def scope_of(self, url: URL) -> Scope | None:
+        """
+        Return where a signature for *url* is valid if it is an address of this cloud, else ``None``.
+        """
+        return None
+
     def service_endpoint(self, service: str = "s3") -> str | None:
         """
         Return the URL that the settings or the environment name for *service*.
@@ -119,29 +153,38 @@ class Credentials(ABC, Generic[T]):
 
     def http_client(
         self,
-        origins: Iterable[str],
+        origins: Iterable[str] | None = None,
         *,
-        region: str = "us-east-1",
+        region: str | None = None,
         service: str = "s3",
         allow_http: bool = False,
         **session_options: Any,
-    ) -> aiohttp.ClientSession:
+    ) -> Opening[aiohttp.ClientSession]:
         """
-        Return a session that signs what goes to *origins*, and nothing else; the caller closes it.
+        Open a session that signs what goes to this cloud, and nothing else; awaited or used with ``async with``.
 
         Redirects are followed only where a request asks for it with
         ``allow_redirects``; other origins never see the credentials.
 
         Args:
-            origins: Such as ``"https://s3.example"``.
+            origins: Such as ``"https://s3.example"``; by default the provider's own.
+            region: What requests to *origins* are signed for; by default that of the
+                credentials. The provider's own hosts say it themselves.
             session_options: For ``aiohttp.ClientSession``.
 
         Raises:
             ConfigurationError: An origin is plain HTTP on another host.
         """
-        from asyncstore.auth.middleware import signed_session
+        from asyncstore.auth.middleware import check_origins, signed_session
 
-        return signed_session(self, origins, Scope(region, service), allow_http=allow_http, **session_options)
+        own = list(origins) if origins is not None else []
+        check_origins(self, own, allow_http=allow_http)
+
+        async def start() -> aiohttp.ClientSession:
+            scope = Scope(region or await self.region() or "us-east-1", service)
+            return signed_session(self, own, scope, by_host=origins is None, **session_options)
+
+        return Opening(start)
 
     async def aclose(self) -> None:
         """

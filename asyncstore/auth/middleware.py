@@ -49,6 +49,7 @@ class AuthMiddleware:
         origins: Scheme, host and port that may see the credentials.
         allows: Decides on URLs of other origins, such as buckets that are part
             of the host name.
+        scope_of: Knows the scope of further URLs by their hosts.
         wall_clock: Seconds since the epoch.
     """
 
@@ -59,6 +60,7 @@ class AuthMiddleware:
         origins: Iterable[str | URL],
         *,
         allows: Callable[[URL], bool] | None = None,
+        scope_of: Callable[[URL], Scope | None] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.scope = scope
@@ -66,14 +68,16 @@ class AuthMiddleware:
         self._credentials = credentials
         self._origins = frozenset(_origin(URL(origin)) for origin in origins)
         self._allows = allows
+        self._scope_of = scope_of
         self._wall_clock = wall_clock
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        if not self._signs(request.url):
+        scope = self._signed_scope(request.url)
+        if scope is None:
             return await handler(request)
         lease = self._credentials.current() or await self._credentials.get()
         offset = self.clock_offset
-        self._credentials.apply(request, lease, offset, self.scope)
+        self._credentials.apply(request, lease, offset, scope)
         reply = await handler(request)
         if reply.status not in _REFUSALS or not await self._mended(reply, lease, offset) or not _replayable(request):
             return reply
@@ -81,13 +85,15 @@ class AuthMiddleware:
         # Its writer may still be busy with the first body.
         await request.close()
         lease = self._credentials.current() or await self._credentials.get()
-        self._credentials.apply(request, lease, self.clock_offset, self.scope)
+        self._credentials.apply(request, lease, self.clock_offset, self._signed_scope(request.url) or scope)
         return await handler(request)
 
-    def _signs(self, url: URL) -> bool:
+    def _signed_scope(self, url: URL) -> Scope | None:
         if self._credentials.anonymous:
-            return False
-        return _origin(url) in self._origins or (self._allows is not None and self._allows(url))
+            return None
+        if _origin(url) in self._origins or (self._allows is not None and self._allows(url)):
+            return self.scope
+        return None if self._scope_of is None else self._scope_of(url)
 
     async def _mended(self, reply: ClientResponse, lease: Lease[Any], offset: float) -> bool:
         try:
@@ -131,24 +137,37 @@ async def error_body(reply: ClientResponse) -> bytes:
     return reply._body
 
 
+def check_origins(credentials: Credentials[Any], origins: Iterable[str], *, allow_http: bool) -> None:
+    """
+    Check that *credentials* may be sent to all *origins*.
+
+    Raises:
+        ConfigurationError: One is plain HTTP on another host.
+    """
+    if not credentials.anonymous:
+        for origin in origins:
+            require_tls(origin, allow_http=allow_http)
+
+
 def signed_session(
     credentials: Credentials[Any],
     origins: Iterable[str],
     scope: Scope,
     *,
-    allow_http: bool = False,
+    by_host: bool = False,
     **session_options: Any,
 ) -> aiohttp.ClientSession:
     """
     Return a session whose middleware signs; see :meth:`Credentials.http_client`.
+
+    Args:
+        by_host: Sign also for the provider's own hosts, in the scope that each tells.
     """
-    origins = list(origins)
-    if not credentials.anonymous:
-        for origin in origins:
-            require_tls(origin, allow_http=allow_http)
     options: dict[str, Any] = {"trust_env": False, "auto_decompress": False, **session_options}
     options.setdefault("cookie_jar", aiohttp.DummyCookieJar())
-    return aiohttp.ClientSession(middlewares=(AuthMiddleware(credentials, scope, origins),), **options)
+    scope_of = credentials.scope_of if by_host else None
+    middleware = AuthMiddleware(credentials, scope, origins, scope_of=scope_of)
+    return aiohttp.ClientSession(middlewares=(middleware,), **options)
 
 
 def _origin(url: URL) -> tuple[str, str | None, int | None]:

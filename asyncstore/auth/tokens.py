@@ -81,11 +81,13 @@ class Lease(Generic[T]):
         value: The token or keys; all that belongs together is in here.
         expires_at: Monotonic time from which they are not used any more.
         refresh_at: Monotonic time from which renewal runs in the background.
+        ends_at: Monotonic time of the end that the provider said.
     """
 
     value: T = field(repr=False)
     expires_at: float | None = None
     refresh_at: float | None = None
+    ends_at: float | None = None
 
 
 def lease_of(grant: Grant[T], now: float) -> Lease[T]:
@@ -99,7 +101,7 @@ def lease_of(grant: Grant[T], now: float) -> Lease[T]:
         return Lease(grant.value)
     hard = now + grant.ttl - (SKEW if grant.ttl > 2 * SKEW else grant.ttl * 0.5)
     early = min(grant.ttl * 0.5, EARLY) if grant.early is None else grant.early
-    return Lease(grant.value, hard, min(now + grant.ttl - early, hard))
+    return Lease(grant.value, hard, min(now + grant.ttl - early, hard), now + grant.ttl)
 
 
 class TokenSource(Generic[T]):

@@ -86,8 +86,8 @@ class Service:
             return web.Response(text="imds-token")
         if request.headers.get("x-aws-ec2-metadata-token") != "imds-token":
             return web.Response(status=401)
-        if request.path.endswith("availability-zone/"):
-            return web.Response(text="eu-central-2b")
+        if request.path.endswith("placement/region"):
+            return web.Response(text="eu-central-2")
         if request.path.endswith("security-credentials/"):
             return web.Response(text="role-1")
         return web.json_response(self._document())

@@ -104,11 +104,11 @@ async def test_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A method that has nothing to offer gives way to the next; if all have none, all are named.
     """
-    nothing = AuthConfig(auth_type="environment")
+    nothing = AuthConfig(auth_type="web_identity")
     anonymous = AuthConfig(auth_type="environment", fallback=AuthConfig(auth_type="anonymous"))
 
     assert await keys_of(anonymous) is None
-    with pytest.raises(UnauthenticatedError, match=r"AWS_ACCESS_KEY_ID.*AWS_ACCESS_KEY_ID"):
+    with pytest.raises(UnauthenticatedError, match=r"environment: .*AWS_ACCESS_KEY_ID; web_identity: AWS_ROLE_ARN"):
         await keys_of(AuthConfig(auth_type="environment", fallback=nothing))
 
 

@@ -80,7 +80,7 @@ def open_driver(config: StorageConfig) -> S3Driver:
     """
     rest = dict(config.settings)
     region = config.region or config.uri.region
-    credentials = aws_credentials(config.auth, rest, region=region)
+    credentials = aws_credentials(config.auth, rest, region=region, http=config.http)
     settings = S3Settings.take(rest)
     addresses = Addresses(
         endpoint=config.endpoint_url or credentials.service_endpoint("s3"),

@@ -1,0 +1,72 @@
+"""
+Where the services of AWS are, and which hosts are theirs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final
+
+from yarl import URL
+
+from asyncstore.auth.sigv4 import Scope
+from asyncstore.config import flag
+from asyncstore.errors import ConfigurationError
+
+#: https://docs.aws.amazon.com/general/latest/gr/rande.html
+_REGION: Final = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-\d+")
+_AWS: Final = re.compile(r"(?P<name>.+)\.amazonaws\.com(?:\.cn)?")
+
+# Services with one address for the world are signed for this region.
+_HOME: Final = "us-east-1"
+
+
+def configured_endpoint(service: str) -> str | None:
+    """
+    Return ``AWS_ENDPOINT_URL_<SERVICE>``, else ``AWS_ENDPOINT_URL``.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+    """
+    if flag(os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "")):
+        return None
+    name = service.upper().replace("-", "_")
+    return os.environ.get(f"AWS_ENDPOINT_URL_{name}") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def sts_endpoint(region: str | None) -> tuple[str, Scope]:
+    """
+    Return the address of the token service, and what requests to it are signed for.
+
+    https://docs.aws.amazon.com/general/latest/gr/sts.html
+    """
+    configured = configured_endpoint("sts")
+    if region is not None and not _REGION.fullmatch(region):
+        if configured is None:
+            raise ConfigurationError(f"{region!r} is no region of AWS, so it has no token service: set sts_endpoint")
+        return configured, Scope(region, "sts")
+    if region is None:
+        return configured or "https://sts.amazonaws.com", Scope(_HOME, "sts")
+    suffix = ".cn" if region.startswith("cn-") else ""
+    return configured or f"https://sts.{region}.amazonaws.com{suffix}", Scope(region, "sts")
+
+
+def scope_of_host(url: URL) -> Scope | None:
+    """
+    Return the scope of requests to *url* if it is AWS's own, over TLS; ``None`` if it is not.
+
+    >>> scope_of_host(URL("https://bucket.s3.eu-central-1.amazonaws.com/key"))
+    Scope(region='eu-central-1', service='s3')
+    """
+    match = _AWS.fullmatch(url.raw_host or "")
+    if match is None or url.scheme != "https" or url.port != 443:
+        return None
+    # From the right: region, service, and before these a bucket of any name.
+    labels = match["name"].replace("s3-", "s3.").split(".")
+    region = labels.pop() if _REGION.fullmatch(labels[-1]) else _HOME
+    if labels and labels[-1] == "dualstack":
+        labels.pop()
+    if not labels:
+        return None
+    service = labels[-1].removesuffix("-fips")
+    return Scope(region, "s3" if service == "s3-accelerate" else service)
