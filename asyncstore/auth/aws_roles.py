@@ -174,7 +174,8 @@ def _policy(value: Any) -> str:
 def _tag_fields(given: Given) -> dict[str, str]:
     tags = given.get("tags") or {}
     if isinstance(tags, str):
-        tags = dict(item.partition("=")[::2] for item in _texts(tags))
+        pairs = [item.partition("=") for item in _texts(tags)]
+        tags = {name: value for name, _, value in pairs}
     if not isinstance(tags, Mapping) or len(tags) > _MAX_TAGS:
         raise ConfigurationError(f"tags are at most {_MAX_TAGS}: a mapping, or text such as team=red,stage=test")
     fields: dict[str, str] = {}
