@@ -43,12 +43,14 @@ from asyncstore.options import (
 )
 from asyncstore.parts import MultipartVerbs
 from asyncstore.protocols import DataLike, ProgressSink, ReadStream
+from asyncstore.tags import TagVerbs
 from asyncstore.types import (
     ListPage,
     Metadata,
     ObjectInfo,
 )
 from asyncstore.uri import ObjectURI, URILike
+from asyncstore.versions import VersionVerbs
 
 _READ: Final = ReadOptions()
 _UPLOAD: Final = UploadOptions()
@@ -58,7 +60,7 @@ _LIST: Final = ListOptions()
 _COPY: Final = CopyOptions()
 
 
-class Storage(BulkVerbs, MultipartVerbs):
+class Storage(BulkVerbs, MultipartVerbs, VersionVerbs, TagVerbs):
     """
     One provider's objects, seen from one bucket or prefix.
 

@@ -28,6 +28,7 @@ COPY_CONDITIONS = "conditions on the target of a copy are not checked"
 EMPTY_SUFFIX = "a suffix of an empty object is 206"
 EMPTY_METADATA = "empty metadata values are dropped"
 GHOST_PREFIX = "a common prefix outlives its objects"
+TAGS_STAY = "tags outlive an overwrite"
 
 SENTENCES: Mapping[str, str] = {
     LIST_ORDER: "`a/x` is listed before `a-x`, where S3 orders whole keys by their bytes; StartAfter follows suit.",
@@ -52,6 +53,7 @@ SENTENCES: Mapping[str, str] = {
     EMPTY_SUFFIX: "A range `bytes=-1` of an object without bytes is answered by 206, not 416 InvalidRange.",
     EMPTY_METADATA: "User metadata whose value is empty is not stored.",
     GHOST_PREFIX: "A common prefix is still listed when the last object below it has been deleted.",
+    TAGS_STAY: "An object that is written again keeps the tags of the one before it.",
     REDUNDANT_CREATE: "Creating one's own bucket again is accepted, as by S3 in us-east-1 but nowhere else.",
 }
 
@@ -82,5 +84,6 @@ MINISTACK = frozenset(
         REDUNDANT_CREATE,
         COPY_CONDITIONS,
         EMPTY_SUFFIX,
+        TAGS_STAY,
     }
 )

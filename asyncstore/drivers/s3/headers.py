@@ -156,6 +156,8 @@ def metadata_of(uri: ObjectURI, headers: Mapping[str, str], size: int, *, checks
         get(_STORAGE_CLASS),
         whole[0] if whole else None,
         False,
+        None,
+        False,
         get(_CONTENT_TYPE),
         get(_CONTENT_ENCODING),
         get(_CONTENT_LANGUAGE),

@@ -37,12 +37,15 @@ async def list_page(wire: Wire, prefix: ObjectURI, options: ListOptions, token: 
     if prefix.key:
         pairs.append(("prefix", prefix.key))
     _, body = await wire.read(Request("GET", prefix, encode_query(sorted(pairs)), whole_bucket=True))
-    with _collector_paused():
+    with collector_paused():
         return _page(body, prefix)
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
+    """
+    Leave the garbage be while a page is read.
+    """
     # A page is some seven thousand short-lived elements. Every few hundred of them would
     # set off a collection, which looks at all that the caller has kept of the pages
     # before: half the time of a long listing.
@@ -69,11 +72,19 @@ def _entries(root: ET.Element, prefix: ObjectURI) -> list[ObjectInfo]:
     # A server that does not know encoding-type does not echo it either.
     encoded = root.findtext("EncodingType") == "url"
     entries = [_object(item, prefix, encoded=encoded) for item in root.iterfind("Contents")]
+    return with_common_prefixes(entries, root, prefix, encoded=encoded)
+
+
+def with_common_prefixes(
+    entries: list[ObjectInfo], root: ET.Element, prefix: ObjectURI, *, encoded: bool
+) -> list[ObjectInfo]:
+    """
+    Return *entries* and the common prefixes of a page, in byte order of keys.
+    """
     prefixes = [text_of(item, "Prefix") for item in root.iterfind("CommonPrefixes")]
     if prefixes:
         entries += [
-            ObjectInfo(uri=prefix.with_key(_decoded(text, encoded=encoded)), size=0, is_prefix=True)
-            for text in prefixes
+            ObjectInfo(uri=prefix.with_key(decoded(text, encoded=encoded)), size=0, is_prefix=True) for text in prefixes
         ]
         # By code points, which is the order of the bytes of UTF-8.
         entries.sort(key=_key)
@@ -90,7 +101,7 @@ def _object(item: ET.Element, prefix: ObjectURI, *, encoded: bool) -> ObjectInfo
     if not key:
         raise ValueError("no key")
     return object_info(
-        prefix.with_key(_decoded(key, encoded=encoded)),
+        prefix.with_key(decoded(key, encoded=encoded)),
         int(said.get("Size") or 0),
         etag and etag.strip('"'),
         datetime.fromisoformat(modified) if modified else None,
@@ -98,10 +109,15 @@ def _object(item: ET.Element, prefix: ObjectURI, *, encoded: bool) -> ObjectInfo
         said.get("StorageClass"),
         None,
         False,
+        None,
+        False,
     )
 
 
-def _decoded(text: str, *, encoded: bool) -> str:
+def decoded(text: str, *, encoded: bool) -> str:
+    """
+    Return a key as it is, of a reply whose keys are URL-encoded or not.
+    """
     if encoded and ("%" in text or "+" in text):
         return unquote_plus(text, errors="strict")
     return text
@@ -120,7 +136,7 @@ async def list_multipart_uploads(wire: Wire, prefix: ObjectURI, token: str | Non
     token = None
     if child(root, "IsTruncated") == "true":
         # An id has no spaces; a key may have any.
-        key = _decoded(text_of(root, "NextKeyMarker"), encoded=encoded)
+        key = decoded(text_of(root, "NextKeyMarker"), encoded=encoded)
         token = f"{text_of(root, 'NextUploadIdMarker')} {key}"
     return MultipartUploadPage(list(_uploads(root, prefix, encoded=encoded)), token)
 
@@ -128,7 +144,7 @@ async def list_multipart_uploads(wire: Wire, prefix: ObjectURI, token: str | Non
 def _uploads(root: ET.Element, prefix: ObjectURI, *, encoded: bool) -> Iterator[MultipartUpload]:
     for item in root.iterfind("Upload"):
         initiated = child(item, "Initiated")
-        key = _decoded(text_of(item, "Key"), encoded=encoded)
+        key = decoded(text_of(item, "Key"), encoded=encoded)
         yield MultipartUpload(
             prefix.with_key(key),
             text_of(item, "UploadId"),

@@ -78,6 +78,14 @@ class Harness:
         raise NotImplementedError("a subclass opens its storage here")
         yield
 
+    @pytest_asyncio.fixture
+    async def versioned(self, storage: Storage) -> AsyncIterator[Storage]:
+        """
+        A storage as :meth:`storage`, in a bucket that keeps versions.
+        """
+        pytest.skip(f"no bucket of {storage.provider} that keeps versions was given: define the fixture versioned")
+        yield
+
     @pytest.fixture
     def faults(self, storage: Storage) -> FaultyDriver:
         """
