@@ -1,17 +1,23 @@
 """
-A bucket for each class; a module says on which ``server``.
+A bucket or container for each class; a module says on which ``server``.
 """
 
 from __future__ import annotations
 
 import pytest
 
+from tests.servers.azure import AzureServer, fresh_container
 from tests.servers.s3 import S3Server, blocking_client, fresh_bucket
 
 
 @pytest.fixture(scope="class")
 def bucket(server: S3Server) -> str:
     return fresh_bucket(server)
+
+
+@pytest.fixture(scope="class")
+def container(server: AzureServer) -> str:
+    return fresh_container(server)
 
 
 @pytest.fixture(scope="class")

@@ -87,3 +87,4 @@ MINISTACK = frozenset(
         TAGS_STAY,
     }
 )
+AZURITE: frozenset[str] = frozenset()

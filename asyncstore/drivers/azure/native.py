@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from asyncstore.auth.azure import AzureCredentials
 from asyncstore.auth.azure_access import KeyAccess, SASAccess, TokenAccess
@@ -81,7 +81,7 @@ class _SharedToken:
         Do nothing: the storage closes its credentials.
         """
 
-    async def __aenter__(self) -> _SharedToken:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

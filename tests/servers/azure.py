@@ -1,0 +1,87 @@
+"""
+An Azure Blob server as tests see it: where it is, who may use it, how it differs.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import BlobServiceClient
+
+from tests.servers.quirks import SENTENCES
+
+
+@dataclass(frozen=True, slots=True)
+class AzureServer:
+    """
+    A running server that checks signatures.
+
+    Attributes:
+        endpoint_url: With the account in its path.
+        ca_file: What to trust, when *endpoint_url* is https.
+        quirks: Names from `tests.servers.quirks`.
+    """
+
+    name: str
+    endpoint_url: str
+    account_name: str
+    account_key: str = field(repr=False)
+    ca_file: Path | None = None
+    quirks: frozenset[str] = frozenset()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What opens a storage on it by the account's key."""
+        return {
+            "endpoint_url": self.endpoint_url,
+            "account_name": self.account_name,
+            "account_key": self.account_key,
+            "ca_file": self.ca_file,
+        }
+
+    @property
+    def connection_string(self) -> str:
+        """The same for the SDK."""
+        protocol = self.endpoint_url.partition(":")[0]
+        return (
+            f"DefaultEndpointsProtocol={protocol};AccountName={self.account_name};AccountKey={self.account_key};"
+            f"BlobEndpoint={self.endpoint_url};"
+        )
+
+    def skip_if(self, quirk: str) -> None:
+        """End the running test as an expected failure, saying why, if this server has the quirk."""
+        if quirk in self.quirks:
+            pytest.xfail(f"{self.name}: {quirk}. {SENTENCES[quirk]}")
+
+
+@contextmanager
+def blocking_client(server: AzureServer) -> Iterator[BlobServiceClient]:
+    """
+    Yield a client of the SDK that neither retries nor reads the environment's proxies.
+    """
+    transport = RequestsTransport(
+        connection_verify=str(server.ca_file) if server.ca_file else True, use_env_settings=False
+    )
+    with BlobServiceClient.from_connection_string(
+        server.connection_string, transport=transport, retry_total=0, connection_timeout=5, read_timeout=20
+    ) as client:
+        yield client
+
+
+def fresh_container(server: AzureServer) -> str:
+    """
+    Create an empty container and return its name.
+
+    It is not removed: the server and all its data go at the end of the session.
+    """
+    name = f"test-{uuid.uuid4().hex}"
+    with blocking_client(server) as client:
+        client.create_container(name)
+    return name
