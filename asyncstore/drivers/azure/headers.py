@@ -13,7 +13,7 @@ from multidict import istr
 from asyncstore.drivers.azure.addresses import encode_query
 from asyncstore.drivers.azure.metadata import metadata_headers, user_metadata
 from asyncstore.drivers.azure.settings import AzureSettings
-from asyncstore.http.dates import http_date, parse_date
+from asyncstore.http.values import http_date, parse_date
 from asyncstore.options import ReadOptions, WriteOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
 from asyncstore.uri import ObjectURI

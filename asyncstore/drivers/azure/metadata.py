@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from asyncstore.http.encoded_words import decode_value, encode_value
+from asyncstore.http.values import decode_value, encode_value
 
 _PREFIX: Final = "x-ms-meta-"
 

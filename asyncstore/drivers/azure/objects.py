@@ -33,7 +33,7 @@ from asyncstore.errors import (
     RangeNotSatisfiableError,
     UnavailableError,
 )
-from asyncstore.http.dates import parse_date
+from asyncstore.http.values import parse_date
 from asyncstore.http.reading import ReplyBody
 from asyncstore.http.reply import Reply
 from asyncstore.options import ByteRange, DeleteOptions, ReadOptions, WriteOptions

@@ -1,9 +1,8 @@
 """
 Between our records and the headers of S3.
 
-User metadata is text. Values of plain ASCII go as they are. Any other, and one
-that would not come back the same, is sent as S3 itself returns such values: by
-RFC 2047, which is undone on reading.
+User metadata that a header cannot carry is sent as S3 itself returns such values:
+by RFC 2047, which is undone on reading.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 """
 
@@ -17,8 +16,12 @@ from multidict import istr
 
 from asyncstore.drivers.s3 import records
 from asyncstore.errors import ConfigurationError
+<<<<<<< HEAD
 from asyncstore.http.dates import http_date, parse_date
 from asyncstore.http.encoded_words import decode_value, encode_value
+=======
+from asyncstore.http.values import decode_value, encode_value, http_date, parse_date
+>>>>>>> 9b65797 (Write and read texts and dates of headers in one place, for every driver that has them)
 from asyncstore.options import ReadOptions, WriteOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
 from asyncstore.uri import ObjectURI
