@@ -13,12 +13,7 @@ from asyncstore.body import BytesBody
 from asyncstore.config import StorageConfig
 from asyncstore.drivers.s3 import S3Driver, open_driver
 from asyncstore.errors import ConfigurationError
-<<<<<<< HEAD
-from asyncstore.http.dates import parse_date
-from asyncstore.http.encoded_words import decode_value, encode_value
-=======
 from asyncstore.http.values import decode_value, encode_value, parse_date
->>>>>>> 9b65797 (Write and read texts and dates of headers in one place, for every driver that has them)
 from asyncstore.options import WriteOptions
 from asyncstore.types import ChecksumAlgorithm
 from asyncstore.uri import parse_uri

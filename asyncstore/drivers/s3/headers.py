@@ -17,8 +17,6 @@ from multidict import istr
 from asyncstore.drivers.s3 import records
 from asyncstore.errors import ConfigurationError
 <<<<<<< HEAD
-from asyncstore.http.dates import http_date, parse_date
-from asyncstore.http.encoded_words import decode_value, encode_value
 =======
 from asyncstore.http.values import decode_value, encode_value, http_date, parse_date
 >>>>>>> 9b65797 (Write and read texts and dates of headers in one place, for every driver that has them)
