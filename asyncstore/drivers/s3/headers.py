@@ -16,10 +16,7 @@ from multidict import istr
 
 from asyncstore.drivers.s3 import records
 from asyncstore.errors import ConfigurationError
-<<<<<<< HEAD
-=======
 from asyncstore.http.values import decode_value, encode_value, http_date, parse_date
->>>>>>> 9b65797 (Write and read texts and dates of headers in one place, for every driver that has them)
 from asyncstore.options import ReadOptions, WriteOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
 from asyncstore.uri import ObjectURI
