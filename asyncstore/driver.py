@@ -59,6 +59,9 @@ class Capabilities:
         min_part_size: Bytes of every part but the last.
         max_part_size: Bytes of the largest part.
         max_parts: Parts of one upload.
+        empty_uploads: An upload by parts is there, and listed, before its first part.
+        independent_uploads: Several uploads by parts to one key can be completed one after
+            the other; else the first that is completed ends the others.
         copy: An object can be copied by the provider itself.
         max_copy_size: Bytes of the largest copy by one request.
         copy_part: A part can be made from a range of another object.
@@ -88,6 +91,8 @@ class Capabilities:
     min_part_size: int = 1
     max_part_size: int = 0
     max_parts: int = 0
+    empty_uploads: bool = True
+    independent_uploads: bool = True
     copy: bool = False
     max_copy_size: int = 0
     copy_part: bool = False
