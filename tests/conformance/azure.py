@@ -27,10 +27,17 @@ class AzurePlaces(Harness):
     """
 
     own_settings: ClassVar[Mapping[str, Any]] = {}
+    # https://learn.microsoft.com/rest/api/storageservices/put-blob
+    signed_put_headers: ClassVar[Mapping[str, str]] = {"x-ms-blob-type": "BlockBlob"}
 
     @pytest.fixture
-    async def storage(self, server: AzureServer, container: str) -> AsyncIterator[Storage]:
-        settings = {**server.settings, **self.own_settings}
+    def let_in_by(self, server: AzureServer) -> dict[str, Any]:
+        """What lets requests in: the account's key, unless a class has another."""
+        return {"account_key": server.account_key}
+
+    @pytest.fixture
+    async def storage(self, server: AzureServer, container: str, let_in_by: dict[str, Any]) -> AsyncIterator[Storage]:
+        settings = {**server.place, **let_in_by, **self.own_settings}
         async with open_storage(f"azure://{container}/{next(_numbers)}/", **settings) as storage:
             yield storage
 

@@ -2,7 +2,7 @@
 Azurite: Microsoft's own emulator, in memory.
 
 It checks shared keys, signatures and checksums; tokens only over TLS, and of those
-what they say, not who signed them. See `quirks` for what it does not do as the service does.
+what they say, not who signed them. See `azure_quirks` for what it does not do as the service does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from asyncstore.auth.azure_account import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
-from tests.servers import quirks
+from tests.servers import azure_quirks
 from tests.servers.azure import AzureServer
 from tests.servers.install import InstallError, program
 from tests.servers.process import Launch, ServerProcess, free_ports, start
@@ -40,7 +40,7 @@ def server_of(name: str, process: ServerProcess) -> AzureServer:
         account_name=DEVELOPMENT_ACCOUNT,
         account_key=DEVELOPMENT_KEY,
         ca_file=launch.ca_file,
-        quirks=quirks.AZURITE,
+        quirks=azure_quirks.AZURITE,
     )
 
 

@@ -87,4 +87,3 @@ MINISTACK = frozenset(
         TAGS_STAY,
     }
 )
-AZURITE: frozenset[str] = frozenset()

@@ -50,6 +50,9 @@ CAPABILITIES: Final = Capabilities(
     min_part_size=1,
     max_part_size=copying.MAX_BLOCK,
     max_parts=50_000,
+    # There are blocks, but no uploads: see asyncstore.drivers.azure.blocks.
+    empty_uploads=False,
+    independent_uploads=False,
     copy=True,
     max_copy_size=copying.MAX_SYNCHRONOUS,
     copy_part=True,

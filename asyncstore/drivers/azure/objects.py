@@ -33,9 +33,9 @@ from asyncstore.errors import (
     RangeNotSatisfiableError,
     UnavailableError,
 )
-from asyncstore.http.values import parse_date
 from asyncstore.http.reading import ReplyBody
 from asyncstore.http.reply import Reply
+from asyncstore.http.values import parse_date
 from asyncstore.options import ByteRange, DeleteOptions, ReadOptions, WriteOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata, ObjectInfo
 from asyncstore.uri import ObjectURI
