@@ -17,6 +17,7 @@ EMPTY_TAG = "tags without a value are refused"
 NO_VERSIONS = "no versions"
 BATCH_LIMIT = "257 deletions are carried out"
 LONG_KEYS = "keys over 1024 characters are taken"
+NO_SOURCE_TOKEN = "blocks are not copied by token"
 
 SENTENCES: Mapping[str, str] = {
     UTF16_ORDER: "Characters beyond the basic plane are listed before U+E000 to U+FFFF.",
@@ -27,6 +28,7 @@ SENTENCES: Mapping[str, str] = {
     EMPTY_TAG: "A tag whose value is empty, which Azure allows, is answered by 400 without a code.",
     NO_VERSIONS: "It keeps no versions and gives no version ids.",
     BATCH_LIMIT: "A batch of 257 deletions is carried out, not refused.",
+    NO_SOURCE_TOKEN: "Put Block From URL does not read its source by the token in x-ms-copy-source-authorization.",
     LONG_KEYS: "A name of 1025 characters is stored.",
 }
 

@@ -2,10 +2,11 @@
 The names of uploads by parts and of their blocks, which Azure leaves to us.
 
 Azure has blocks but no uploads: whoever writes puts blocks under ids of their own,
-and commits a list of them. Here an id says which upload the block belongs to, and
-which part it is, so that another process can find the parts and go on. All ids have
-the same length, as Azure wants them to have within one blob; 48 bytes are under its
-64: https://learn.microsoft.com/rest/api/storageservices/put-block
+and commits a list of them. Here an id says which upload the block belongs to, which
+part it is, and the CRC64 that the service has compared, so that another process can
+find the parts, and tell whether they are of the bytes that it has. All ids have the
+same length, as Azure wants them to have within one blob; 54 bytes are under its 64:
+https://learn.microsoft.com/rest/api/storageservices/put-block
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ import re
 import secrets
 from collections import OrderedDict
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
+from asyncstore.types import Checksum, ChecksumAlgorithm
 from asyncstore.uri import ObjectURI
 
-# 32 digits at random, and 8 that tie them to the blob.
-_UPLOAD: Final = re.compile(r"[0-9a-f]{40}")
-_BLOCK: Final = re.compile(r"([0-9a-f]{40})([0-9]{8})")
-_RANDOM_BYTES: Final = 16
+# 24 digits at random, and 8 that tie them to the blob.
+_RANDOM_BYTES: Final = 12
+_UPLOAD: Final = re.compile(r"[0-9a-f]{32}")
+_BLOCK: Final = re.compile(r"([0-9a-f]{32})([0-9]{6})([0-9a-f]{16}|-{16})")
+_NO_CHECKSUM: Final = "-" * 16
 
 #: The part number of the block that marks an upload as aborted.
 ABORTED: Final = 0
@@ -45,22 +48,44 @@ def is_upload_id(uri: ObjectURI, upload_id: str) -> bool:
     return _UPLOAD.fullmatch(upload_id) is not None and _tied(upload_id[: 2 * _RANDOM_BYTES], uri) == upload_id
 
 
-def block_id(upload_id: str, number: int) -> str:
+class Block(NamedTuple):
     """
-    Return the id of part *number*, in base64, as requests and lists have it.
-    """
-    return base64.b64encode(f"{upload_id}{number:08d}".encode("ascii")).decode("ascii")
+    What the id of a block says.
 
+    Attributes:
+        number: The part, from 1; or :data:`ABORTED`.
+        checksum: The CRC64 of its bytes, if it was sent along.
+    """
 
-def parse_block_id(text: str) -> tuple[str, int] | None:
-    """
-    Return the upload and the part number of a block; ``None`` if it is not one of ours.
-    """
-    try:
-        match = _BLOCK.fullmatch(base64.b64decode(text, validate=True).decode("ascii"))
-    except (binascii.Error, ValueError):
-        return None
-    return None if match is None else (match.group(1), int(match.group(2)))
+    upload_id: str
+    number: int
+    checksum: Checksum | None = None
+
+    def id(self) -> str:
+        """
+        Return the id in base64, as requests and lists have it.
+        """
+        checksum = self.checksum
+        crc64 = checksum is not None and checksum.algorithm is ChecksumAlgorithm.CRC64NVME
+        said = checksum.value.hex() if checksum is not None and crc64 else _NO_CHECKSUM
+        return base64.b64encode(f"{self.upload_id}{self.number:06d}{said}".encode("ascii")).decode("ascii")
+
+    @classmethod
+    def parse(cls, text: str) -> Block | None:
+        """
+        Read an id; ``None`` if it is not one of ours.
+        """
+        try:
+            match = _BLOCK.fullmatch(base64.b64decode(text, validate=True).decode("ascii"))
+        except (binascii.Error, ValueError):
+            return None
+        if match is None:
+            return None
+        upload_id, number, said = match.groups()
+        checksum = None
+        if said != _NO_CHECKSUM:
+            checksum = Checksum(ChecksumAlgorithm.CRC64NVME, bytes.fromhex(said))
+        return cls(upload_id, int(number), checksum)
 
 
 def _tied(random: str, uri: ObjectURI) -> str:

@@ -15,6 +15,7 @@ https://learn.microsoft.com/rest/api/storageservices/get-block-list
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,10 +25,9 @@ from asyncstore.drivers.azure.addresses import encode_query
 from asyncstore.drivers.azure.block_ids import (
     ABORTED,
     AbortedUploads,
-    block_id,
+    Block,
     is_upload_id,
     new_upload_id,
-    parse_block_id,
 )
 from asyncstore.drivers.azure.headers import checksum_header, condition_headers, stored_headers
 from asyncstore.drivers.azure.objects import prepared, verify, written
@@ -71,7 +71,7 @@ async def upload_part(
     if not body.size:
         raise InvalidRequestError("a part on Azure has at least one byte")
     checksum = await prepared(body, options.checksum or settings.checksum)
-    name = block_id(upload_id, number)
+    name = Block(upload_id, number, checksum).id()
     headers = checksum_header(checksum) | settings.lease_headers()
     reply = await wire.send(Request("PUT", uri, part_query(name), headers, body))
     await reply.read_error()
@@ -134,7 +134,7 @@ async def commit(
     try:
         reply = await wire.send(request._replace(create_only=create_only, patience=PATIENCE))
     except InvalidRequestError as exc:
-        if exc.code not in _MISSING_BLOCK or await _blocks(wire, settings, uri, upload_id):
+        if exc.code not in _MISSING_BLOCK or await _parts(wire, settings, uri, upload_id):
             raise
         raise NotFoundError(
             "there is no such upload: it was completed, or another writer has written the blob",
@@ -151,7 +151,8 @@ def _check_parts(upload_id: str, parts: Sequence[Part]) -> None:
     if not parts:
         raise InvalidRequestError("an upload is completed with at least one part")
     for part in parts:
-        if part.etag != block_id(upload_id, part.number):
+        block = Block.parse(part.etag)
+        if block is None or (block.upload_id, block.number) != (upload_id, part.number):
             raise InvalidRequestError(f"part {part.number} is not as it was sent: it has another ETag")
 
 
@@ -174,7 +175,7 @@ async def abort(wire: Wire, settings: AzureSettings, aborted: AbortedUploads, ur
     if not is_upload_id(uri, upload_id):
         return
     aborted.add(upload_id)
-    query = part_query(block_id(upload_id, ABORTED))
+    query = part_query(Block(upload_id, ABORTED).id())
     reply = await wire.send(Request("PUT", uri, query, settings.lease_headers(), BytesBody(b"-")))
     await reply.read_error()
 
@@ -183,31 +184,34 @@ async def list_parts(
     wire: Wire, settings: AzureSettings, aborted: AbortedUploads, uri: ObjectURI, upload_id: str
 ) -> PartPage:
     check(uri, upload_id, aborted)
-    found = await _blocks(wire, settings, uri, upload_id)
-    return PartPage([Part(number, block_id(upload_id, number), found[number]) for number in sorted(found)])
+    parts = await _parts(wire, settings, uri, upload_id)
+    sent = Counter(part.number for part in parts)
+    # Of a part that was sent twice, with other bytes, nobody can tell which came last.
+    known = [part for part in parts if sent[part.number] == 1]
+    return PartPage(sorted(known, key=_number))
 
 
-async def _blocks(wire: Wire, settings: AzureSettings, uri: ObjectURI, upload_id: str) -> dict[int, int]:
-    return (await uploads_of(wire, settings, uri)).get(upload_id, {})
+async def _parts(wire: Wire, settings: AzureSettings, uri: ObjectURI, upload_id: str) -> list[Part]:
+    return (await uploads_of(wire, settings, uri)).get(upload_id, [])
 
 
-async def uploads_of(wire: Wire, settings: AzureSettings, uri: ObjectURI) -> dict[str, dict[int, int]]:
+async def uploads_of(wire: Wire, settings: AzureSettings, uri: ObjectURI) -> dict[str, list[Part]]:
     """
-    Return the unfinished uploads to one blob: by their ids, the sizes of the parts by their numbers.
+    Return the unfinished uploads to one blob by their ids, each with its parts in any order.
     """
-    request = Request("GET", uri, _UNCOMMITTED, settings.lease_headers())
     try:
-        _, body = await wire.read(request)
+        _, body = await wire.read(Request("GET", uri, _UNCOMMITTED, settings.lease_headers()))
     except NotFoundError as exc:
         if exc.code == "ContainerNotFound":
             raise
         return {}
-    found: dict[str, dict[int, int]] = {}
+    found: dict[str, list[Part]] = {}
     for item in expect(body, "BlockList").iterfind("UncommittedBlocks/Block"):
         try:
-            parsed, size = parse_block_id(item.findtext("Name") or ""), int(item.findtext("Size") or "")
+            name, size = item.findtext("Name") or "", int(item.findtext("Size") or "")
         except ValueError:
             raise UnavailableError("a list of blocks has an entry that cannot be read") from None
-        if parsed is not None and is_upload_id(uri, parsed[0]):
-            found.setdefault(parsed[0], {})[parsed[1]] = size
-    return {upload_id: parts for upload_id, parts in found.items() if ABORTED not in parts}
+        block = Block.parse(name)
+        if block is not None and is_upload_id(uri, block.upload_id):
+            found.setdefault(block.upload_id, []).append(Part(block.number, name, size, block.checksum))
+    return {upload_id: parts for upload_id, parts in found.items() if all(part.number != ABORTED for part in parts)}
