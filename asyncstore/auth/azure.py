@@ -25,6 +25,7 @@ from yarl import URL
 
 from asyncstore.auth.azure_access import Access, KeyAccess
 from asyncstore.auth.azure_methods import AUTH_TYPES, SCOPE, SETTINGS, Method, choose, known_settings, take_settings
+from asyncstore.auth.azure_sas import without_sas
 from asyncstore.auth.credentials import Credentials, Scope
 from asyncstore.auth.tokens import Grant, Lease, TokenSource
 from asyncstore.config import AuthConfig
@@ -143,7 +144,9 @@ class AzureCredentials(Credentials["Access | None"]):
             if (lower := name.lower()) in _SIGNED or lower.startswith("x-ms-")
         ]
         length = int(headers.get("Content-Length", 0))
-        query, added = lease.value.authorize(request.method, url.raw_path, url.raw_query_string, signed, length)
+        # Signed before, if this is another attempt.
+        bare = without_sas(url.raw_query_string)
+        query, added = lease.value.authorize(request.method, url.raw_path, bare, signed, length)
         if query != url.raw_query_string:
             request.url = URL.build(
                 scheme=url.scheme, authority=url.raw_authority, path=url.raw_path, query_string=query, encoded=True

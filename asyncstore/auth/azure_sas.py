@@ -21,6 +21,12 @@ from asyncstore.errors import ConfigurationError
 #: The version that says what is signed, and in which order.
 SAS_VERSION: Final = "2022-11-02"
 
+# Parameters of signatures of every kind:
+# https://learn.microsoft.com/rest/api/storageservices/create-account-sas
+_PARAMETERS: Final = frozenset(
+    ["sv", "ss", "srt", "sp", "st", "se", "sip", "spr", "sig", "si", "sr", "sdd", "ses", "rscc", "rscd", "rsce", "rscl", "rsct", "skoid", "sktid", "skt", "ske", "sks", "skv", "saoid", "suoid", "scid"]
+)
+
 # Signed, but not used: start, policy, address, snapshot, encryption scope, headers of the reply.
 _UNUSED_AFTER_RESOURCE: Final = [""] * 7
 
@@ -146,6 +152,15 @@ def read_sas(text: str) -> tuple[str, datetime | None]:
     except ValueError:
         raise ConfigurationError("the end (se) of the SAS token is no date") from None
     return query, end if end is None or end.tzinfo else end.replace(tzinfo=UTC)
+
+
+def without_sas(query: str) -> str:
+    """
+    Return a query without the signature that was appended to it.
+    """
+    if "sig=" not in query:
+        return query
+    return "&".join([pair for pair in query.split("&") if pair.partition("=")[0] not in _PARAMETERS])
 
 
 def _common(grant: BlobGrant) -> list[tuple[str, str]]:
