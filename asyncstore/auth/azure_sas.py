@@ -24,7 +24,11 @@ SAS_VERSION: Final = "2022-11-02"
 # Parameters of signatures of every kind:
 # https://learn.microsoft.com/rest/api/storageservices/create-account-sas
 _PARAMETERS: Final = frozenset(
-    ["sv", "ss", "srt", "sp", "st", "se", "sip", "spr", "sig", "si", "sr", "sdd", "ses", "rscc", "rscd", "rsce", "rscl", "rsct", "skoid", "sktid", "skt", "ske", "sks", "skv", "saoid", "suoid", "scid"]
+    (
+        *("sv", "ss", "srt", "sp", "st", "se", "sip", "spr", "sig", "si", "sr", "sdd", "ses"),
+        *("rscc", "rscd", "rsce", "rscl", "rsct"),
+        *("skoid", "sktid", "skt", "ske", "sks", "skv", "saoid", "suoid", "scid"),
+    )
 )
 
 # Signed, but not used: start, policy, address, snapshot, encryption scope, headers of the reply.
