@@ -19,6 +19,7 @@ BATCH_LIMIT = "257 deletions are carried out"
 LONG_KEYS = "keys over 1024 characters are taken"
 NO_SOURCE_TOKEN = "blocks are not copied by token"
 WRONG_KEY = "a wrong key has other codes"
+SAS_BATCH = "batches by signature are 500"
 
 SENTENCES: Mapping[str, str] = {
     UTF16_ORDER: "Characters beyond the basic plane are listed before U+E000 to U+FFFF.",
@@ -31,6 +32,7 @@ SENTENCES: Mapping[str, str] = {
     BATCH_LIMIT: "A batch of 257 deletions is carried out, not refused.",
     NO_SOURCE_TOKEN: "Put Block From URL does not read its source by the token in x-ms-copy-source-authorization.",
     WRONG_KEY: "A wrong signature is AuthorizationFailure, or with tokens 400, not 403 AuthenticationFailed.",
+    SAS_BATCH: "A batch whose deletions are let in by a SAS token is answered by 500, to the SDK too.",
     LONG_KEYS: "A name of 1025 characters is stored.",
 }
 

@@ -73,10 +73,26 @@ async def upload_part(
     checksum = await prepared(body, options.checksum or settings.checksum)
     name = Block(upload_id, number, checksum).id()
     headers = checksum_header(checksum) | settings.lease_headers()
-    reply = await wire.send(Request("PUT", uri, part_query(name), headers, body))
-    await reply.read_error()
+    reply = await send_block(wire, Request("PUT", uri, part_query(name), headers, body))
     stored = verify(body, reply)
     return Part(number, name, body.size, checksum or stored)
+
+
+async def send_block(wire: Wire, request: Request) -> Reply:
+    """
+    Send a request that makes a block, and say more of a refusal that says little.
+    """
+    try:
+        reply = await wire.send(request)
+    except InvalidRequestError as exc:
+        if exc.code == "InvalidBlobOrBlock":
+            exc.message = (
+                "blocks of another program, with ids of another length, wait to be committed to this blob; Azure "
+                "drops them a week after the last, or when the blob is written by one request"
+            )
+        raise
+    await reply.read_error()
+    return reply
 
 
 def part_query(name: str) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 from asyncstore.body import BytesBody
 from asyncstore.drivers.azure.async_copying import copy_asynchronously
 from asyncstore.drivers.azure.block_ids import AbortedUploads, Block, new_upload_id
-from asyncstore.drivers.azure.blocks import check, commit, part_query
+from asyncstore.drivers.azure.blocks import check, commit, part_query, send_block
 from asyncstore.drivers.azure.objects import put, stat, written
 from asyncstore.drivers.azure.settings import AzureSettings
 from asyncstore.drivers.azure.sources import source_headers, target_headers
@@ -109,6 +109,5 @@ async def _stage(
     name = Block(upload_id, number).id()
     headers = await source_headers(wire, source, options) | settings.lease_headers()
     headers["x-ms-source-range"] = f"bytes={start}-{end - 1}"
-    reply = await wire.send(Request("PUT", target, part_query(name), headers, patience=PATIENCE))
-    await reply.read_error()
+    await send_block(wire, Request("PUT", target, part_query(name), headers, patience=PATIENCE))
     return name
