@@ -27,6 +27,7 @@ class Access(Protocol):
             headers: All that Azure reads, ``x-ms-date`` and ``x-ms-version`` among them.
             length: Bytes of the body.
         """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ def _plain(value: Any) -> str:
 
 def _of_connection_string(source: str, said: ConnectionString, account: str | None) -> Method:
     name = _one_account(said.account, account)
-    fetch = _anonymous
+    fetch: Fetch = _anonymous
     if said.key is not None:
         fetch = _key(name, said.key)
     elif said.sas is not None:
@@ -214,12 +214,14 @@ def _token(credential: Any) -> Fetch:
         )
 
     async def fetch() -> Grant[Access | None]:
+        found: Any
         if inspect.iscoroutinefunction(get_token):
             found = await get_token(SCOPE)
         else:
             # A synchronous credential can wait for minutes; whoever waits for it is not held up.
             found = await anyio.to_thread.run_sync(get_token, SCOPE, abandon_on_cancel=True)
-            found = await found if inspect.isawaitable(found) else found
+            if inspect.isawaitable(found):
+                found = await found
         return Grant(TokenAccess(found.token), found.expires_on - time.time())
 
     return fetch

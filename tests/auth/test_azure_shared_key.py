@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
-from types import SimpleNamespace
+from typing import Any
 from urllib.parse import parse_qsl, quote
 
 import pytest
@@ -51,8 +51,9 @@ def of_the_sdk(method: str, url: str, headers: dict[str, str], length: int) -> s
     request = HttpRequest(method, url, headers=dict(headers))
     if length:
         request.headers["Content-Length"] = str(length)
-    pipeline = PipelineRequest(request, PipelineContext(SimpleNamespace()))
-    SharedKeyCredentialPolicy("fakeaccount", FAKE_KEY).on_request(pipeline)
+    pipeline = PipelineRequest(request, PipelineContext(None))
+    policy: Any = SharedKeyCredentialPolicy
+    policy("fakeaccount", FAKE_KEY).on_request(pipeline)
     return str(request.headers["Authorization"])
 
 
@@ -114,7 +115,8 @@ def test_service_sas(blob: str, permissions: str, https_only: bool) -> None:
 
 def signed_by_the_sdk(grant: BlobGrant) -> dict[str, str]:
     """Its own code, with the version that we are on."""
-    helper = _BlobSharedAccessHelper()
+    maker: Any = _BlobSharedAccessHelper
+    helper = maker()
     helper.add_base(grant.permissions, grant.expiry, None, None, grant.protocol, SAS_VERSION)
     helper.add_resource("b")
     helper.add_resource_signature("fakeaccount", FAKE_KEY, f"{grant.container}/{grant.blob}")

@@ -130,7 +130,7 @@ async def test_head_without_a_body(status: int, headers: dict[str, str], kind: t
     """
     The reply to a HEAD has its code in a header, or its status decides.
     """
-    async with driving(saying(reply(status, **headers))) as (driver, _):
+    async with driving(saying(reply(status, b"", **headers))) as (driver, _):
         with pytest.raises(kind) as caught:
             await driver.stat(URI, READ)
 

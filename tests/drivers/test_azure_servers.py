@@ -85,11 +85,12 @@ async def aside(call: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def account_sas(server: AzureServer, letters: str = "rwdlac") -> str:
+    permissions: Any = AccountSasPermissions
     token: str = generate_account_sas(
         server.account_name,
         account_key=server.account_key,
         resource_types=ResourceTypes(service=True, container=True, object=True),
-        permission=AccountSasPermissions.from_string(letters),
+        permission=permissions.from_string(letters),
         expiry=datetime.now(UTC) + timedelta(hours=1),
     )
     return token

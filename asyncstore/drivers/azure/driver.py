@@ -43,6 +43,7 @@ CAPABILITIES: Final = Capabilities(
     max_object_size=50_000 * copying.MAX_BLOCK,
     # https://learn.microsoft.com/rest/api/storageservices/put-blob
     max_put_size=5000 * MiB,
+    # Characters, not bytes, so that some longer keys are refused that the service would take:
     # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
     max_key_bytes=1024,
     max_metadata_bytes=8192,

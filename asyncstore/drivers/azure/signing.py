@@ -5,6 +5,7 @@ URLs for others: signed by the account's key, or in the name of whoever has a to
 from __future__ import annotations
 
 import base64
+import binascii
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -85,9 +86,8 @@ class Signer:
         async with self._asking:
             if self._key is None or self._key_until < until:
                 now = datetime.fromtimestamp(self._wire.now(), UTC)
-                end = min(until + _ROOM, now + MAX_DELEGATION - _TOLERANCE) if until < now + MAX_DELEGATION else until
-                end = max(end, until)
-                self._key = await self._ask(uri, now - _TOLERANCE, end)
+                end = max(until, min(until + _ROOM, now + MAX_DELEGATION - _TOLERANCE))
+                self._key = await self._ask(uri, max(now - _TOLERANCE, end - MAX_DELEGATION), end)
                 self._key_until = end
             return self._key
 
@@ -102,8 +102,19 @@ class Signer:
 
 def _key_in(root: ET.Element) -> UserDelegationKey:
     names = ("SignedOid", "SignedTid", "SignedStart", "SignedExpiry", "SignedService", "SignedVersion", "Value")
-    found = [root.findtext(name) for name in names]
-    if None in found:
+    said = {name: root.findtext(name) or "" for name in names}
+    try:
+        value = base64.b64decode(said["Value"], validate=True)
+    except binascii.Error:
+        value = b""
+    if not value or not all(said.values()):
         raise UnavailableError("the reply has no whole user delegation key")
-    *said, value = [text or "" for text in found]
-    return UserDelegationKey(*said, base64.b64decode(value))
+    return UserDelegationKey(
+        oid=said["SignedOid"],
+        tid=said["SignedTid"],
+        start=said["SignedStart"],
+        expiry=said["SignedExpiry"],
+        service=said["SignedService"],
+        version=said["SignedVersion"],
+        value=value,
+    )
