@@ -40,6 +40,9 @@ from tests.auth.conftest import FAKE_SECRET
         "got eyJ{}.x.y",
         "keyId=ST${}",
         "https://objectstorage/p/{}/n/ns/b/o",
+        "DefaultEndpointsProtocol=https;AccountName=a;AccountKey={};EndpointSuffix=core.windows.net",
+        "BlobEndpoint=https://h;SharedAccessSignature=sv=1&sig={}",
+        "account_key='{}'",
     ],
 )
 def test_secrets_are_masked(text: str) -> None:

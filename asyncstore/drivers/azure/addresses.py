@@ -48,6 +48,7 @@ class Addresses:
         if told is not None and account is not None and told != account:
             raise ConfigurationError(f"the endpoint is that of the account {told}, not {account}")
         self.account = credentials.account = account or told
+        self._containers: dict[tuple[str, str | None], str] = {}
         if not credentials.anonymous:
             require_tls(self.origin.base, allow_http=config.http.allow_http)
 
@@ -58,13 +59,17 @@ class Addresses:
         Raises:
             InvalidURIError: It is in another account, or no container has that name.
         """
+        known = self._containers.get((uri.bucket, uri.namespace))
+        if known is not None:
+            return known
         if uri.namespace is not None and self.account is not None and uri.namespace != self.account:
             raise InvalidURIError(f"{uri} is in another account than this storage, which is {self.account}")
         if not _CONTAINER.fullmatch(uri.bucket):
             raise InvalidURIError(
                 f"{uri.bucket!r} is no container: 3 to 63 lower-case letters, digits and single hyphens"
             )
-        return f"{self.origin.path}/{uri.bucket}"
+        path = self._containers[uri.bucket, uri.namespace] = f"{self.origin.path}/{uri.bucket}"
+        return path
 
     def blob(self, uri: ObjectURI) -> str:
         """
@@ -74,7 +79,7 @@ class Addresses:
             InvalidURIError: The service would take the key for another one.
         """
         key = uri.key
-        if "\\" in key or _DOTS.search(key):
+        if "\\" in key or ("." in key and _DOTS.search(key)):
             raise InvalidURIError(
                 f"Azure cannot tell the key {key[:80]!r} from another: it takes a backslash for a slash, "
                 "and drops the segments . and .."
