@@ -15,7 +15,6 @@ OFF_RANGE = "a range past the end is 206"
 CONTROL_NAMES = "names with control characters break listings"
 EMPTY_TAG = "tags without a value are refused"
 NO_VERSIONS = "no versions"
-BATCH_LIMIT = "257 deletions are carried out"
 LONG_KEYS = "keys over 1024 characters are taken"
 NO_SOURCE_TOKEN = "blocks are not copied by token"
 WRONG_KEY = "a wrong key has other codes"
@@ -24,12 +23,11 @@ SAS_BATCH = "batches by signature are 500"
 SENTENCES: Mapping[str, str] = {
     UTF16_ORDER: "Characters beyond the basic plane are listed before U+E000 to U+FFFF.",
     WORD_DELIMITER: "A delimiter of several characters ends a common prefix after the first of them.",
-    EMPTY_RANGE: "A range of a blob without bytes is answered by 206 without Content-Range, not 416 InvalidRange.",
+    EMPTY_RANGE: "A range `0-` or `0-0` of a blob without bytes is answered by 206 without Content-Range, not 416.",
     OFF_RANGE: "A range that starts after the end is answered by 206 with no bytes, not 416 InvalidRange.",
     CONTROL_NAMES: "A listing with a name that XML cannot carry is 500, where Azure writes the name Encoded.",
     EMPTY_TAG: "A tag whose value is empty, which Azure allows, is answered by 400 without a code.",
     NO_VERSIONS: "It keeps no versions and gives no version ids.",
-    BATCH_LIMIT: "A batch of 257 deletions is carried out, not refused.",
     NO_SOURCE_TOKEN: "Put Block From URL does not read its source by the token in x-ms-copy-source-authorization.",
     WRONG_KEY: "A wrong signature is AuthorizationFailure, or with tokens 400, not 403 AuthenticationFailed.",
     SAS_BATCH: "A batch whose deletions are let in by a SAS token is answered by 500, to the SDK too.",
