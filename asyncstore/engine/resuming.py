@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from asyncstore.checksum import COMBINABLE
+from asyncstore.cleanup import clean_up
 from asyncstore.engine.calls import Calls
-from asyncstore.engine.cleanup import clean_up
 from asyncstore.engine.journal import Identity, SentPart, Unfinished
 from asyncstore.engine.multipart import Beginning, MultipartSession
 from asyncstore.engine.plan import Span, spans
