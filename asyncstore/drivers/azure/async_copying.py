@@ -15,22 +15,20 @@ from typing import Final
 
 import anyio
 
+from asyncstore.cleanup import clean_up
 from asyncstore.drivers.azure.addresses import encode_query
 from asyncstore.drivers.azure.headers import condition_headers, etag_in
 from asyncstore.drivers.azure.objects import head
 from asyncstore.drivers.azure.settings import AzureSettings
 from asyncstore.drivers.azure.sources import source_headers, target_headers
 from asyncstore.drivers.azure.wire import Request, Wire
-from asyncstore.errors import NotFoundError, StorageError, UnavailableError
+from asyncstore.errors import NotFoundError, UnavailableError
 from asyncstore.options import CopyOptions, ReadOptions
 from asyncstore.uri import ObjectURI
 
 # Seconds between two looks, which grow.
 _FIRST_WAIT: Final = 0.2
 _LONGEST_WAIT: Final = 5.0
-
-# Seconds that giving up may take.
-_CLEANUP_TIMEOUT: Final = 10.0
 
 _PLAIN: Final = ReadOptions()
 
@@ -54,11 +52,7 @@ async def copy_asynchronously(
     try:
         return await _finished(wire, target, copy_id)
     except BaseException as exc:
-        with anyio.move_on_after(_CLEANUP_TIMEOUT, shield=True):
-            try:
-                await _give_up(wire, settings, target, copy_id)
-            except StorageError as left:
-                exc.add_note(f"the copy could not be aborted: {left}")
+        await clean_up(_give_up(wire, settings, target, copy_id), exc)
         raise
 
 

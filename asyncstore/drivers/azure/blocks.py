@@ -99,7 +99,7 @@ def part_query(name: str) -> str:
     """
     Return the query that names a block.
     """
-    return encode_query([("blockid", name), ("comp", "block")])
+    return encode_query([("comp", "block"), ("blockid", name)])
 
 
 def check(uri: ObjectURI, upload_id: str, aborted: AbortedUploads) -> None:

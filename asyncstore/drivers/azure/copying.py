@@ -13,14 +13,15 @@ from dataclasses import replace
 from typing import Final
 
 from asyncstore.body import BytesBody
+from asyncstore.cleanup import clean_up
 from asyncstore.drivers.azure.async_copying import copy_asynchronously
 from asyncstore.drivers.azure.block_ids import AbortedUploads, Block, new_upload_id
-from asyncstore.drivers.azure.blocks import check, commit, part_query, send_block
+from asyncstore.drivers.azure.blocks import abort, check, commit, part_query, send_block
 from asyncstore.drivers.azure.objects import put, stat, written
 from asyncstore.drivers.azure.settings import AzureSettings
 from asyncstore.drivers.azure.sources import source_headers, target_headers
 from asyncstore.drivers.azure.wire import Request, Wire
-from asyncstore.errors import UnavailableError
+from asyncstore.errors import StorageError, UnavailableError
 from asyncstore.options import CopyOptions, MiB, ReadOptions, WriteOptions
 from asyncstore.types import ObjectInfo, Part
 from asyncstore.uri import ObjectURI
@@ -36,12 +37,17 @@ PATIENCE: Final = 20.0
 
 
 async def copy(
-    wire: Wire, settings: AzureSettings, source: ObjectURI, target: ObjectURI, options: CopyOptions
+    wire: Wire,
+    settings: AzureSettings,
+    aborted: AbortedUploads,
+    source: ObjectURI,
+    target: ObjectURI,
+    options: CopyOptions,
 ) -> ObjectInfo:
     # The replies do not say how large the blob is.
     info = await stat(wire, source, ReadOptions(if_match=options.source_if_match, version_id=options.source_version_id))
     if options.replace is not None:
-        return await _copy_replacing(wire, settings, source, target, info.size, options.replace, options)
+        return await _copy_replacing(wire, settings, aborted, source, target, info.size, options.replace, options)
     if info.size > MAX_SYNCHRONOUS:
         headers = await copy_asynchronously(wire, settings, source, target, options)
         return written(target, headers, info.size, None, info.storage_class)
@@ -59,6 +65,7 @@ async def copy(
 async def _copy_replacing(
     wire: Wire,
     settings: AzureSettings,
+    aborted: AbortedUploads,
     source: ObjectURI,
     target: ObjectURI,
     size: int,
@@ -70,11 +77,17 @@ async def _copy_replacing(
         # There is no block without bytes.
         return await put(wire, settings, target, BytesBody(b""), stored)
     upload_id = new_upload_id(target)
-    names = []
-    for number, start in enumerate(range(0, size, MAX_BLOCK), 1):
-        end = min(start + MAX_BLOCK, size)
-        names.append(await _stage(wire, settings, source, target, upload_id, number, start, end, options))
-    reply = await commit(wire, settings, target, upload_id, names, stored)
+    names: list[str] = []
+    try:
+        for number, start in enumerate(range(0, size, MAX_BLOCK), 1):
+            end = min(start + MAX_BLOCK, size)
+            names.append(await _stage(wire, settings, source, target, upload_id, number, start, end, options))
+        reply = await commit(wire, settings, target, upload_id, names, stored)
+    except BaseException as exc:
+        # A first block that was refused has left nothing.
+        if names or not (isinstance(exc, StorageError) and exc.status is not None):
+            await clean_up(abort(wire, settings, aborted, target, upload_id), exc)
+        raise
     return written(target, reply.headers, size, None, new.storage_class)
 
 

@@ -137,7 +137,7 @@ class AzureDriver(Driver):
         return await batch.delete_batch(self._wire, self._settings, uris)
 
     async def copy(self, source: ObjectURI, target: ObjectURI, options: CopyOptions) -> ObjectInfo:
-        return await copying.copy(self._wire, self._settings, source, target, options)
+        return await copying.copy(self._wire, self._settings, self._aborted, source, target, options)
 
     async def initiate_multipart_upload(self, uri: ObjectURI, options: WriteOptions) -> str:
         return blocks.initiate(self._wire, self._settings, uri, options)
