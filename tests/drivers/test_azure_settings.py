@@ -81,6 +81,19 @@ def test_impossible_settings(uri: str, settings: dict[str, Any]) -> None:
         opened(uri, **settings)
 
 
+def test_signature_in_an_address() -> None:
+    """
+    A signature belongs to the settings, and is not shown where it was given instead.
+    """
+    for given in (
+        {"uri": "https://acct.blob.core.windows.net/container?sv=1&sig=fake-signature"},
+        {"endpoint_url": "https://acct.blob.core.windows.net?sv=1&sig=fake-signature"},
+    ):
+        with pytest.raises((ConfigurationError, InvalidURIError)) as failure:
+            opened(**given)
+        assert "fake-signature" not in str(failure.value)
+
+
 def test_checksum_setting() -> None:
     """
     The service checks two kinds, or none is sent.

@@ -43,6 +43,9 @@ class Addresses:
                     "or endpoint_url"
                 )
             endpoint = account_endpoint(account, suffix)
+        if "?" in endpoint:
+            # Not shown: it is where a signature stands.
+            raise ConfigurationError("an endpoint has no query: give the signature in it as sas_token")
         self.origin = Origin.parse(endpoint)
         told = account_of(self.origin.host, self.origin.path)
         if told is not None and account is not None and told != account:
