@@ -19,7 +19,7 @@ from asyncstore.testing.conformance.ranges import Ranges
 from tests.conformance.azure import AzurePlaces
 from tests.conformance.test_azure_azurite import QUIRKS
 from tests.servers.azure import AzureServer, FakeCredential, trusting
-from tests.servers.azure_quirks import NO_SOURCE_TOKEN, SENTENCES
+from tests.servers.azure_quirks import BLOCK_SOURCE, SENTENCES
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +47,9 @@ class TestAzuriteWithAToken(AzurePlaces, Access, Copying, Deleting, Multipart, K
 
     quirks: ClassVar[Mapping[str, str]] = {
         **_quirks_of(Access, Copying, Deleting, Multipart, Keys),
-        "test_copy_to_itself_changes_attributes": SENTENCES[NO_SOURCE_TOKEN],
-        "test_large_copy": SENTENCES[NO_SOURCE_TOKEN],
-        "test_large_copy_of_one_version": SENTENCES[NO_SOURCE_TOKEN],
+        "test_copy_to_itself_changes_attributes": SENTENCES[BLOCK_SOURCE],
+        "test_large_copy": SENTENCES[BLOCK_SOURCE],
+        "test_large_copy_of_one_version": SENTENCES[BLOCK_SOURCE],
     }
 
     @pytest.fixture

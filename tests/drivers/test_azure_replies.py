@@ -311,6 +311,20 @@ async def test_encoded_names() -> None:
     assert found.objects[0].last_modified == datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)
 
 
+async def test_directories_are_no_objects() -> None:
+    """
+    What an account with a hierarchical namespace calls a directory is not listed.
+    """
+    page = listing(
+        "<Blobs><Blob><Name>dir</Name><Properties><ResourceType>directory</ResourceType></Properties></Blob>"
+        "<Blob><Name>dir/key</Name><Properties><ResourceType>file</ResourceType></Properties></Blob></Blobs>"
+    )
+    async with driving(page) as (driver, _):
+        found = await driver.list_page(ROOT, ListOptions(), None)
+
+    assert [info.key for info in found.objects] == ["dir/key"]
+
+
 @pytest.mark.parametrize(
     "content", ["<Blobs><Blob><Properties/></Blob></Blobs>", "<Blobs><Blob><Name/></Blob></Blobs>"]
 )

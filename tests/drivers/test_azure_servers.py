@@ -393,9 +393,11 @@ async def test_append_and_page_blobs_are_read(server: AzureServer, driver: Azure
     assert await read(driver, root / "append") == b"one\ntwo\n"
     assert await read(driver, root / "page", range=ByteRange(-2)) == b"pp"
     assert [info.size for info in (await driver.list_page(root, ListOptions(), None)).objects] == [8, 512]
+    await driver.copy(root / "page", root / "copy", CopyOptions())
+    assert await read(driver, root / "copy", range=ByteRange(510)) == b"pp"
     await driver.put(root / "append", BytesBody(b"block"), PLAIN)
     assert await read(driver, root / "append") == b"block"
-    assert await driver.delete_batch([root / "append", root / "page"]) == [None, None]
+    assert await driver.delete_batch([root / "append", root / "copy", root / "page"]) == [None] * 3
 
 
 async def test_abort_leaves_a_mark_that_is_not_seen(server: AzureServer, driver: AzureDriver, root: ObjectURI) -> None:
@@ -437,6 +439,25 @@ async def test_empty_part_is_refused(driver: AzureDriver, root: ObjectURI) -> No
         await driver.upload_part(root / "key", upload_id, 1, BytesBody(b""), PLAIN)
     with pytest.raises(InvalidRequestError):
         await driver.complete_multipart_upload(root / "key", upload_id, [], PLAIN)
+
+
+async def test_append_blob_becomes_a_block_blob(azurite: AzureServer) -> None:
+    """
+    A copy with other metadata is made of blocks, whatever its source was; over an append blob it is refused.
+    """
+    root = parse_uri(f"azure://{fresh_container(azurite)}")
+    options = CopyOptions(replace=WriteOptions(metadata={"a": "1"}))
+    async with opened(root, **azurite.settings) as driver:
+        async with driver.native() as client:
+            await client.get_blob_client(root.bucket, "log").create_append_blob()
+            await client.get_blob_client(root.bucket, "log").append_block(b"line")
+        await driver.copy(root / "log", root / "copy", options)
+        with pytest.raises(InvalidRequestError) as failure:
+            await driver.copy(root / "log", root / "log", options)
+
+        assert failure.value.code == "InvalidBlobType"
+        assert await read(driver, root / "copy") == b"line"
+        assert await read(driver, root / "log") == b"line"
 
 
 @pytest.mark.parametrize("size", [0, 5])

@@ -85,12 +85,12 @@ def test_signature_in_an_address() -> None:
     """
     A signature belongs to the settings, and is not shown where it was given instead.
     """
-    for given in (
+    for settings in (
         {"uri": "https://acct.blob.core.windows.net/container?sv=1&sig=fake-signature"},
         {"endpoint_url": "https://acct.blob.core.windows.net?sv=1&sig=fake-signature"},
     ):
         with pytest.raises((ConfigurationError, InvalidURIError)) as failure:
-            opened(**given)
+            opened(**settings)
         assert "fake-signature" not in str(failure.value)
 
 

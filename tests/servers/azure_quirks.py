@@ -16,7 +16,7 @@ CONTROL_NAMES = "names with control characters break listings"
 EMPTY_TAG = "tags without a value are refused"
 NO_VERSIONS = "no versions"
 LONG_KEYS = "keys over 1024 characters are taken"
-NO_SOURCE_TOKEN = "blocks are not copied by token"
+BLOCK_SOURCE = "blocks are copied by signature and over http only"
 WRONG_KEY = "a wrong key has other codes"
 SAS_BATCH = "batches by signature are 500"
 
@@ -28,7 +28,10 @@ SENTENCES: Mapping[str, str] = {
     CONTROL_NAMES: "A listing with a name that XML cannot carry is 500, where Azure writes the name Encoded.",
     EMPTY_TAG: "A tag whose value is empty, which Azure allows, is answered by 400 without a code.",
     NO_VERSIONS: "It keeps no versions and gives no version ids.",
-    NO_SOURCE_TOKEN: "Put Block From URL does not read its source by the token in x-ms-copy-source-authorization.",
+    BLOCK_SOURCE: (
+        "Put Block From URL reads its source neither by the token in x-ms-copy-source-authorization nor over TLS, "
+        "unless its certificate is its own authority."
+    ),
     WRONG_KEY: "A wrong signature is AuthorizationFailure, or with tokens 400, not 403 AuthenticationFailed.",
     SAS_BATCH: "A batch whose deletions are let in by a SAS token is answered by 500, to the SDK too.",
     LONG_KEYS: "A name of 1025 characters is stored.",

@@ -104,12 +104,13 @@ def names_wrong_keys_otherwise(container: ContainerClient, server: AzureServer) 
     return False
 
 
-def reads_no_source_by_token(container: ContainerClient, server: AzureServer) -> bool:
+def reads_few_sources(container: ContainerClient, server: AzureServer) -> bool:
     container.upload_blob("source", b"data")
     source = container.get_blob_client("source").url
-    target = container.get_blob_client("target")
-    token = f"Bearer {fake_token().token}"
-    return refusal(target.stage_block_from_url, "one", source, source_authorization=token) is not None
+    stage = container.get_blob_client("target").stage_block_from_url
+    by_token = refusal(stage, "one", source, source_authorization=f"Bearer {fake_token().token}")
+    by_signature = refusal(stage, "one", f"{source}?{account_sas(server)}")
+    return by_token is not None and (by_signature is not None) == (server.ca_file is not None)
 
 
 PROBES: dict[str, Callable[[ContainerClient, AzureServer], bool]] = {
@@ -123,7 +124,7 @@ PROBES: dict[str, Callable[[ContainerClient, AzureServer], bool]] = {
     quirks.LONG_KEYS: takes_long_names,
     quirks.SAS_BATCH: fails_batches_by_signature,
     quirks.WRONG_KEY: names_wrong_keys_otherwise,
-    quirks.NO_SOURCE_TOKEN: reads_no_source_by_token,
+    quirks.BLOCK_SOURCE: reads_few_sources,
 }
 
 

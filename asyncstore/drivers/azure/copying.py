@@ -17,7 +17,8 @@ from asyncstore.cleanup import clean_up
 from asyncstore.drivers.azure.async_copying import copy_asynchronously
 from asyncstore.drivers.azure.block_ids import AbortedUploads, Block, new_upload_id
 from asyncstore.drivers.azure.blocks import abort, check, commit, part_query, send_block
-from asyncstore.drivers.azure.objects import put, stat, written
+from asyncstore.drivers.azure.headers import metadata_of
+from asyncstore.drivers.azure.objects import head, length_of, put, written
 from asyncstore.drivers.azure.settings import AzureSettings
 from asyncstore.drivers.azure.sources import source_headers, target_headers
 from asyncstore.drivers.azure.wire import Request, Wire
@@ -45,10 +46,14 @@ async def copy(
     options: CopyOptions,
 ) -> ObjectInfo:
     # The replies do not say how large the blob is.
-    info = await stat(wire, source, ReadOptions(if_match=options.source_if_match, version_id=options.source_version_id))
+    wanted = ReadOptions(if_match=options.source_if_match, version_id=options.source_version_id)
+    found = await head(wire, source, wanted)
+    info = metadata_of(source, found.headers, length_of(found))
     if options.replace is not None:
         return await _copy_replacing(wire, settings, aborted, source, target, info.size, options.replace, options)
-    if info.size > MAX_SYNCHRONOUS:
+    # Append and page blobs are copied as such, and in no other way.
+    kind = found.headers.get("x-ms-blob-type", "BlockBlob")
+    if info.size > MAX_SYNCHRONOUS or kind != "BlockBlob":
         headers = await copy_asynchronously(wire, settings, source, target, options)
         return written(target, headers, info.size, None, info.storage_class)
     headers = await source_headers(wire, source, options) | target_headers(settings, options)

@@ -30,6 +30,9 @@ MAX_RESULTS: Final = 5000
 # The version that brought ``startFrom``; an earlier one lists all that comes before, too.
 _STARTS: Final = "2026-02-06"
 
+# Accounts with a hierarchical namespace list directories too, as blobs without bytes.
+_DIRECTORY: Final = "directory"
+
 _PLAIN: Final = ListOptions()
 
 
@@ -82,7 +85,8 @@ def _collector_paused() -> Iterator[None]:
 
 def _page(root: ET.Element, prefix: ObjectURI, after: str | None, *, versions: bool) -> ListPage:
     try:
-        entries = [_blob(item, prefix, versions=versions) for item in root.iterfind("Blobs/Blob")]
+        blobs = [item for item in root.iterfind("Blobs/Blob") if item.findtext("Properties/ResourceType") != _DIRECTORY]
+        entries = [_blob(item, prefix, versions=versions) for item in blobs]
         prefixes = [name_of(item) for item in root.iterfind("Blobs/BlobPrefix")]
     except (TypeError, ValueError) as exc:
         raise UnavailableError(f"a listing has an entry that cannot be read: {exc}") from None

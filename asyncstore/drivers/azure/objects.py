@@ -74,7 +74,7 @@ async def _open_end(wire: Wire, uri: ObjectURI, options: ReadOptions) -> ReadBod
 
 
 def _read_body(uri: ObjectURI, reply: Reply, options: ReadOptions) -> ReplyBody:
-    length = _length(reply)
+    length = length_of(reply)
     if reply.status == 206:
         match = _CONTENT_RANGE.fullmatch(reply.headers.get("Content-Range", ""))
         if match is None:
@@ -94,7 +94,13 @@ def _read_body(uri: ObjectURI, reply: Reply, options: ReadOptions) -> ReplyBody:
     return ReplyBody(reply, info, start, end, skip=start)
 
 
-def _length(reply: Reply) -> int:
+def length_of(reply: Reply) -> int:
+    """
+    Return the length that a reply announces.
+
+    Raises:
+        UnavailableError: It announces none.
+    """
     try:
         return int(reply.headers[_CONTENT_LENGTH])
     except (KeyError, ValueError):
@@ -103,7 +109,7 @@ def _length(reply: Reply) -> int:
 
 async def stat(wire: Wire, uri: ObjectURI, options: ReadOptions) -> Metadata:
     reply = await head(wire, uri, options)
-    return metadata_of(uri, reply.headers, _length(reply), version_id=options.version_id)
+    return metadata_of(uri, reply.headers, length_of(reply), version_id=options.version_id)
 
 
 async def head(wire: Wire, uri: ObjectURI, options: ReadOptions) -> Reply:
