@@ -9,14 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 from urllib.parse import unquote
 
-from asyncstore.testing.servers.oci import buckets, listing, objects, uploads
+from asyncstore.testing.servers.oci import actions, buckets, copying, listing, objects, preauthenticated, uploads, work
 from asyncstore.testing.servers.oci.call import Call, Reply
 from asyncstore.testing.servers.oci.errors import ServiceError
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]
-
-#: Their bodies are the user's bytes, and need not be signed.
-UNSIGNED_BODIES: Final = frozenset({objects.put_object, uploads.upload_part})
 
 _ROUTES: Final[Mapping[str, Mapping[str, Handler]]] = {
     "/n": {"GET": buckets.get_namespace},
@@ -42,6 +39,23 @@ _ROUTES: Final[Mapping[str, Mapping[str, Handler]]] = {
         "POST": uploads.commit_upload,
         "DELETE": uploads.abort_upload,
     },
+    "/n/{namespace}/b/{bucket}/actions/renameObject": {"POST": actions.rename_object},
+    "/n/{namespace}/b/{bucket}/actions/restoreObjects": {"POST": actions.restore_objects},
+    "/n/{namespace}/b/{bucket}/actions/updateObjectStorageTier": {"POST": actions.update_tier},
+    "/n/{namespace}/b/{bucket}/actions/batchDeleteObjects": {"POST": actions.batch_delete},
+    "/n/{namespace}/b/{bucket}/actions/copyObject": {"POST": copying.copy_object},
+    "/n/{namespace}/b/{bucket}/p": {
+        "GET": preauthenticated.list_requests,
+        "POST": preauthenticated.create_request,
+    },
+    "/n/{namespace}/b/{bucket}/p/{request...}": {
+        "GET": preauthenticated.get_request,
+        "DELETE": preauthenticated.delete_request,
+    },
+    "/workRequests": {"GET": work.list_work_requests},
+    "/workRequests/{work_request}": {"GET": work.get_work_request, "DELETE": work.cancel_work_request},
+    "/workRequests/{work_request}/errors": {"GET": work.list_errors},
+    "/workRequests/{work_request}/logs": {"GET": work.list_logs},
 }
 
 
@@ -65,7 +79,7 @@ def route(method: str, path: str) -> tuple[Handler, dict[str, str]]:
     for pattern, methods in _TABLE:
         found = pattern.fullmatch(path)
         if found is not None:
-            return _handler(methods, method), {name: _decoded(text) for name, text in found.groupdict().items()}
+            return _handler(methods, method), {name: decoded(text) for name, text in found.groupdict().items()}
     raise ServiceError(404, "NotFound", "There is no operation supported at the URI path and HTTP method you specified")
 
 
@@ -76,7 +90,10 @@ def _handler(methods: Mapping[str, Handler], method: str) -> Handler:
     return methods[method]
 
 
-def _decoded(text: str) -> str:
+def decoded(text: str) -> str:
+    """
+    Return a segment of a path without its percent signs.
+    """
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:

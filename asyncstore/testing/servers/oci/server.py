@@ -12,16 +12,13 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from asyncstore.testing.servers.oci.admission import admit
 from asyncstore.testing.servers.oci.call import Call, Reply, http_date
-from asyncstore.testing.servers.oci.errors import ServiceError, bucket_not_found
-from asyncstore.testing.servers.oci.routes import UNSIGNED_BODIES, route
-from asyncstore.testing.servers.oci.signature import check_signature
+from asyncstore.testing.servers.oci.errors import ServiceError
 from asyncstore.testing.servers.oci.state import Bucket
 from asyncstore.testing.servers.oci.store import Store
 from asyncstore.testing.servers.oci.users import Session, User
 from asyncstore.testing.servers.stand_in import StandIn
-
-_READING = frozenset({"GET", "HEAD"})
 
 
 class OCIServer(StandIn):
@@ -32,7 +29,8 @@ class OCIServer(StandIn):
     limits and error codes. Everything is in memory, and gone with it.
 
     Attributes:
-        store: What it holds. Its ``clock_offset`` and ``restore_seconds`` may be set at any time.
+        store: What it holds. Its ``clock_offset``, ``restore_seconds``, ``copy_polls`` and
+            ``copy_failures`` may be changed at any time.
     """
 
     def __init__(
@@ -54,6 +52,13 @@ class OCIServer(StandIn):
         """
         known = {"compartmentId": "standin", **details, "name": name}
         self.store.buckets[name] = Bucket(name=name, created=self.store.now(), created_by="standin", details=known)
+
+    def link(self, other: OCIServer) -> None:
+        """
+        Let objects be copied from here to *other*, another region of the same tenancy, and back.
+        """
+        self.store.other_regions[other.store.region] = other.store
+        other.store.other_regions[self.store.region] = self.store
 
     def authenticate(self, user: User, *, seconds: float = 3600.0) -> Session:
         """
@@ -78,24 +83,19 @@ class OCIServer(StandIn):
         return await self._send(request, headers, reply)
 
     async def _carry_out(self, request: web.BaseRequest, headers: Mapping[str, str]) -> Reply:
-        path, _, query = request.raw_path.partition("?")
-        now = self.store.now()
-        handler, names = route(request.method, path)
-        signed = check_signature(
-            request.method,
-            request.raw_path,
-            headers,
+        query = dict(parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=True))
+        admitted = admit(self.store, request.method, request.raw_path, query, headers)
+        call = Call(
+            request,
             self.store,
-            now,
-            body_is_exempt=handler in UNSIGNED_BODIES,
+            admitted.names,
+            {**query, **admitted.query},
+            headers,
+            admitted.caller,
+            admitted.signed,
+            self.store.now(),
         )
-        user = self.store.user_of(signed.key_id)
-        if user.readonly and request.method not in _READING:
-            # Who may not is told no more than who looks in the wrong place.
-            raise bucket_not_found(names.get("bucket", ""), names.get("namespace", ""))
-        parameters = dict(parse_qsl(query, keep_blank_values=True))
-        call = Call(request, self.store, names, parameters, headers, user.user, signed.headers, now)
-        return await handler(call)
+        return await admitted.handler(call)
 
     async def _send(self, request: web.BaseRequest, asked: Mapping[str, str], reply: Reply) -> web.StreamResponse:
         headers = {**reply.headers, "date": http_date(self.store.now()), "opc-request-id": secrets.token_hex(16)}

@@ -90,6 +90,9 @@ class Part:
 class Upload:
     """
     An upload by parts, until it is committed or aborted.
+
+    Attributes:
+        access_token: Lets in whoever has it, if it was started by a pre-authenticated request.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Upload:
     algorithm: str | None = None
     customer_key: str | None = None
     kms_key: str | None = None
+    access_token: str | None = field(default=None, repr=False)
     upload_id: str = field(default_factory=new_id)
     parts: dict[int, Part] = field(default_factory=dict)
 

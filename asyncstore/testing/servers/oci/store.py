@@ -5,12 +5,14 @@ All that the server holds, and who has which key to it.
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from asyncstore.testing.servers.oci.state import Bucket
 from asyncstore.testing.servers.oci.users import Session, User, public_key
+from asyncstore.testing.servers.oci.work import WorkRequest
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,12 +23,20 @@ class Store:
     Attributes:
         clock_offset: Seconds by which the server's clock is ahead of the machine's.
         restore_seconds: How long it takes to restore an archived object.
+        copy_polls: How many times a copy is found under way before it is done; with none, it is
+            done before the reply to CopyObject.
+        copy_failures: Code and message with which the next copies fail, after that many polls.
+        other_regions: Where objects can be copied to, beside the own region.
     """
 
     namespace: str
     region: str
     clock_offset: float = 0.0
     restore_seconds: float = 0.0
+    copy_polls: int = 1
+    copy_failures: deque[tuple[str, str]] = field(default_factory=deque)
+    other_regions: dict[str, Store] = field(default_factory=dict, repr=False)
+    work_requests: dict[str, WorkRequest] = field(default_factory=dict)
     buckets: dict[str, Bucket] = field(default_factory=dict)
     _keys: dict[str, tuple[rsa.RSAPublicKey, float, User]] = field(default_factory=dict)
 

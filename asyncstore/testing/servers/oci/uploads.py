@@ -46,20 +46,20 @@ async def create_upload(call: Call) -> Reply:
         kms_key=call.headers.get("opc-sse-kms-key-id"),
     )
     bucket.uploads[upload.upload_id] = upload
-    return Reply(200, {"location": f"/n/{call.namespace}/b/{bucket.name}/u/{name}"}, _upload_summary(call, upload))
+    return Reply(200, {"location": f"/n/{call.namespace}/b/{bucket.name}/u/{name}"}, summary(call, upload))
 
 
 async def upload_part(call: Call) -> Reply:
     """
     https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/MultipartUpload/UploadPart
     """
-    upload = _upload(call)
+    upload = upload_of(call)
     number = whole_number(call.query.get("uploadPartNum", ""), "uploadPartNum")
     if not 1 <= number <= MAX_PARTS:
         raise ServiceError(400, "InvalidUploadPartNumber", f"uploadPartNum must be from 1 to {MAX_PARTS}, not {number}")
     check_customer_key(call.headers, upload.customer_key)
     body = await call.body()
-    if upload is not _upload(call):
+    if upload is not upload_of(call):
         raise upload_not_found(upload.upload_id)
     if upload.algorithm is not None and body.algorithm != upload.algorithm:
         raise ServiceError(400, "MissingOrInvalidChecksumType", f"opc-checksum-algorithm must be {upload.algorithm}")
@@ -72,7 +72,7 @@ async def list_parts(call: Call) -> Reply:
     """
     https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/MultipartUpload/ListMultipartUploadParts
     """
-    upload = _upload(call)
+    upload = upload_of(call)
     entries = [
         (
             f"{number:05}",
@@ -89,7 +89,7 @@ async def list_uploads(call: Call) -> Reply:
     https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/MultipartUpload/ListMultipartUploads
     """
     uploads = sorted(call.bucket.uploads.values(), key=_mark)
-    chosen, headers = page([(_mark(one), _upload_summary(call, one)) for one in uploads], call.query)
+    chosen, headers = page([(_mark(one), summary(call, one)) for one in uploads], call.query)
     return Reply(200, headers, chosen)
 
 
@@ -97,14 +97,23 @@ async def commit_upload(call: Call) -> Reply:
     """
     https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/MultipartUpload/CommitMultipartUpload
     """
-    _upload(call)
+    upload_of(call)
     details = await call.details()
-    bucket, upload = call.bucket, _upload(call)
-    parts = _chosen_parts(upload, details)
-    check_write_to(bucket, upload.name, call)
-    content = Content(tuple(part.content for part in parts))
+    # Another may have ended it while the details came.
+    upload = upload_of(call)
+    return commit(call, upload, _chosen_parts(upload, details))
+
+
+def commit(call: Call, upload: Upload, parts: list[Part]) -> Reply:
+    """
+    Make an object of *parts*, in that order, and end the upload.
+    """
+    bucket, content = call.bucket, Content(tuple(part.content for part in parts))
+    if not parts:
+        raise _invalid_part("There are no parts to commit")
     if content.size > MAX_OBJECT:
         raise ServiceError(413, "RequestEntityTooLarge", f"An object has at most {MAX_OBJECT} bytes")
+    check_write_to(bucket, upload.name, call)
     version = Version(
         name=upload.name,
         content=content,
@@ -124,12 +133,15 @@ async def abort_upload(call: Call) -> Reply:
     """
     https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/MultipartUpload/AbortMultipartUpload
     """
-    upload = _upload(call)
+    upload = upload_of(call)
     del call.bucket.uploads[upload.upload_id]
     return Reply(204)
 
 
-def _upload(call: Call) -> Upload:
+def upload_of(call: Call) -> Upload:
+    """
+    Return the upload that is asked for.
+    """
     upload_id = call.query.get("uploadId")
     if not upload_id:
         raise ServiceError(400, "MissingUploadId", "uploadId is required")
@@ -142,9 +154,7 @@ def _upload(call: Call) -> Upload:
 def _chosen_parts(upload: Upload, details: dict[str, Any]) -> list[Part]:
     wanted = {one.get("partNum"): one.get("etag") for one in details.get("partsToCommit", ())}
     excluded = set(details.get("partsToExclude", ()))
-    if not wanted:
-        raise _invalid_part("There are no parts to commit")
-    if len(wanted) != len(details["partsToCommit"]) or excluded & set(wanted):
+    if len(wanted) != len(details.get("partsToCommit", ())) or excluded & set(wanted):
         raise _invalid_part("A part can be committed once, or excluded")
     for number, etag in wanted.items():
         if number not in upload.parts or upload.parts[number].etag != etag:
@@ -176,7 +186,10 @@ def _whole_crc32c(content: Content) -> bytes:
     return hasher.checksum().digest
 
 
-def _upload_summary(call: Call, upload: Upload) -> dict[str, str]:
+def summary(call: Call, upload: Upload) -> dict[str, str]:
+    """
+    Return an upload as JSON has it.
+    """
     return {
         "namespace": call.namespace,
         "bucket": call.bucket.name,
