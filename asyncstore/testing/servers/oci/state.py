@@ -8,9 +8,12 @@ import uuid
 from bisect import insort
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncstore.testing.servers.oci.content import Content
+
+if TYPE_CHECKING:
+    from asyncstore.testing.servers.oci.preauthenticated import PreauthenticatedRequest
 
 STANDARD: Final = "Standard"
 INFREQUENT: Final = "InfrequentAccess"
@@ -126,7 +129,7 @@ class Bucket:
     details: dict[str, Any]
     etag: str = field(default_factory=new_id)
     uploads: dict[str, Upload] = field(default_factory=dict)
-    requests: dict[str, Any] = field(default_factory=dict)
+    requests: dict[str, PreauthenticatedRequest] = field(default_factory=dict)
     _versions: dict[str, list[Version]] = field(default_factory=dict)
     _names: list[str] = field(default_factory=list)
 

@@ -108,7 +108,12 @@ class Session:
         Make a session of *user* that ends in *seconds*.
         """
         start = time.time() if now is None else now
-        claims = {"sub": user.user, "tenant": user.tenancy, "iat": int(start), "exp": int(start + seconds)}
+        claims: dict[str, str | int] = {
+            "sub": user.user,
+            "tenant": user.tenancy,
+            "iat": int(start),
+            "exp": int(start + seconds),
+        }
         return cls(token=_token(claims), private_key=new_key(), user=user, expires=start + seconds)
 
     @property
