@@ -5,7 +5,7 @@ What the server keeps: buckets, objects in versions, uploads.
 from __future__ import annotations
 
 import uuid
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -182,7 +182,7 @@ class Bucket:
         Remove all versions of *name*.
         """
         del self._versions[name]
-        self._names.remove(name)
+        del self._names[bisect_left(self._names, name)]
 
     def remove_version(self, version: Version) -> None:
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.testing.servers.oci.test_objects import SSE_C
 MIB = 1024 * 1024
 
 
-def start(place: Place, name: str = "a", details: dict[str, Any] | None = None, **options: Any) -> str:
+def start(place: Place, name: str = "a", details: Mapping[str, Any] | None = None, **options: str) -> str:
     """Start an upload and return its id."""
     from oci.object_storage.models import CreateMultipartUploadDetails
 
@@ -181,7 +182,7 @@ def test_parts_have_the_checksum_of_their_upload(place: Place) -> None:
 
 def test_customer_keys(place: Place) -> None:
     """Every part must come with the customer's key that the upload was started with."""
-    upload = start(place, **SSE_C)
+    upload = start(place, details=None, **SSE_C)
 
     assert place.refused("upload_part", "a", upload, 1, b"1")[0] == 400
     etag = put_part(place, upload, 1, b"1", **SSE_C)
