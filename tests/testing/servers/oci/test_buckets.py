@@ -20,7 +20,8 @@ def details(name: str, **more: Any) -> Any:
 
 def test_namespace(place: Place) -> None:
     """The namespace is the tenancy's."""
-    assert place.client.get_namespace().data == "standin"
+    assert place.client.get_namespace().data == place.namespace == "standin"
+    assert place.client.get_namespace_metadata(place.namespace).data.namespace == place.namespace
 
 
 def test_life_of_a_bucket(place: Place) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from asyncstore.testing.servers.oci.buckets import DEFAULT_COMPARTMENT
 from tests.servers.oci import RunningOCI, running_oci
 from tests.testing.servers.oci.conftest import Place, refused
 from tests.testing.servers.oci.test_objects import SSE_C
@@ -72,7 +73,7 @@ def test_a_copy_is_a_work_request(filled: Place) -> None:
     assert [one.action_type for one in data.resources] == ["READ", "WRITTEN"]
     assert filled.client.list_work_request_errors(request).data == []
     assert len(filled.client.list_work_request_logs(request).data) == 1
-    assert [one.id for one in filled.client.list_work_requests("standin").data] == [request]
+    assert [one.id for one in filled.client.list_work_requests(DEFAULT_COMPARTMENT).data] == [request]
 
 
 def test_a_copy_can_be_done_at_once(filled: Place) -> None:

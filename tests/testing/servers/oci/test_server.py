@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -23,10 +24,7 @@ def test_rate_limits_on_command(place: Place) -> None:
     """An injected fault is answered in place of the service, and retried by the SDK."""
     import oci
 
-    body = b'{"code": "TooManyRequests", "message": "slow down"}'
-    fault = place.server.server.inject(
-        Fault(status=429, body=body, times=2, headers={"content-type": "application/json"})
-    )
+    fault = place.server.server.fail(429, "TooManyRequests", times=2)
     strategy = oci.retry.RetryStrategyBuilder(
         max_attempts=3,
         service_error_check=True,
@@ -50,6 +48,42 @@ def test_lost_reply_was_carried_out(place: Place) -> None:
         place.call("put_object", "a", b"1")
 
     assert place.read("a") == b"1"
+
+
+def test_errors_on_command(place: Place) -> None:
+    """An injected error is one of the service's, with code and request id."""
+    from oci.exceptions import ServiceError
+
+    place.server.server.fail(409, "ConcurrentObjectUpdate", "busy", method="PUT", path="/o/a$")
+
+    place.call("put_object", "b", b"1")
+    with pytest.raises(ServiceError) as caught:
+        place.call("put_object", "a", b"1")
+    assert (caught.value.status, caught.value.code, caught.value.message) == (409, "ConcurrentObjectUpdate", "busy")
+    assert caught.value.request_id
+    place.call("put_object", "a", b"1")
+
+
+def test_operations_that_are_not_there(place: Place) -> None:
+    """What only the service can do is said to be missing, not to be nothing."""
+    assert place.refused("get_object_lifecycle_policy") == (501, "NotImplemented")
+    assert place.refused("list_retention_rules") == (501, "NotImplemented")
+    assert place.refused("reencrypt_bucket") == (501, "NotImplemented")
+
+
+def test_half_a_body_is_no_object(place: Place) -> None:
+    """When a client goes away, what it had sent is not stored."""
+    target = f"/n/{place.namespace}/b/{place.bucket}/o/a"
+    connection = http.client.HTTPConnection("127.0.0.1", place.server.server.port, timeout=10)
+    try:
+        connection.request("PUT", target, b"half", {**signed(place, "PUT", target), "content-length": "8"})
+        connection.sock.shutdown(socket.SHUT_WR)
+        # Nothing more comes once the server has seen the end.
+        assert b" 200 " not in connection.sock.makefile("rb").read()
+    finally:
+        connection.close()
+
+    assert place.refused("get_object", "a") == (404, "ObjectNotFound")
 
 
 def test_unknown_paths_and_methods(place: Place) -> None:
