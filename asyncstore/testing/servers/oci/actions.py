@@ -14,10 +14,10 @@ from asyncstore.testing.servers.oci.naming import check_object_name, tier_or
 from asyncstore.testing.servers.oci.objects import check_restored, delete, written
 from asyncstore.testing.servers.oci.state import ARCHIVE, Bucket, new_id
 
-#: https://docs.oracle.com/iaas/Content/Object/Tasks/managingobjects.htm
+#: https://docs.oracle.com/iaas/Content/Object/Tasks/batch-delete-objects.htm
 MAX_BATCH: Final = 1000
 
-#: https://docs.oracle.com/iaas/Content/Object/Tasks/restoringarchivedobjects.htm
+#: https://docs.oracle.com/iaas/Content/Object/Tasks/managingobjects_topic-To_restore_objects_from_Archive_Storage.htm
 MAX_RESTORE_HOURS: Final = 240
 
 _HOUR: Final = 3600.0

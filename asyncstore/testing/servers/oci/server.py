@@ -123,7 +123,12 @@ class OCIServer(StandIn):
         return await admitted.handler(call)
 
     async def _send(self, request: web.BaseRequest, asked: Mapping[str, str], reply: Reply) -> web.StreamResponse:
-        headers = {**reply.headers, "date": http_date(self.store.now()), "opc-request-id": secrets.token_hex(16)}
+        headers = {
+            **reply.headers,
+            "date": http_date(self.store.now()),
+            "opc-request-id": f"standin-1:{secrets.token_urlsafe(36)}",
+            "x-api-id": "native",
+        }
         if "opc-client-request-id" in asked:
             headers["opc-client-request-id"] = asked["opc-client-request-id"]
         if reply.content is not None:

@@ -27,7 +27,7 @@ def listed(place: Place, **options: Any) -> tuple[list[str], list[str]]:
     while True:
         page = place.call("list_objects", **options).data
         names += [one.name for one in page.objects]
-        prefixes += page.prefixes
+        prefixes += page.prefixes or []
         if page.next_start_with is None:
             return names, prefixes
         options["start"] = page.next_start_with
@@ -53,6 +53,12 @@ def test_all_in_order(filled: Place, limit: int) -> None:
 def test_delimiter(filled: Place, limit: int, prefix: str, names: list[str], prefixes: list[str]) -> None:
     """With a delimiter, what is below comes as one prefix, once."""
     assert listed(filled, prefix=prefix, delimiter="/", limit=limit) == (names, prefixes)
+
+
+def test_prefixes_only_with_a_delimiter(filled: Place) -> None:
+    """Without a delimiter there are no prefixes, not even none of them."""
+    assert filled.call("list_objects").data.prefixes is None
+    assert filled.call("list_objects", delimiter="/", prefix="c").data.prefixes == []
 
 
 def test_only_a_slash_delimits(filled: Place) -> None:

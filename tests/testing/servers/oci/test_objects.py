@@ -204,6 +204,11 @@ def test_customer_keys(place: Place) -> None:
     assert place.refused("get_object", "c", **SSE_C)[0] == 400
 
 
+def test_one_key_at_most(place: Place) -> None:
+    """A key of the key service and a customer's are not for one object."""
+    assert place.refused("put_object", "a", b"1", opc_sse_kms_key_id="ocid1.key.oc1..fake", **SSE_C)[0] == 400
+
+
 def test_kms_key_is_kept(place: Place) -> None:
     """The key of the key service is named again."""
     place.call("put_object", "a", b"1", opc_sse_kms_key_id="ocid1.key.oc1..fake")
