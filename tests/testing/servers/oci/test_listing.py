@@ -160,6 +160,22 @@ class TestVersions:
         assert [one.is_delete_marker for one in found] == [True, False, False, False, False]
         assert found[1].size == 1
 
+    def test_suspended(self, kept: Place) -> None:
+        """When versions are no longer kept, those that were are, and one more at most."""
+        from oci.object_storage.models import UpdateBucketDetails
+
+        old = kept.call("put_object", "a", b"old").headers["version-id"]
+        kept.call("update_bucket", UpdateBucketDetails(versioning="Suspended"))
+
+        kept.call("put_object", "a", b"1")
+        newest = kept.call("put_object", "a", b"2").headers["version-id"]
+        assert [one.version_id for one in kept.call("list_object_versions").data.items] == [newest, old]
+
+        kept.call("delete_object", "a")
+        assert kept.refused("get_object", "a") == (404, "ObjectNotFound")
+        assert kept.read("a", version_id=old) == b"old"
+        assert kept.refused("get_object", "a", version_id=newest) == (404, "ObjectNotFound")
+
     def test_deleting_a_version(self, kept: Place) -> None:
         """A version that is deleted is gone; without the marker, the object is back."""
         first = kept.call("put_object", "a", b"1").headers["version-id"]

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from oci.exceptions import ServiceError
 
 from tests.testing.servers.oci.conftest import Place, refused
 
@@ -139,6 +141,24 @@ def test_conditions_on_writes(place: Place) -> None:
     place.call("delete_object", "a", if_match=second)
 
     assert place.refused("get_object", "a") == (404, "ObjectNotFound")
+
+
+def test_one_of_many_creates(place: Place) -> None:
+    """Of all who create an object at once only if it is not there, one does."""
+
+    def create(number: int) -> int:
+        with place.server.client() as client:
+            body = str(number).encode() * 100_000
+            try:
+                put = client.put_object(place.namespace, place.bucket, "a", body, if_none_match="*")
+            except ServiceError as error:
+                return int(error.status)
+            return int(put.status)
+
+    with ThreadPoolExecutor(8) as threads:
+        found = sorted(threads.map(create, range(10, 18)))
+
+    assert found == [200] + [412] * 7
 
 
 def test_conditions_on_reads(place: Place) -> None:
