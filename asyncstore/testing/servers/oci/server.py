@@ -34,8 +34,8 @@ class OCIServer(StandIn):
     limits and error codes. Everything is in memory, and gone with it.
 
     Attributes:
-        store: What it holds. Its ``clock_offset``, ``restore_seconds``, ``copy_polls`` and
-            ``copy_failures`` may be changed at any time.
+        store: What it holds. Its ``clock_offset``, ``restore_seconds``, ``min_part_size``,
+            ``copy_polls`` and ``copy_failures`` may be changed at any time.
     """
 
     def __init__(
