@@ -134,6 +134,16 @@ def required(details: Mapping[str, Any], name: str) -> str:
     return value
 
 
+def records(details: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """
+    Return a list of objects in JSON that may be among *details*.
+    """
+    value = details.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise invalid_parameter(f"{name} must be a list of objects in JSON")
+    return value
+
+
 def whole_number(text: str, name: str) -> int:
     """
     Return the number that *text* is.
