@@ -48,10 +48,9 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class Call:
     """
-    A request whose signature is good.
+    A request that has been admitted.
 
     Attributes:
-        path: Path and query, as they came over the wire.
         names: The variable segments of the path, decoded.
         query: The last value of each parameter, decoded.
         headers: With lower-case names.
