@@ -270,7 +270,7 @@ def test_parts_that_are_too_small(bucket: storage.Bucket, tmp_path: Path) -> Non
     source = tmp_path / "source"
     source.write_bytes(bytes(3 * MIB))
 
-    with pytest.raises(Exception, match="EntityTooSmall|400"):
+    with pytest.raises(Exception, match=r"EntityTooSmall|400"):
         transfer_manager.upload_chunks_concurrently(
             str(source), bucket.blob("small"), chunk_size=MIB, worker_type=transfer_manager.THREAD
         )
