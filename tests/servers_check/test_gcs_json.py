@@ -121,6 +121,10 @@ async def test_refused_media_is_plain_text(client: Client) -> None:
     assert body == b"No such object: b-1/none"
 
 
+def target_of(name: str) -> str:
+    return f"/storage/v1/b/b-1/o/{name}?alt=media"
+
+
 async def test_not_modified(client: Client) -> None:
     """A read of what has not changed is 304, by generation, metageneration or ETag, and has no body."""
     made = await client.put("a", b"1")
@@ -134,12 +138,15 @@ async def test_not_modified(client: Client) -> None:
         assert (await client.ask("GET", target + query, headers=headers))[::2] == (304, b"")
     assert (await client.ask("GET", target + "&ifGenerationNotMatch=1"))[0] == 200
     assert (await client.ask("GET", target, headers={"If-Match": '"x"'}))[0] == 412
-    # For a write the same is a failure.
+    # Of writes too, which then do nothing.
     query = f"ifGenerationNotMatch={made['generation']}"
-    assert (await client.ask("DELETE", f"/storage/v1/b/b-1/o/a?{query}"))[0] == 412
-    # 0 asks that there be a live generation.
-    target = "/upload/storage/v1/b/b-1/o?uploadType=media&name=none&ifGenerationNotMatch=0"
-    assert (await client.ask("POST", target, data=b"1"))[0] == 412
+    assert (await client.ask("DELETE", f"/storage/v1/b/b-1/o/a?{query}"))[0] == 304
+    # Both ask that there be a live generation.
+    for number in (0, 1):
+        target = f"/upload/storage/v1/b/b-1/o?uploadType=media&name=none&ifGenerationNotMatch={number}"
+        assert (await client.ask("POST", target, data=b"1"))[0] == 304
+    assert (await client.ask("GET", target_of("a")))[2] == b"1"
+    assert (await client.ask("GET", target_of("none")))[0] == 404
 
 
 async def test_generations_rise_and_metagenerations_begin_anew(client: Client) -> None:

@@ -24,7 +24,7 @@ async def get_object(world: World, call: Call, bucket: str, name: str) -> Reply:
     `GET <https://cloud.google.com/storage/docs/xml-api/get-object-download>`_ and ``HEAD``.
     """
     stored = world.bucket(bucket).get(name, call.number("generation"))
-    conditions.of_headers(call.headers).check(stored, reading=True)
+    conditions.of_headers(call.headers).check(stored)
     etag = xml_etag(stored)
     conditions.check_http(call.headers, etag, stored.updated)
     encryption.check_key(stored, encryption.key_sha256(call.headers))
