@@ -4,6 +4,7 @@ What the JSON API of Google Cloud Storage's stand-in answers, as it is on the wi
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -259,6 +260,20 @@ async def test_batch_on_the_wire(client: Client) -> None:
     assert [int(part.partition("HTTP/1.1 ")[2][:3]) for part in found] == [200, 404, 200, 400, 204]
     assert '{"name": "a"}' in found[0]
     assert '"notFound"' in found[1]
+
+
+async def test_one_of_many_creates(client: Client) -> None:
+    """Of many that create an object at once, one does."""
+    statuses: list[int] = []
+
+    async def create(number: int) -> None:
+        target = "/upload/storage/v1/b/b-1/o?uploadType=media&name=race&ifGenerationMatch=0"
+        statuses.append((await client.ask("POST", target, data=b"%d" % number))[0])
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(16):
+            group.create_task(create(number))
+    assert sorted(statuses) == [200] + [412] * 15
 
 
 async def test_faults_and_requests(client: Client, server: GCSServer) -> None:

@@ -67,7 +67,10 @@ async def test_chunks_and_status(server: GCSServer, http: aiohttp.ClientSession)
     status, _, body = await send(http, session, last, data[QUANTUM:])
     assert status == 200
     assert await stored(server, http) == data
-    # What it became can still be asked for.
+    # What it became can still be asked for, when the object is gone too.
+    assert await send(http, session, "*/*") == (200, None, body)
+    async with http.delete(f"{server.url}/b-1/r") as reply:
+        assert reply.status == 204
     assert await send(http, session, "*/*") == (200, None, body)
 
 

@@ -38,6 +38,8 @@ class Session:
         upload_id: Who knows it may write.
         total: Bytes of the object, as soon as they are known.
         expires: Seconds since the epoch.
+        answer: What the request that finished it was answered. The object is not kept: it may
+            be deleted long before the session is forgotten.
         turn: Counts requests with bytes: a later one takes the session from an earlier.
     """
 
@@ -47,7 +49,7 @@ class Session:
     expires: float
     xml: bool
     received: GrowingContent = field(default_factory=GrowingContent, repr=False)
-    stored: StoredObject | None = None
+    answer: Reply | None = None
     cancelled: bool = False
     turn: int = 0
 
@@ -101,10 +103,11 @@ async def use_session(world: World, call: Call) -> Reply:
     """
     session = _session(world, call.query["upload_id"])
     if call.method == "DELETE":
-        session.cancelled = session.stored is None
+        session.cancelled = session.answer is None
+        session.received = GrowingContent()
         raise _cancelled() if session.cancelled else invalid("The upload is finished.")
-    if session.stored is not None:
-        return _finished(session, session.stored, call)
+    if session.answer is not None:
+        return session.answer
     span = _span(call.headers)
     _check_total(session, span)
     if span.start is not None:
@@ -225,12 +228,14 @@ def _unfinished(session: Session) -> Reply:
 def _finish(world: World, session: Session, call: Call) -> Reply:
     planned = session.writing.stating(hashes.of_headers(call.headers))
     try:
-        session.stored = planned.commit(world, session.received.finish())
+        stored = planned.commit(world, session.received.finish())
     except ServiceError:
         # What came cannot be taken back, so nothing can come of the session.
         del world.sessions[session.upload_id]
         raise
-    return _finished(session, session.stored, call)
+    session.received = GrowingContent()
+    session.answer = _finished(session, stored, call)
+    return session.answer
 
 
 def _finished(session: Session, stored: StoredObject, call: Call) -> Reply:

@@ -75,7 +75,7 @@ async def upload_part(world: World, call: Call, bucket: str, name: str) -> Reply
     upload = find_upload(world, call, bucket, name)
     _check_key(upload, call)
     content = await writing.receive(call.body)
-    hashes.of_headers(call.headers).check(content)
+    hashes.of_body(call.headers).check(content)
     # It may have been completed or aborted while the bytes came in.
     find_upload(world, call, bucket, name)
     part = upload.parts[number] = Part(content, time.time())
