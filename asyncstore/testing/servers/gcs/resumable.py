@@ -40,7 +40,7 @@ class Session:
         expires: Seconds since the epoch.
         answer: What the request that finished it was answered. The object is not kept: it may
             be deleted long before the session is forgotten.
-        turn: Counts requests with bytes: a later one takes the session from an earlier.
+        turn: Whose it is: a later request with bytes takes the session from an earlier one.
     """
 
     upload_id: str = field(repr=False)
@@ -52,6 +52,13 @@ class Session:
     answer: Reply | None = None
     cancelled: bool = False
     turn: int = 0
+
+    def close(self) -> None:
+        """
+        Let go of the bytes, and stop whoever still sends some.
+        """
+        self.received = GrowingContent()
+        self.turn += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ async def use_session(world: World, call: Call) -> Reply:
     session = _session(world, call.query["upload_id"])
     if call.method == "DELETE":
         session.cancelled = session.answer is None
-        session.received = GrowingContent()
+        session.close()
         raise _cancelled() if session.cancelled else invalid("The upload is finished.")
     if session.answer is not None:
         return session.answer
@@ -185,7 +192,9 @@ async def _take(session: Session, body: Body, span: _Span) -> None:
     pending = bytearray()
     while data := await body.readany():
         if session.turn != turn:
-            raise ServiceError(503, "backendError", "ServiceUnavailable", "Another request has taken the session.")
+            raise ServiceError(
+                503, "backendError", "ServiceUnavailable", "Another request has taken or ended the session."
+            )
         received += len(data)
         pending += data[skip:] if skip else data
         skip = max(0, skip - len(data))
@@ -233,7 +242,7 @@ def _finish(world: World, session: Session, call: Call) -> Reply:
         # What came cannot be taken back, so nothing can come of the session.
         del world.sessions[session.upload_id]
         raise
-    session.received = GrowingContent()
+    session.close()
     session.answer = _finished(session, stored, call)
     return session.answer
 
