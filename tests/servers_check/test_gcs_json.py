@@ -193,6 +193,41 @@ async def test_metadata_has_a_limit(client: Client) -> None:
         assert status == expected
 
 
+async def test_keys_and_classes_of_a_writer(client: Client) -> None:
+    """The name of a KMS key is kept; it excludes a key of the customer's own; a class that is none is refused."""
+    key = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
+    assert (await client.put("a", b"1", f"&kmsKeyName={key}"))["kmsKeyName"] == key
+    own = random_bytes(32)
+    headers = {
+        "x-goog-encryption-algorithm": "AES256",
+        "x-goog-encryption-key": base64.b64encode(own).decode(),
+        "x-goog-encryption-key-sha256": base64.b64encode(hashlib.sha256(own).digest()).decode(),
+    }
+    target = "/upload/storage/v1/b/b-1/o?uploadType=media&name=b"
+    assert (await client.ask("POST", target, data=b"1", headers=headers))[0] == 200
+    assert (await client.ask("POST", f"{target}&kmsKeyName={key}", data=b"1", headers=headers))[0] == 400
+    for name, wrong in (("", "AES128"), ("-key", "c2hvcnQ="), ("-key-sha256", base64.b64encode(own).decode())):
+        spoilt = {**headers, f"x-goog-encryption{name or '-algorithm'}": wrong}
+        assert (await client.ask("POST", target, data=b"1", headers=spoilt))[0] == 400
+    patch = {"storageClass": "LUKEWARM"}
+    assert (await client.ask("PATCH", "/storage/v1/b/b-1/o/a", json=patch))[0] == 400
+
+
+async def test_client_that_hangs_up(client: Client, server: GCSServer, caplog: pytest.LogCaptureFixture) -> None:
+    """An upload that breaks off makes no object, and no noise."""
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    target = "/upload/storage/v1/b/b-1/o?uploadType=media&name=cut"
+    writer.write(f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc".encode())
+    while not server.requests:
+        await asyncio.sleep(0.01)
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.sleep(0.05)
+
+    assert (await client.ask("GET", "/storage/v1/b/b-1/o/cut"))[0] == 404
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_update_replaces(client: Client) -> None:
     """PUT of a resource replaces all that a writer may say, and leaves the content."""
     await client.put("a", b"1")
