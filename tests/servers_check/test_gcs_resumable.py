@@ -146,7 +146,16 @@ async def test_sizes_that_contradict(server: GCSServer, http: aiohttp.ClientSess
 
     assert (await send(http, session, "0-4/5", b"01234"))[0] == 400
     assert (await send(http, session, "0-9/10", b"01234"))[0] == 400
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"01234"
+
+    async with http.put(session, data=pieces()) as reply:
+        assert reply.status == 400
     assert (await send(http, session, "0-9/10", b"0123456789"))[0] == 200
+    longer = await start(server, http)
+    assert (await send(http, longer, f"0-{QUANTUM - 1}/*", bytes(2 * QUANTUM)))[0] == 400
+    assert await send(http, longer, "*/*") == (308, None, "")
 
 
 async def test_connection_cut(server: GCSServer, http: aiohttp.ClientSession) -> None:

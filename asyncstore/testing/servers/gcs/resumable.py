@@ -196,6 +196,7 @@ async def _take(session: Session, body: Body, span: _Span) -> None:
                 503, "backendError", "ServiceUnavailable", "Another request has taken or ended the session."
             )
         received += len(data)
+        _check_length(session, span, start, received, ended=False)
         pending += data[skip:] if skip else data
         skip = max(0, skip - len(data))
         # Whole quanta survive whatever happens to the connection.
@@ -203,10 +204,16 @@ async def _take(session: Session, body: Body, span: _Span) -> None:
         if settled:
             session.received.add(pending[:settled])
             del pending[:settled]
-    if span.stop is not None and received != span.stop - start:
-        raise invalid(f"Content-Range says {span.stop - start} bytes, and {received} came.", "Content-Range")
+    _check_length(session, span, start, received, ended=True)
     if span.final:
         session.received.add(pending)
+
+
+def _check_length(session: Session, span: _Span, start: int, received: int, *, ended: bool) -> None:
+    stop = session.total if span.stop is None else span.stop
+    reached = start + received
+    if stop is not None and (reached > stop or (ended and reached < stop)):
+        raise invalid(f"The request was to end at byte {stop}, and its body ends at {reached}.", "Content-Range")
 
 
 def _check_span(session: Session, start: int, span: _Span) -> None:
