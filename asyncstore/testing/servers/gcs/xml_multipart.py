@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
+from multidict import CIMultiDict
+
 from asyncstore.testing.servers.gcs import encryption, hashes, writing
 from asyncstore.testing.servers.gcs.calls import Call, Reply, xml_reply
 from asyncstore.testing.servers.gcs.content import Content, joined
@@ -79,7 +81,9 @@ async def upload_part(world: World, call: Call, bucket: str, name: str) -> Reply
     # It may have been completed or aborted while the bytes came in.
     find_upload(world, call, bucket, name)
     part = upload.parts[number] = Part(content, time.time())
-    return Reply(200, {"ETag": part.etag, "X-Goog-Hash": f"crc32c={content.crc32c_text},md5={content.md5_text}"})
+    headers = CIMultiDict({"ETag": part.etag, "X-Goog-Hash": f"crc32c={content.crc32c_text}"})
+    headers.add("X-Goog-Hash", f"md5={content.md5_text}")
+    return Reply(200, headers)
 
 
 async def complete(world: World, call: Call, bucket: str, name: str) -> Reply:
