@@ -23,11 +23,11 @@ from asyncstore.testing.servers.gcs.errors import ServiceError, invalid, no_such
 from asyncstore.testing.servers.gcs.resources import xml_etag
 from asyncstore.testing.servers.gcs.world import World
 from asyncstore.testing.servers.gcs.writing import Writing
-from asyncstore.testing.servers.gcs.xml_objects import part_number
 from asyncstore.testing.servers.gcs.xml_text import document, element, malformed, parse
 
 #: https://cloud.google.com/storage/quotas#requests
 _MIN_PART: Final = 5 * 1024 * 1024
+_MAX_PARTS: Final = 10_000
 _CONDITIONS: Final = ("x-goog-if-generation-match", "x-goog-if-metageneration-match", "if-match", "if-none-match")
 
 
@@ -73,7 +73,7 @@ async def upload_part(world: World, call: Call, bucket: str, name: str) -> Reply
     `Upload <https://cloud.google.com/storage/docs/xml-api/put-object-multipart>`_ a part.
     """
     _refuse_conditions(call)
-    number = part_number(call)
+    number = _part_number(call)
     upload = find_upload(world, call, bucket, name)
     _check_key(upload, call)
     content = await writing.receive(call.body)
@@ -139,6 +139,13 @@ def find_upload(world: World, call: Call, bucket: str, name: str) -> MultipartUp
     if upload is None or (upload.writing.bucket, upload.writing.name) != (bucket, name):
         raise no_such_upload()
     return upload
+
+
+def _part_number(call: Call) -> int:
+    number = call.number("partNumber")
+    if number is None or not 1 <= number <= _MAX_PARTS:
+        raise invalid(f"Part number must be an integer between 1 and {_MAX_PARTS}, inclusive.", "partNumber")
+    return number
 
 
 def _chosen(upload: MultipartUpload, body: bytes) -> Sequence[Part]:
