@@ -234,6 +234,21 @@ async def test_session_needs_no_token(http: aiohttp.ClientSession) -> None:
         assert (await send(http, session, None, b"body"))[0] == 200
         async with http.post(f"{server.url}/upload/storage/v1/b/b-1/o?uploadType=resumable&name=r") as reply:
             assert reply.status == 401
+        # It opens nothing else.
+        query = session.partition("?")[2]
+        for path in (
+            "/storage/v1/b/b-1/o/r",
+            "/storage/v1/b/b-1/o",
+            "/download/storage/v1/b/b-1/o/r",
+            "/b-1",
+            "/",
+            "//r",
+        ):
+            async with http.get(f"{server.url}{path}?{query}") as reply:
+                assert reply.status == 401
+        for path in ("/b-1/r", "/upload/storage/v1/b/b-1/o"):
+            async with http.get(f"{server.url}{path}?{query}") as reply:
+                assert reply.status == 405
 
 
 async def test_sessions_of_the_xml_api(server: GCSServer, http: aiohttp.ClientSession) -> None:

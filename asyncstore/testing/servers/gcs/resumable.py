@@ -18,7 +18,7 @@ from urllib.parse import quote
 from asyncstore.testing.servers.gcs import hashes, writing
 from asyncstore.testing.servers.gcs.calls import Body, Call, Reply, json_reply, whole_number
 from asyncstore.testing.servers.gcs.content import GrowingContent
-from asyncstore.testing.servers.gcs.errors import ServiceError, invalid, no_such_upload
+from asyncstore.testing.servers.gcs.errors import ServiceError, invalid, method_not_allowed, no_such_upload
 from asyncstore.testing.servers.gcs.resources import object_etag, object_resource, xml_etag
 from asyncstore.testing.servers.gcs.world import StoredObject, World
 from asyncstore.testing.servers.gcs.writing import Writing
@@ -109,6 +109,8 @@ async def use_session(world: World, call: Call) -> Reply:
     Write to a session, ask how far it is, or end it.
     """
     session = _session(world, call.query["upload_id"])
+    if call.method not in ("PUT", "DELETE"):
+        raise method_not_allowed()
     if call.method == "DELETE":
         session.cancelled = session.answer is None
         session.close()
