@@ -11,9 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers import azurite as azurite_server
+from tests.servers import gcs as gcs_server
 from tests.servers import ministack as ministack_server
 from tests.servers import seaweed as seaweed_server
 from tests.servers.azure import AzureServer
+from tests.servers.gcs import GCSEndpoint
 from tests.servers.install import program
 from tests.servers.process import ServerProcess
 from tests.servers.s3 import S3Server
@@ -107,5 +109,15 @@ def azurite_tls(tls_ca: ThrowawayCA) -> Iterator[AzureServer]:
     process = azurite_server.start_azurite(tls_ca)
     try:
         yield azurite_server.server_of("azurite_tls", process)
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def gcs_endpoint() -> Iterator[GCSEndpoint]:
+    """The stand-in for Google Cloud Storage, in a process of its own."""
+    process = gcs_server.start_gcs()
+    try:
+        yield gcs_server.endpoint(process)
     finally:
         process.stop()
