@@ -25,7 +25,6 @@ from asyncstore.drivers.gcs.resources import FIELDS, info_of
 from asyncstore.drivers.gcs.settings import GCSSettings
 from asyncstore.drivers.gcs.wire import Request, Wire, with_json
 from asyncstore.errors import (
-    AlreadyExistsError,
     IntegrityError,
     InvalidRequestError,
     NotFoundError,
