@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from asyncstore.testing.servers.gcs import buckets, compose, copying, list_objects, objects, resumable, uploads
+from asyncstore.testing.servers.gcs.access import check_billing
 from asyncstore.testing.servers.gcs.calls import Call, Reply
 from asyncstore.testing.servers.gcs.errors import method_not_allowed, not_found
+from asyncstore.testing.servers.gcs.partial import shortened
 from asyncstore.testing.servers.gcs.world import World
 
 Handler = Callable[[World, Call], Awaitable[Reply]]
@@ -45,7 +47,10 @@ async def answer(world: World, call: Call) -> Reply | None:
     """
     for prefix in (*UPLOADS, DOWNLOAD, PLAIN):
         if call.segments[: len(prefix)] == prefix:
-            return await _handler(call, prefix)(world, call)
+            handler = _handler(call, prefix)
+            if handler is not resumable.use_session:
+                check_billing(world, call, *call.segments[::2])
+            return shortened(call, await handler(world, call))
     return None
 
 

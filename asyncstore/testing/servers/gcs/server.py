@@ -5,21 +5,22 @@ The server: a request becomes a call, its answer a reply.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
-from typing import Any, Final, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from asyncstore.testing.servers.gcs import json_routes, xml_routes
+from asyncstore.testing.servers.gcs.access import check_caller
+from asyncstore.testing.servers.gcs.batch import answer_batch, is_batch
 from asyncstore.testing.servers.gcs.calls import Body, Call, Reply
 from asyncstore.testing.servers.gcs.errors import ServiceError
+from asyncstore.testing.servers.gcs.sending import send
 from asyncstore.testing.servers.gcs.settings import Settings
+from asyncstore.testing.servers.gcs.token_routes import TokenRoutes
+from asyncstore.testing.servers.gcs.tokens import Issuer
 from asyncstore.testing.servers.gcs.world import Bucket, World
 from asyncstore.testing.servers.stand_in import StandIn
-
-#: Bytes up to which a reply's head and body are sent as one.
-_SMALL: Final = 64 * 1024
 
 
 class GCSServer(StandIn):
@@ -28,6 +29,7 @@ class GCSServer(StandIn):
 
     Attributes:
         world: The buckets, and all that is under way.
+        issuer: The tokens that were issued, and how often they were asked for.
     """
 
     def __init__(
@@ -41,6 +43,8 @@ class GCSServer(StandIn):
         super().__init__(port=port, tls=tls)
         self.settings = settings or Settings()
         self.world = World(self.settings)
+        self.issuer = Issuer(self.settings)
+        self._token_routes = TokenRoutes(self.settings, self.issuer)
         for name in buckets:
             self.create_bucket(name)
 
@@ -60,21 +64,36 @@ class GCSServer(StandIn):
         Answer one request.
         """
         path, _, query = request.raw_path.partition("?")
+        base_url = f"{request.scheme}://{request.host}"
+        body = cast(Body, request.content)
+        return await send(request, await self._reply(request.method, path, query, request.headers, body, base_url))
+
+    async def _reply(
+        self, method: str, path: str, query: str, headers: Mapping[str, str], body: Body, base_url: str
+    ) -> Reply:
         try:
-            call = _call(request, path, query)
-            reply = await self._dispatch(call)
+            call = Call(method, path, query, _plain(headers), body, base_url)
+            return await self._dispatch(call)
         except ServiceError as refusal:
-            reply = _refused(refusal, path, query)
-        return await _send(request, reply)
+            return _refused(refusal, path, query)
 
     async def _dispatch(self, call: Call) -> Reply:
+        token = await self._token_routes.answer(call)
+        if token is not None:
+            return token
+        if is_batch(call):
+            return await answer_batch(call, self._reply)
+        check_caller(self.settings, self.issuer, call)
         return await json_routes.answer(self.world, call) or await xml_routes.answer(self.world, call)
 
 
-def _call(request: web.BaseRequest, path: str, query: str) -> Call:
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    base_url = f"{request.scheme}://{request.host}"
-    return Call(request.method, path, query, headers, cast(Body, request.content), base_url)
+def _plain(headers: Mapping[str, str]) -> dict[str, str]:
+    plain: dict[str, str] = {}
+    for name, value in headers.items():
+        lower = name.lower()
+        # Several lines of one header are one list.
+        plain[lower] = f"{plain[lower]},{value}" if lower in plain else value
+    return plain
 
 
 def _refused(refusal: ServiceError, path: str, query: str) -> Reply:
@@ -86,22 +105,3 @@ def _refused(refusal: ServiceError, path: str, query: str) -> Reply:
     if "alt=media" in query or path.startswith("/download/"):
         return Reply(refusal.status, {"Content-Type": "text/html; charset=UTF-8", **headers}, refusal.as_text())
     return Reply(refusal.status, {"Content-Type": "application/json; charset=UTF-8", **headers}, refusal.as_json())
-
-
-async def _send(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-    headers = CIMultiDict(reply.headers)
-    content = reply.content
-    if content is None:
-        return web.Response(status=reply.status, headers=headers, body=reply.body)
-    size = reply.stop - reply.start
-    if size <= _SMALL and request.method != "HEAD":
-        body = b"".join(content.slices(reply.start, reply.stop))
-        return web.Response(status=reply.status, headers=headers, body=body)
-    response = web.StreamResponse(status=reply.status, headers=headers)
-    response.content_length = size
-    await response.prepare(request)
-    if request.method != "HEAD":
-        for piece in content.slices(reply.start, reply.stop):
-            await response.write(piece)
-    await response.write_eof()
-    return response

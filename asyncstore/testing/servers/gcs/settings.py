@@ -21,9 +21,8 @@ class Settings:
     What a server checks, and how long things last.
 
     Attributes:
-        anonymous: Requests without credentials may do everything. Those with
-            credentials are checked all the same.
         tokens: Bearer tokens that are good, beside those that the server itself has issued.
+            ``None`` lets everybody do everything; signatures are checked all the same.
         accounts: Who may sign, and ask for tokens.
         hmac_keys: With which requests may be signed as well.
         refresh_tokens: For which the token endpoint gives tokens.
@@ -33,8 +32,7 @@ class Settings:
             class or place.
     """
 
-    anonymous: bool = True
-    tokens: Collection[str] = field(default=(), repr=False)
+    tokens: Collection[str] | None = field(default=None, repr=False)
     accounts: Collection[ServiceAccount] = ()
     hmac_keys: Collection[HmacKey] = ()
     refresh_tokens: Collection[str] = field(default=(), repr=False)

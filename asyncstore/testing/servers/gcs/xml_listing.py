@@ -117,7 +117,7 @@ def _version_1(call: Call, page: Page) -> list[str]:
     return parts
 
 
-def _version_2(call: Call, page: Page) -> list[str]:
+def _version_2(_: Call, page: Page) -> list[str]:
     parts = [element("KeyCount", len(page.items) + len(page.prefixes))]
     parts.append(element("IsTruncated", str(page.after is not None).lower()))
     if page.after is not None:

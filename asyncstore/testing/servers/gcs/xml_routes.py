@@ -5,6 +5,7 @@ Which handler a request of the XML API is for.
 from __future__ import annotations
 
 from asyncstore.testing.servers.gcs import resumable, xml_buckets, xml_listing, xml_multipart, xml_objects
+from asyncstore.testing.servers.gcs.access import check_billing
 from asyncstore.testing.servers.gcs.calls import Call, Reply
 from asyncstore.testing.servers.gcs.errors import method_not_allowed
 from asyncstore.testing.servers.gcs.world import World
@@ -29,6 +30,7 @@ async def _service(world: World, call: Call) -> Reply:
 
 
 async def _bucket(world: World, call: Call, bucket: str) -> Reply:
+    check_billing(world, call, bucket)
     match call.method:
         case "GET" if "uploads" in call.query:
             return await xml_listing.list_uploads(world, call, bucket)
@@ -47,6 +49,7 @@ async def _bucket(world: World, call: Call, bucket: str) -> Reply:
 async def _object(world: World, call: Call, bucket: str, name: str) -> Reply:
     if "upload_id" in call.query:
         return await resumable.use_session(world, call)
+    check_billing(world, call, bucket)
     if "uploadId" in call.query:
         return await _multipart(world, call, bucket, name)
     match call.method:
