@@ -102,6 +102,7 @@ def unsigned_url(
     algorithm: str,
     when: float,
     expires: timedelta,
+    host: str | None = None,
     headers: Mapping[str, str] | None = None,
     query: Iterable[tuple[str, str]] = (),
 ) -> UnsignedURL:
@@ -113,6 +114,8 @@ def unsigned_url(
         account: Who will sign.
         when: Seconds since the epoch, from which the URL is valid.
         expires: Life of the URL, in whole seconds; the rest is cut off.
+        host: The ``Host`` that will be sent; by default without a port, as Google's
+            own clients sign for other endpoints.
         headers: To be sent with exactly these values by whoever uses the URL.
         query: Names and values to add, such as ``response-content-type``.
 
@@ -124,8 +127,7 @@ def unsigned_url(
     parts = urlsplit(url)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(when))
     scope = f"{stamp[:8]}/{_LOCATION}/storage/goog4_request"
-    # The host without its port, which is how Google's clients sign for other endpoints.
-    signed = _collapsed([("host", parts.hostname or ""), *(headers or {}).items()])
+    signed = _collapsed([("host", host or parts.hostname or ""), *(headers or {}).items()])
     names = ";".join(sorted(signed))
     own = [
         ("X-Goog-Algorithm", algorithm),

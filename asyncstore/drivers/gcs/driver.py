@@ -182,6 +182,7 @@ class GCSDriver(Driver):
             algorithm=signer.algorithm,
             when=time.time(),
             expires=expires,
+            host=origin.host,
         )
         return unsigned.signed(await signer.sign(unsigned.string_to_sign.encode(), unsigned.scope))
 

@@ -57,7 +57,12 @@ async def open_read(wire: Wire, settings: GCSSettings, uri: ObjectURI, options: 
     headers = {**_AS_STORED, **read_headers(options), **settings.key_headers()}
     if options.range is not None:
         headers["Range"] = options.range.header()
-    reply = await wire.send(Request("GET", xml_path(uri), _version_query(options.version_id), headers))
+    try:
+        reply = await wire.send(Request("GET", xml_path(uri), _version_query(options.version_id), headers))
+    except NotFoundError as exc:
+        # Where a bucket keeps no versions, the generation that was asked for has been replaced.
+        pinned = options.version_id is not None and not is_missing_bucket(exc)
+        raise without_object(exc, options.if_match if pinned else None) from None
     try:
         return _read_body(uri, reply, options)
     except BaseException:
