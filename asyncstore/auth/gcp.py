@@ -82,18 +82,10 @@ class GCPCredentials(Credentials["Secret | None"]):
         self._methods = methods
         self._hmac = hmac
         self._used = methods[0]
+        self.auth_type = methods[0].auth_type
+        self.source = methods[0].source
         self.anonymous = methods[0].auth_type == "anonymous"
         self._tokens: TokenSource[Token] = TokenSource(self._fetch, name="Google credentials")
-
-    @property
-    def auth_type(self) -> str:  # type: ignore[override]
-        """The method; that which was found, once it was."""
-        return self._used.auth_type
-
-    @property
-    def source(self) -> str:  # type: ignore[override]
-        """Where the credentials came from; never a secret."""
-        return self._used.source
 
     def current(self) -> Lease[Token] | None:
         return self._tokens.current()
@@ -137,6 +129,8 @@ class GCPCredentials(Credentials["Secret | None"]):
                 refusals.append(exc)
                 continue
             self._used = method
+            # The first token shows what the default came to.
+            self.auth_type, self.source = method.auth_type, method.source
             return grant
         if len(refusals) == 1:
             raise refusals[0]

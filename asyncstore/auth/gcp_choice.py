@@ -181,7 +181,7 @@ class _Default(Method):
         try:
             grant = await found.fetch()
         except UnavailableError as exc:
-            if self._found is None and isinstance(found, MetadataServer):
+            if self._found is None and exc.status is None and isinstance(found, MetadataServer):
                 raise UnauthenticatedError(
                     f"no Google credentials: GOOGLE_APPLICATION_CREDENTIALS is not set, there is no file {_gcloud()}, "
                     f"and {exc.message}; for what is public set anonymous=True",
