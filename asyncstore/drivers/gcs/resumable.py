@@ -32,6 +32,9 @@ from asyncstore.uri import ObjectURI
 #: The session goes on.
 _INCOMPLETE: Final = 308
 
+#: The session does not: it has expired, or was cancelled.
+_ENDED: Final = (410, 499)
+
 _RANGE: Final = re.compile(r"bytes=0-(\d+)")
 
 #: The last bytes are followed by work on the whole object.
@@ -177,7 +180,7 @@ class ResumableUpload:
         try:
             reply = await self._wire.send(request)
         except StorageError as exc:
-            if exc.status == 410:
+            if exc.status in _ENDED:
                 raise NotFoundError(exc.message, code=exc.code, provider="gcs", status=exc.status) from None
             raise
         content = await reply.read(MAX_REPLY)
