@@ -82,7 +82,9 @@ async def test_goes_on_where_it_broke(after: int, kind: type[BytesBody | Chunked
         assert failure.value.retryable
         assert await stored(driver) == data
         assert info.checksum == compute(ChecksumAlgorithm.CRC32C, data)
-    starts = [request for request in server.requests if "uploadType=resumable" in request.path and request.method == "POST"]
+    starts = [
+        request for request in server.requests if "uploadType=resumable" in request.path and request.method == "POST"
+    ]
     kept = after // QUANTUM * QUANTUM
     assert len(starts) == 1
     assert cut.sent == [after, SIZE - kept]
