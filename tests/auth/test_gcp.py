@@ -57,9 +57,9 @@ async def token_of(credentials: GCPCredentials) -> str | None:
 
 async def accepted(server: GCSServer, credentials: GCPCredentials) -> bool:
     """Tell whether the server lets its holder in."""
-    async with credentials, credentials.http_client([server.url]) as session:
-        async with session.get(f"{server.url}/storage/v1/b/bucket/o") as reply:
-            return reply.status == 200
+    url = f"{server.url}/storage/v1/b/bucket/o"
+    async with credentials, credentials.http_client([server.url]) as session, session.get(url) as reply:
+        return reply.status == 200
 
 
 async def _later() -> str:

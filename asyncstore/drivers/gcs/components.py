@@ -18,7 +18,7 @@ from asyncstore.drivers.gcs.batch import MAX_CALLS, delete_batch
 from asyncstore.drivers.gcs.listing import ask_page
 from asyncstore.drivers.gcs.names import HIDDEN
 from asyncstore.drivers.gcs.wire import Wire
-from asyncstore.errors import NotFoundError, StorageError
+from asyncstore.errors import ConfigurationError, NotFoundError, StorageError
 from asyncstore.options import ListOptions
 from asyncstore.types import Part
 from asyncstore.uri import ObjectURI
@@ -28,16 +28,31 @@ TARGET: Final = "asyncstore-target"
 
 _MARKERS: Final = f"{HIDDEN}uploads/"
 _PARTS: Final = f"{HIDDEN}parts/"
-_ID: Final = re.compile(r"composed-[0-9a-f]{48}")
+_ID: Final = re.compile(r"composed-[0-9a-f]{48}(?:-([A-Za-z0-9_]+))?")
+_CLASS: Final = re.compile(r"[A-Za-z0-9_]+")
 _LISTED: Final = "name,size,generation"
 _EVERYTHING: Final = ListOptions()
 
 
-def new_id(uri: ObjectURI) -> str:
+def new_id(uri: ObjectURI, storage_class: str | None) -> str:
     """
     Return the id of a new upload, which is good for *uri* only.
+
+    It names the storage class, if one was chosen: all that is composed must be of one,
+    and so is what comes of it.
     """
-    return f"composed-{_digest(uri)}{secrets.token_hex(16)}"
+    if storage_class is not None and not _CLASS.fullmatch(storage_class):
+        raise ConfigurationError(f"{storage_class!r} is no storage class of GCS")
+    named = "" if storage_class is None else f"-{storage_class}"
+    return f"composed-{_digest(uri)}{secrets.token_hex(16)}{named}"
+
+
+def storage_class_of(upload_id: str) -> str | None:
+    """
+    Return the storage class that was chosen for an upload.
+    """
+    match = _ID.fullmatch(upload_id)
+    return match.group(1) if match else None
 
 
 def is_composed(upload_id: str) -> bool:

@@ -79,7 +79,7 @@ class ComposedUploads:
         Write the marker of a new upload.
         """
         check_name(uri)
-        upload_id = components.new_id(uri)
+        upload_id = components.new_id(uri, options.storage_class)
         kept = {**options.metadata, components.TARGET: uri.key.encode().hex()}
         stored = WriteOptions(
             content_type=options.content_type,
@@ -100,8 +100,7 @@ class ComposedUploads:
         """
         marker = components.marker(uri, upload_id)
         target = components.part(uri, upload_id, number)
-        # All that is composed is of one class, and so is what comes of it.
-        stored = WriteOptions(storage_class=options.storage_class, checksum=options.checksum)
+        stored = WriteOptions(storage_class=components.storage_class_of(upload_id), checksum=options.checksum)
         info = await put(self._wire, self._settings, target, body, stored)
         try:
             await stat(self._wire, self._settings, marker, _READ)
@@ -177,7 +176,7 @@ class ComposedUploads:
         joined = []
         for start in range(0, len(sources), MAX_SOURCES):
             target = components.joined(uri, upload_id, level, start // MAX_SOURCES)
-            found = await self._compose(target, sources[start : start + MAX_SOURCES], {}, ())
+            found = await self._compose(target, sources[start : start + MAX_SOURCES], _class_of(upload_id), ())
             joined.append(Source(target.key, str(found["generation"])))
         return joined
 
@@ -194,7 +193,11 @@ class ComposedUploads:
         conditions = await self._conditions(uri, options)
         try:
             found = await self._compose(
-                uri, sources, _described(marker), conditions, create_only=options.if_none_match is not None
+                uri,
+                sources,
+                {**_described(marker), **_class_of(upload_id)},
+                conditions,
+                create_only=options.if_none_match is not None,
             )
         except PreconditionFailedError:
             ours = await self._ours(uri, marker, checksum, parts) if upload_id in self._in_doubt else None
@@ -284,6 +287,11 @@ def _described(marker: Metadata) -> dict[str, Any]:
         "metadata": kept or None,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _class_of(upload_id: str) -> dict[str, str]:
+    storage_class = components.storage_class_of(upload_id)
+    return {} if storage_class is None else {"storageClass": storage_class}
 
 
 def _upload(prefix: ObjectURI, item: Mapping[str, Any]) -> MultipartUpload | None:
