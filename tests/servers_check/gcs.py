@@ -15,8 +15,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
+from google.oauth2 import credentials as oauth2
+from google.oauth2 import service_account
 
 from asyncstore.testing.servers.gcs import ServiceAccount
+
+# google-auth's functions are untyped, though the package says that it has types.
+_ANONYMOUS: Any = AnonymousCredentials
+_ACCOUNT: Any = service_account.Credentials
+_USER: Any = oauth2.Credentials
 
 EMAIL = "fake@test.iam.gserviceaccount.com"
 QUANTUM = 256 * 1024
@@ -53,12 +60,22 @@ def key_file(url: str) -> dict[str, str]:
 def sdk(url: str, credentials: Any = None) -> Iterator[storage.Client]:
     """Google's own client, unchanged but for the address."""
     client = storage.Client(
-        project="test", credentials=credentials or AnonymousCredentials(), client_options={"api_endpoint": url}
+        project="test", credentials=credentials or _ANONYMOUS(), client_options={"api_endpoint": url}
     )
     try:
         yield client
     finally:
         client.close()
+
+
+def service_account_credentials(url: str, scopes: list[str] | None = None) -> Any:
+    """What Google's client makes of the account's file."""
+    return _ACCOUNT.from_service_account_info(key_file(url), scopes=scopes)
+
+
+def user_credentials(token: str | None, **options: Any) -> Any:
+    """What Google's client holds for a user."""
+    return _USER(token, **options)
 
 
 async def in_thread(work: Callable[[], Any]) -> Any:

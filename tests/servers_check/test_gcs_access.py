@@ -5,6 +5,8 @@ The stand-in lets in who has a good token or signature, and nobody else.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import hmac
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,14 +18,21 @@ import google.auth.credentials
 import jwt
 import pytest
 import requests
+import yarl
 from google.api_core.exceptions import Unauthorized
 from google.auth.exceptions import RefreshError
 from google.auth.transport.requests import Request
-from google.oauth2 import credentials as oauth2
-from google.oauth2 import service_account
 
 from asyncstore.testing.servers.gcs import GCSServer, HmacKey, Settings
-from tests.servers_check.gcs import EMAIL, account, in_thread, key_file, private_key, sdk
+from tests.servers_check.gcs import (
+    EMAIL,
+    account,
+    in_thread,
+    private_key,
+    sdk,
+    service_account_credentials,
+    user_credentials,
+)
 
 _SCOPES = ["https://www.googleapis.com/auth/devstorage.full_control"]
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -79,7 +88,7 @@ async def test_service_account_of_google_s_client(server: GCSServer) -> None:
     """The official client gets its token from the server, and works with it."""
 
     def work() -> bytes:
-        credentials = service_account.Credentials.from_service_account_info(key_file(server.url), scopes=_SCOPES)
+        credentials = service_account_credentials(server.url, _SCOPES)
         with sdk(server.url, credentials) as client:
             client.bucket("b-1").blob("a").upload_from_string(b"1")
             return bytes(client.bucket("b-1").blob("a").download_as_bytes())
@@ -91,11 +100,12 @@ async def test_service_account_of_google_s_client(server: GCSServer) -> None:
 
 async def test_self_signed_tokens(server: GCSServer, http: aiohttp.ClientSession) -> None:
     """A token that an account has signed for itself is good without having been issued."""
-    credentials = service_account.Credentials.from_service_account_info(key_file(server.url), scopes=_SCOPES)
+    credentials = service_account_credentials(server.url, _SCOPES)
     own = credentials.with_always_use_jwt_access(True)
     own._create_self_signed_jwt(None)
+    transport: Any = Request
     with requests.Session() as session:
-        own.refresh(Request(session))
+        own.refresh(transport(session))
 
     async with http.get(f"{server.url}/storage/v1/b/b-1", headers=bearer(own.token)) as reply:
         assert reply.status == 200
@@ -110,7 +120,7 @@ async def test_token_is_fetched_again_after_a_401(server: GCSServer) -> None:
     def write(client: Any) -> None:
         client.bucket("b-1").blob("a").upload_from_string(b"1")
 
-    credentials = service_account.Credentials.from_service_account_info(key_file(server.url), scopes=_SCOPES)
+    credentials = service_account_credentials(server.url, _SCOPES)
     with sdk(server.url, credentials) as client:
         await in_thread(lambda: write(client))
         asked = server.issuer.calls["jwt-bearer"]
@@ -133,8 +143,8 @@ async def test_issued_tokens_expire(server: GCSServer, http: aiohttp.ClientSessi
 async def test_refresh_token(server: GCSServer) -> None:
     """A user's refresh token gets a token; another is an invalid grant."""
 
-    def user(token: str) -> oauth2.Credentials:
-        return oauth2.Credentials(
+    def user(token: str) -> Any:
+        return user_credentials(
             None,
             refresh_token=token,
             token_uri=f"{server.url}/token",
@@ -163,8 +173,10 @@ async def test_metadata_server(server: GCSServer, http: aiohttp.ClientSession, m
     async with http.get(f"{server.url}/storage/v1/b/b-1", headers=bearer(token)) as reply:
         assert reply.status == 200
 
+    machine: Any = google.auth.compute_engine.Credentials
+
     def work() -> bool:
-        with sdk(server.url, google.auth.compute_engine.Credentials()) as client:
+        with sdk(server.url, machine()) as client:
             return bool(client.bucket("b-1").exists())
 
     from google.auth.compute_engine import _metadata
@@ -212,7 +224,7 @@ async def test_assertion_with_another_signature(server: GCSServer, http: aiohttp
     """An assertion that was changed after it was signed, or not signed at all, is refused."""
     head, body, _ = jwt.encode(claims(server), private_key(), algorithm="RS256").split(".")
     _, _, other = jwt.encode(claims(server, iat=1), private_key(), algorithm="RS256").split(".")
-    unsigned = jwt.encode(claims(server), None, algorithm="none")
+    unsigned = jwt.encode(claims(server), "", algorithm="none")
     for assertion in (f"{head}.{body}.{other}", f"{head}.{body}", unsigned, "", "a.b.c"):
         form = {"grant_type": _JWT_BEARER, "assertion": assertion}
         async with http.post(f"{server.url}/token", data=form) as reply:
@@ -225,7 +237,7 @@ async def test_wrong_token_of_google_s_client(server: GCSServer) -> None:
     """The official client raises Unauthorized for a token that is not good."""
 
     def work() -> None:
-        with sdk(server.url, oauth2.Credentials("fake-other")) as client:
+        with sdk(server.url, user_credentials("fake-other")) as client:
             client.get_bucket("b-1")
 
     with pytest.raises((Unauthorized, RefreshError)):
@@ -234,7 +246,7 @@ async def test_wrong_token_of_google_s_client(server: GCSServer) -> None:
 
 def signed_url(server: GCSServer, **options: Any) -> str:
     """A URL signed by Google's client."""
-    credentials = service_account.Credentials.from_service_account_info(key_file(server.url))
+    credentials = service_account_credentials(server.url)
     with sdk(server.url, credentials) as client:
         blob = client.bucket("b-1").blob(options.pop("name", "dir/a b"))
         options.setdefault("expiration", dt.timedelta(minutes=5))
@@ -257,9 +269,7 @@ async def test_signed_urls(server: GCSServer, http: aiohttp.ClientSession, name:
         assert reply.headers["x-goog-meta-colour"] == "deep  blue"
 
 
-def _raw(url: str) -> Any:
-    import yarl
-
+def _raw(url: str) -> yarl.URL:
     # As it was signed: yarl would quote it anew.
     return yarl.URL(url, encoded=True)
 
@@ -301,9 +311,6 @@ async def test_hmac_keys(server: GCSServer, http: aiohttp.ClientSession) -> None
 
 def hmac_url(server: GCSServer, secret: str) -> str:
     """A URL signed with an HMAC key, by the steps that the service's page has."""
-    import hashlib
-    import hmac
-
     now = dt.datetime.now(dt.UTC)
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
     scope = f"{day}/auto/storage/goog4_request"

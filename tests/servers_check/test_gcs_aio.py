@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -27,6 +28,7 @@ async def server() -> AsyncIterator[GCSServer]:
 
 @pytest.fixture
 async def client(server: GCSServer) -> AsyncIterator[Storage]:
+    session: Any
     async with aiohttp.ClientSession() as session:
         yield Storage(session=session, api_root=server.url)
 
@@ -89,6 +91,7 @@ async def test_conditions(client: Storage) -> None:
 
 async def test_service_account() -> None:
     """A service account's file gets its token from the server."""
+    session: Any
     settings = Settings(tokens=(), accounts=[account()])
     async with GCSServer(buckets=["b-1"], settings=settings) as server, aiohttp.ClientSession() as session:
         held = io.StringIO(json.dumps(key_file(server.url)))

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import urllib.request
 
+import pytest
+from google.cloud import storage
+
 from tests.servers.gcs import GCSEndpoint, fresh_bucket
 
 
@@ -21,3 +24,15 @@ def test_serves_in_a_process_of_its_own(gcs_endpoint: GCSEndpoint) -> None:
         read = reply.read()
 
     assert read == b"body"
+
+
+def test_storage_emulator_host(gcs_endpoint: GCSEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Google's client goes where STORAGE_EMULATOR_HOST says."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_endpoint.url)
+    client = storage.Client(project="test")
+    try:
+        blob = client.bucket(fresh_bucket(gcs_endpoint)).blob("a")
+        blob.upload_from_string(b"body")
+        assert blob.download_as_bytes() == b"body"
+    finally:
+        client.close()

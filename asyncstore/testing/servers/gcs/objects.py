@@ -4,6 +4,8 @@ Objects, in the JSON API: read, change, delete and restore.
 
 from __future__ import annotations
 
+from typing import Any
+
 from asyncstore.testing.servers.gcs import conditions, encryption, fields
 from asyncstore.testing.servers.gcs.calls import Call, Reply, json_reply
 from asyncstore.testing.servers.gcs.errors import forbidden, required
@@ -47,7 +49,9 @@ async def update_object(world: World, call: Call) -> Reply:
     """
     resource = await call.read_json()
     stored = _to_change(world, call)
-    kept = {name: stored.fields[name] for name in ("kmsKeyName", "storageClass") if name in stored.fields}
+    kept: dict[str, Any] = {
+        name: stored.fields[name] for name in ("kmsKeyName", "storageClass") if name in stored.fields
+    }
     stored.fields = {**fields.of_resource(resource), **kept}
     stored.touch()
     return json_reply(object_resource(stored, call.base_url))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 from urllib.parse import unquote
 
 from asyncstore.testing.servers.gcs import conditions, encryption, writing
@@ -26,7 +27,9 @@ def copied(world: World, call: Call, bucket: str, name: str) -> StoredObject:
     if directive not in ("COPY", "REPLACE"):
         raise invalid("Unknown metadata directive.", "x-goog-metadata-directive")
     if directive == "COPY":
-        own = {key: planned.fields[key] for key in ("storageClass", "kmsKeyName") if key in planned.fields}
+        own: dict[str, Any] = {
+            key: planned.fields[key] for key in ("storageClass", "kmsKeyName") if key in planned.fields
+        }
         planned = replace(planned, fields={**source.fields, **own})
     return planned.commit(world, source.content, component_count=source.component_count)
 
