@@ -197,9 +197,9 @@ class _Default(Method):
     async def _look(self) -> Method:
         named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
         file = Path(named) if named else _gcloud()
-        if named or await in_thread(file.is_file):
-            return from_document(await in_thread(_loaded, file), str(file), self._wanted)
-        return _metadata(self._wanted)
+        if not named and not await in_thread(_exists, file):
+            return _metadata(self._wanted)
+        return from_document(await in_thread(_loaded, file), str(file), self._wanted)
 
 
 def from_document(document: Mapping[str, Any], source: str, wanted: Wanted) -> Method:
@@ -264,6 +264,10 @@ def _parsed(given: Any) -> dict[str, Any]:
         # Not quoted: it may hold a key all the same.
         raise ConfigurationError("the Google credentials are no JSON object")
     return document
+
+
+def _exists(file: Path) -> bool:
+    return file.is_file()
 
 
 def _gcloud() -> Path:

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import aiohttp
+from yarl import URL
 
 from asyncstore.auth.credentials import is_loopback, require_tls
 from asyncstore.auth.redact import redact
@@ -111,7 +112,7 @@ class TokenExchange:
         return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
 
     def _route(self, url: str) -> dict[str, Any]:
-        host = aiohttp.client.URL(url).host or ""
+        host = URL(url).host or ""
         return {} if self._http.proxy is None or is_loopback(host) else {"proxy": self._http.proxy}
 
 

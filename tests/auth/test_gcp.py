@@ -396,7 +396,8 @@ async def test_nothing_secret_is_shown(server: GCSServer) -> None:
             texts += [repr(exc), str(exc), repr(pickle.loads(pickle.dumps(exc)).__dict__)]
         texts += [repr(credentials), repr(vars(credentials)), str(credentials.source)]
         texts += [repr(vars(method)) for method in credentials._methods]
-        texts += [repr(vars(method._found)) for method in credentials._methods if getattr(method, "_found", None)]
+        found = [getattr(method, "_found", None) for method in credentials._methods]
+        texts += [repr(vars(method)) for method in found if method is not None]
 
     assert texts
     for secret in (FAKE_SECRET, FAKE_TOKEN, key["private_key"][40:80]):

@@ -46,6 +46,6 @@ class GCSConformance(StorageConformance):
     @pytest.fixture
     async def storage(self) -> AsyncIterator[Storage]:
         async with GCSServer(buckets=["bucket"], settings=_SERVER) as server:
-            place = {"endpoint_url": server.url, **_CREDENTIALS}
-            async with open_storage("gs://bucket/prefix/", **place, **self.own_settings) as storage:
+            settings = {**_CREDENTIALS, **self.own_settings}
+            async with open_storage("gs://bucket/prefix/", endpoint_url=server.url, **settings) as storage:
                 yield storage

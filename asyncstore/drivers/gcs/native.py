@@ -59,5 +59,5 @@ async def native_client(
         connector=session.connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy
     ) as shared:
         # Given an endpoint, it would send no token unless told otherwise.
-        anonymous = credentials.anonymous
-        yield Storage(session=shared, token=_Token(credentials), api_root=endpoint, api_is_dev=anonymous)
+        arguments: dict[str, Any] = {"session": shared, "token": _Token(credentials)}
+        yield Storage(**arguments, api_root=endpoint, api_is_dev=credentials.anonymous)
