@@ -6,13 +6,15 @@ https://cloud.google.com/storage/docs/xml-api/reference-headers
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from binascii import a2b_base64
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 from multidict import CIMultiDictProxy, istr
 
+from asyncstore.drivers.gcs import records
 from asyncstore.drivers.gcs.resources import check_metadata
 from asyncstore.errors import NotSupportedError
 from asyncstore.http.reply import Reply
@@ -34,6 +36,8 @@ _CONTENT_LANGUAGE: Final = istr("Content-Language")
 _CONTENT_DISPOSITION: Final = istr("Content-Disposition")
 _CACHE_CONTROL: Final = istr("Cache-Control")
 
+# In base64.
+_CRC_CHARACTERS: Final = 8
 _ALGORITHMS: Final = {"crc32c": ChecksumAlgorithm.CRC32C, "md5": ChecksumAlgorithm.MD5}
 _MONTHS: Final = {
     name: f"{number:02}"
@@ -74,12 +78,23 @@ def checksums_of(reply: Reply) -> list[Checksum]:
     """
     Return the checksums that a reply names, the CRC first: in one header or in several.
     """
+    values = _all(reply.headers, _HASH)
     found = []
-    for item in ",".join(_all(reply.headers, _HASH)).split(","):
+    for item in values if len(values) > 1 else values[0].split(",") if values else ():
         name, _, digest = item.strip().partition("=")
-        if (algorithm := _ALGORITHMS.get(name)) and (checksum := Checksum.from_base64(algorithm, digest)):
+        if (algorithm := _ALGORITHMS.get(name)) and (checksum := _checksum(algorithm, digest)):
             found.append(checksum)
     return sorted(found, key=_by_algorithm) if len(found) > 1 else found
+
+
+def _checksum(algorithm: ChecksumAlgorithm, digest: str) -> Checksum | None:
+    if algorithm is ChecksumAlgorithm.CRC32C and len(digest) == _CRC_CHARACTERS:
+        try:
+            # Quicker than the way for all that can be written there.
+            return Checksum(algorithm, a2b_base64(digest))
+        except ValueError:
+            return None
+    return Checksum.from_base64(algorithm, digest)
 
 
 def metadata_of(uri: ObjectURI, reply: Reply, size: int) -> Metadata:
@@ -93,21 +108,22 @@ def metadata_of(uri: ObjectURI, reply: Reply, size: int) -> Metadata:
     _check_encoding(get(_STORED_ENCODING), get(_CONTENT_ENCODING))
     checksums = checksums_of(reply)
     generation, modified = get(GENERATION), get(_LAST_MODIFIED)
-    return Metadata(
-        uri=uri,
-        size=size,
-        etag=generation,
-        last_modified=_date(modified) if modified else None,
-        version_id=generation,
-        storage_class=get(_STORAGE_CLASS),
-        checksum=checksums[0] if checksums else None,
-        content_type=get(_CONTENT_TYPE),
-        content_encoding=get(_CONTENT_ENCODING) or None,
-        content_language=get(_CONTENT_LANGUAGE) or None,
-        content_disposition=get(_CONTENT_DISPOSITION) or None,
-        cache_control=get(_CACHE_CONTROL) or None,
-        metadata=_user_metadata(reply.headers),
-        checksums=checksums,
+    return records.metadata(
+        uri,
+        size,
+        generation,
+        _date(modified) if modified else None,
+        generation,
+        get(_STORAGE_CLASS),
+        checksums[0] if checksums else None,
+        get(_CONTENT_TYPE),
+        get(_CONTENT_ENCODING) or None,
+        get(_CONTENT_LANGUAGE) or None,
+        get(_CONTENT_DISPOSITION) or None,
+        get(_CACHE_CONTROL) or None,
+        # Most objects have none, and one look at the names tells.
+        _user_metadata(reply.headers) if "-meta-" in " ".join(reply.headers).lower() else {},
+        checksums,
     )
 
 
@@ -118,9 +134,6 @@ def _check_encoding(stored: str | None, sent: str | None) -> None:
 
 
 def _user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    # Most objects have none, and one look at the names tells.
-    if "-meta-" not in " ".join(headers).lower():
-        return {}
     return {
         lower[len(_META_PREFIX) :]: value
         for name, value in headers.items()
@@ -132,7 +145,7 @@ def _by_algorithm(checksum: Checksum) -> str:
     return checksum.algorithm.value
 
 
-def _all(headers: Mapping[str, str], name: str) -> Iterable[str]:
+def _all(headers: Mapping[str, str], name: str) -> Sequence[str]:
     if isinstance(headers, CIMultiDictProxy):
         return headers.getall(name, [])
     return [headers[name]] if name in headers else []

@@ -7,6 +7,7 @@ https://cloud.google.com/storage/docs/request-endpoints
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -24,7 +25,7 @@ def bucket_path(uri: ObjectURI, root: str = "/storage/v1") -> str:
     """
     Return the path of the objects of a bucket in the JSON API.
     """
-    return f"{root}/b/{quote(uri.bucket, safe='')}/o"
+    return f"{root}/b/{_encoded_bucket(uri.bucket)}/o"
 
 
 def object_path(uri: ObjectURI) -> str:
@@ -38,7 +39,13 @@ def xml_path(uri: ObjectURI) -> str:
     """
     Return the path of an object in the XML API; of the bucket if there is no key.
     """
-    return f"/{quote(uri.bucket, safe='')}/{encode_name(uri.key)}" if uri.key else f"/{quote(uri.bucket, safe='')}"
+    bucket = _encoded_bucket(uri.bucket)
+    return f"/{bucket}/{encode_name(uri.key)}" if uri.key else f"/{bucket}"
+
+
+@lru_cache(maxsize=64)
+def _encoded_bucket(name: str) -> str:
+    return quote(name, safe="")
 
 
 def encode_query(pairs: Iterable[tuple[str, str]]) -> str:

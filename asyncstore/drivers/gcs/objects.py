@@ -8,6 +8,7 @@ beside them. Everything else is JSON; see docs/decisions.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -40,7 +41,8 @@ _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 # Without it, what is stored compressed would come decompressed.
 # https://cloud.google.com/storage/docs/transcoding
-_AS_STORED: Final = {"Accept-Encoding": "gzip"}
+_AS_STORED: Final[Mapping[str, str]] = {"Accept-Encoding": "gzip"}
+_PLAIN: Final = ReadOptions()
 
 
 async def open_read(wire: Wire, settings: GCSSettings, uri: ObjectURI, options: ReadOptions) -> ReadBody:
@@ -54,9 +56,7 @@ async def open_read(wire: Wire, settings: GCSSettings, uri: ObjectURI, options: 
         options = replace(options, if_none_match=None, if_modified_since=None)
         if options.version_id is not None:
             options = replace(options, version_id=found.version_id)
-    headers = {**_AS_STORED, **read_headers(options), **settings.key_headers()}
-    if options.range is not None:
-        headers["Range"] = options.range.header()
+    headers = _AS_STORED if options == _PLAIN and settings.encryption_key is None else _headers(settings, options)
     try:
         reply = await wire.send(Request("GET", xml_path(uri), _version_query(options.version_id), headers))
     except NotFoundError as exc:
@@ -68,6 +68,13 @@ async def open_read(wire: Wire, settings: GCSSettings, uri: ObjectURI, options: 
     except BaseException:
         reply.close()
         raise
+
+
+def _headers(settings: GCSSettings, options: ReadOptions) -> Mapping[str, str]:
+    headers = {**_AS_STORED, **read_headers(options), **settings.key_headers()}
+    if options.range is not None:
+        headers["Range"] = options.range.header()
+    return headers
 
 
 def _read_body(uri: ObjectURI, reply: Reply, options: ReadOptions) -> ReplyBody:
