@@ -22,7 +22,6 @@ from tests.servers.quirks import (
     PREFIXES_UNCOUNTED,
     SENTENCES,
     SIGNATURES_IGNORED,
-    SOURCE_GENERATION,
 )
 
 _UNCONDITIONAL: Final = (
@@ -39,6 +38,7 @@ _UNCONDITIONAL: Final = (
     "test_copy_if_none_match",
     "test_copy_if_match",
     "test_copy_if_source_matches",
+    "test_copy_of_one_version",
 )
 QUIRKS: Final = {
     **NAMES,
@@ -48,7 +48,6 @@ QUIRKS: Final = {
     "test_signed_for_one_method": SENTENCES[SIGNATURES_IGNORED],
     "test_delimiter[word]": SENTENCES[DELIMITER_OF_ONE],
     "test_levels_on_pages_of_every_size[1]": SENTENCES[PREFIXES_UNCOUNTED],
-    "test_copy_of_one_version": SENTENCES[SOURCE_GENERATION],
     "test_copy_replaces_all": SENTENCES[MERGED_COPY],
 }
 

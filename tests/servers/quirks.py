@@ -33,7 +33,6 @@ CHECKSUMS_IGNORED = "checksums are not checked"
 SIGNATURES_IGNORED = "signatures are not checked"
 DELIMITER_OF_ONE = "a delimiter is one character"
 PREFIXES_UNCOUNTED = "common prefixes do not count on a page"
-SOURCE_GENERATION = "the generation of the source of a copy is not looked at"
 MERGED_COPY = "what is given to a copy is merged with what the source has"
 
 SENTENCES: Mapping[str, str] = {
@@ -64,7 +63,6 @@ SENTENCES: Mapping[str, str] = {
     SIGNATURES_IGNORED: "Any signature is as good as none, for any method.",
     DELIMITER_OF_ONE: "Of a longer delimiter only the first character ends a common prefix.",
     PREFIXES_UNCOUNTED: "maxResults counts objects, so that a page has more entries, or one prefix twice.",
-    SOURCE_GENERATION: "A rewrite takes the current generation whatever sourceGeneration says.",
     MERGED_COPY: "A rewrite with metadata keeps those fields of the source that are not given.",
     REDUNDANT_CREATE: "Creating one's own bucket again is accepted, as by S3 in us-east-1 but nowhere else.",
 }
