@@ -309,11 +309,71 @@ async def test_hmac_keys(server: GCSServer, http: aiohttp.ClientSession) -> None
     assert await refusal(http, bad) == (403, "SignatureDoesNotMatch")
 
 
+async def test_hmac_keys_in_a_header(server: GCSServer, http: aiohttp.ClientSession) -> None:
+    """A signature may be in Authorization too, over the headers and the body's digest; it holds for minutes."""
+    address = f"{server.url}/b-1/h"
+    for secret, age, expected in (
+        ("fake-hmac-secret", 0, 200),
+        ("fake-other", 0, 403),
+        ("fake-hmac-secret", 1200, 403),
+    ):
+        headers = hmac_headers(server, secret, b"body", age)
+        async with http.put(address, data=b"body", headers=headers) as reply:
+            assert reply.status == expected, await reply.text()
+    async with http.put(address, data=b"BODY", headers=hmac_headers(server, "fake-hmac-secret", b"body", 0)) as reply:
+        assert (reply.status, "ContentSHA256Mismatch" in await reply.text()) == (400, True)
+    async with http.get(address, headers=bearer("fake-token")) as reply:
+        assert await reply.read() == b"body"
+
+
+async def test_batch_with_a_token(server: GCSServer) -> None:
+    """The token of a batch is that of its requests."""
+
+    def work() -> None:
+        with sdk(server.url, user_credentials("fake-token")) as client:
+            bucket = client.bucket("b-1")
+            bucket.blob("a").upload_from_string(b"1")
+            with client.batch():
+                bucket.blob("a").delete()
+            assert not bucket.blob("a").exists()
+
+    await in_thread(work)
+
+
+def stamps(age: int = 0) -> tuple[str, str]:
+    """The time *age* seconds ago, and the scope of a signature made then."""
+    then = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=age)
+    return then.strftime("%Y%m%dT%H%M%SZ"), f"{then:%Y%m%d}/auto/storage/goog4_request"
+
+
+def hmac_signature(secret: str, stamp: str, scope: str, canonical: str) -> str:
+    """What signs a canonical request, by the steps that the service's page has."""
+    text = f"GOOG4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    key = f"GOOG4{secret}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+def hmac_headers(server: GCSServer, secret: str, body: bytes, age: int) -> dict[str, str]:
+    """Headers that sign the upload of *body*."""
+    stamp, scope = stamps(age)
+    digest = hashlib.sha256(body).hexdigest()
+    host = server.url.removeprefix("http://")
+    lines = f"host:{host}\nx-goog-content-sha256:{digest}\nx-goog-date:{stamp}\n"
+    names = "host;x-goog-content-sha256;x-goog-date"
+    signature = hmac_signature(secret, stamp, scope, f"PUT\n/b-1/h\n\n{lines}\n{names}\n{digest}")
+    credential = f"Credential=GOOGFAKE/{scope}, SignedHeaders={names}, Signature={signature}"
+    return {
+        "Authorization": f"GOOG4-HMAC-SHA256 {credential}",
+        "x-goog-date": stamp,
+        "x-goog-content-sha256": digest,
+    }
+
+
 def hmac_url(server: GCSServer, secret: str) -> str:
-    """A URL signed with an HMAC key, by the steps that the service's page has."""
-    now = dt.datetime.now(dt.UTC)
-    stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
-    scope = f"{day}/auto/storage/goog4_request"
+    """A URL signed with an HMAC key."""
+    stamp, scope = stamps()
     query = urlencode(
         {
             "X-Goog-Algorithm": "GOOG4-HMAC-SHA256",
@@ -325,8 +385,4 @@ def hmac_url(server: GCSServer, secret: str) -> str:
     )
     host = server.url.removeprefix("http://")
     canonical = f"GET\n/b-1/a\n{query}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD"
-    text = f"GOOG4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    key = f"GOOG4{secret}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return f"{server.url}/b-1/a?{query}&X-Goog-Signature={hmac.digest(key, text.encode(), 'sha256').hex()}"
+    return f"{server.url}/b-1/a?{query}&X-Goog-Signature={hmac_signature(secret, stamp, scope, canonical)}"

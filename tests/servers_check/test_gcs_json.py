@@ -4,6 +4,7 @@ What the JSON API of Google Cloud Storage's stand-in answers, as it is on the wi
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -121,6 +122,10 @@ async def test_refused_media_is_plain_text(client: Client) -> None:
     assert body == b"No such object: b-1/none"
 
 
+def target_of(name: str) -> str:
+    return f"/storage/v1/b/b-1/o/{name}?alt=media"
+
+
 async def test_not_modified(client: Client) -> None:
     """A read of what has not changed is 304, by generation, metageneration or ETag, and has no body."""
     made = await client.put("a", b"1")
@@ -134,12 +139,15 @@ async def test_not_modified(client: Client) -> None:
         assert (await client.ask("GET", target + query, headers=headers))[::2] == (304, b"")
     assert (await client.ask("GET", target + "&ifGenerationNotMatch=1"))[0] == 200
     assert (await client.ask("GET", target, headers={"If-Match": '"x"'}))[0] == 412
-    # For a write the same is a failure.
+    # Of writes too, which then do nothing.
     query = f"ifGenerationNotMatch={made['generation']}"
-    assert (await client.ask("DELETE", f"/storage/v1/b/b-1/o/a?{query}"))[0] == 412
-    # 0 asks that there be a live generation.
-    target = "/upload/storage/v1/b/b-1/o?uploadType=media&name=none&ifGenerationNotMatch=0"
-    assert (await client.ask("POST", target, data=b"1"))[0] == 412
+    assert (await client.ask("DELETE", f"/storage/v1/b/b-1/o/a?{query}"))[0] == 304
+    # Both ask that there be a live generation.
+    for number in (0, 1):
+        target = f"/upload/storage/v1/b/b-1/o?uploadType=media&name=none&ifGenerationNotMatch={number}"
+        assert (await client.ask("POST", target, data=b"1"))[0] == 304
+    assert (await client.ask("GET", target_of("a")))[2] == b"1"
+    assert (await client.ask("GET", target_of("none")))[0] == 404
 
 
 async def test_generations_rise_and_metagenerations_begin_anew(client: Client) -> None:
@@ -183,6 +191,41 @@ async def test_metadata_has_a_limit(client: Client) -> None:
     for size, expected in ((8191, 200), (8192, 400)):
         status, _, _ = await client.ask("PATCH", "/storage/v1/b/b-1/o/a", json={"metadata": {"k": "v" * size}})
         assert status == expected
+
+
+async def test_keys_and_classes_of_a_writer(client: Client) -> None:
+    """The name of a KMS key is kept; it excludes a key of the customer's own; a class that is none is refused."""
+    key = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
+    assert (await client.put("a", b"1", f"&kmsKeyName={key}"))["kmsKeyName"] == key
+    own = random_bytes(32)
+    headers = {
+        "x-goog-encryption-algorithm": "AES256",
+        "x-goog-encryption-key": base64.b64encode(own).decode(),
+        "x-goog-encryption-key-sha256": base64.b64encode(hashlib.sha256(own).digest()).decode(),
+    }
+    target = "/upload/storage/v1/b/b-1/o?uploadType=media&name=b"
+    assert (await client.ask("POST", target, data=b"1", headers=headers))[0] == 200
+    assert (await client.ask("POST", f"{target}&kmsKeyName={key}", data=b"1", headers=headers))[0] == 400
+    for name, wrong in (("", "AES128"), ("-key", "c2hvcnQ="), ("-key-sha256", base64.b64encode(own).decode())):
+        spoilt = {**headers, f"x-goog-encryption{name or '-algorithm'}": wrong}
+        assert (await client.ask("POST", target, data=b"1", headers=spoilt))[0] == 400
+    patch = {"storageClass": "LUKEWARM"}
+    assert (await client.ask("PATCH", "/storage/v1/b/b-1/o/a", json=patch))[0] == 400
+
+
+async def test_client_that_hangs_up(client: Client, server: GCSServer, caplog: pytest.LogCaptureFixture) -> None:
+    """An upload that breaks off makes no object, and no noise."""
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    target = "/upload/storage/v1/b/b-1/o?uploadType=media&name=cut"
+    writer.write(f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc".encode())
+    while not server.requests:
+        await asyncio.sleep(0.01)
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.sleep(0.05)
+
+    assert (await client.ask("GET", "/storage/v1/b/b-1/o/cut"))[0] == 404
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_update_replaces(client: Client) -> None:
@@ -252,6 +295,20 @@ async def test_batch_on_the_wire(client: Client) -> None:
     assert [int(part.partition("HTTP/1.1 ")[2][:3]) for part in found] == [200, 404, 200, 400, 204]
     assert '{"name": "a"}' in found[0]
     assert '"notFound"' in found[1]
+
+
+async def test_one_of_many_creates(client: Client) -> None:
+    """Of many that create an object at once, one does."""
+    statuses: list[int] = []
+
+    async def create(number: int) -> None:
+        target = "/upload/storage/v1/b/b-1/o?uploadType=media&name=race&ifGenerationMatch=0"
+        statuses.append((await client.ask("POST", target, data=b"%d" % number))[0])
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(16):
+            group.create_task(create(number))
+    assert sorted(statuses) == [200] + [412] * 15
 
 
 async def test_faults_and_requests(client: Client, server: GCSServer) -> None:

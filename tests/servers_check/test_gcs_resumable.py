@@ -8,6 +8,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,8 @@ import pytest
 
 from asyncstore.testing.servers.gcs import GCSServer, Settings
 from tests.servers_check.gcs import QUANTUM, random_bytes
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @pytest.fixture
@@ -67,7 +70,10 @@ async def test_chunks_and_status(server: GCSServer, http: aiohttp.ClientSession)
     status, _, body = await send(http, session, last, data[QUANTUM:])
     assert status == 200
     assert await stored(server, http) == data
-    # What it became can still be asked for.
+    # What it became can still be asked for, when the object is gone too.
+    assert await send(http, session, "*/*") == (200, None, body)
+    async with http.delete(f"{server.url}/b-1/r") as reply:
+        assert reply.status == 204
     assert await send(http, session, "*/*") == (200, None, body)
 
 
@@ -140,7 +146,16 @@ async def test_sizes_that_contradict(server: GCSServer, http: aiohttp.ClientSess
 
     assert (await send(http, session, "0-4/5", b"01234"))[0] == 400
     assert (await send(http, session, "0-9/10", b"01234"))[0] == 400
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"01234"
+
+    async with http.put(session, data=pieces()) as reply:
+        assert reply.status == 400
     assert (await send(http, session, "0-9/10", b"0123456789"))[0] == 200
+    longer = await start(server, http)
+    assert (await send(http, longer, f"0-{QUANTUM - 1}/*", bytes(2 * QUANTUM)))[0] == 400
+    assert await send(http, longer, "*/*") == (308, None, "")
 
 
 async def test_connection_cut(server: GCSServer, http: aiohttp.ClientSession) -> None:
@@ -219,6 +234,21 @@ async def test_session_needs_no_token(http: aiohttp.ClientSession) -> None:
         assert (await send(http, session, None, b"body"))[0] == 200
         async with http.post(f"{server.url}/upload/storage/v1/b/b-1/o?uploadType=resumable&name=r") as reply:
             assert reply.status == 401
+        # It opens nothing else.
+        query = session.partition("?")[2]
+        for path in (
+            "/storage/v1/b/b-1/o/r",
+            "/storage/v1/b/b-1/o",
+            "/download/storage/v1/b/b-1/o/r",
+            "/b-1",
+            "/",
+            "//r",
+        ):
+            async with http.get(f"{server.url}{path}?{query}") as reply:
+                assert reply.status == 401
+        for path in ("/b-1/r", "/upload/storage/v1/b/b-1/o"):
+            async with http.get(f"{server.url}{path}?{query}") as reply:
+                assert reply.status == 405
 
 
 async def test_sessions_of_the_xml_api(server: GCSServer, http: aiohttp.ClientSession) -> None:
@@ -234,22 +264,42 @@ async def test_sessions_of_the_xml_api(server: GCSServer, http: aiohttp.ClientSe
         assert (await reply.read(), reply.headers["x-goog-meta-colour"]) == (b"body", "blue")
 
 
+@asynccontextmanager
+async def sending(server: GCSServer, session: str, size: int) -> AsyncIterator[Streams]:
+    """A request that has said it brings *size* bytes, and has brought the first 100."""
+    path = session.removeprefix(server.url)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        head = f"PUT {path} HTTP/1.1\r\nHost: {server.url[7:]}\r\nContent-Length: {size}\r\n\r\n"
+        writer.write(head.encode() + bytes(100))
+        async with asyncio.timeout(5):
+            while server.world.sessions[path.rpartition("=")[2]].turn == 0:
+                await asyncio.sleep(0.01)
+        yield reader, writer
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_a_later_request_takes_the_session(server: GCSServer, http: aiohttp.ClientSession) -> None:
     """Of two requests that send bytes at once the later one goes on; no byte of the earlier is mixed in."""
     data = random_bytes(2 * QUANTUM)
     session = await start(server, http)
-    path = session.removeprefix(server.url)
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    head = f"PUT {path} HTTP/1.1\r\nHost: {server.url[7:]}\r\nContent-Length: {len(data)}\r\n\r\n"
-    writer.write(head.encode() + bytes(100))
-    await writer.drain()
-    async with asyncio.timeout(5):
-        while server.world.sessions[path.rpartition("=")[2]].turn == 0:
-            await asyncio.sleep(0.01)
+    async with sending(server, session, len(data)) as (reader, writer):
+        assert (await send(http, session, None, data))[0] == 200
+        writer.write(bytes(len(data) - 100))
+        assert b" 503 " in await reader.readline()
 
-    assert (await send(http, session, None, data))[0] == 200
-    writer.write(bytes(len(data) - 100))
-    assert b" 503 " in await reader.readline()
-    writer.close()
-    await writer.wait_closed()
     assert await stored(server, http) == data
+
+
+async def test_cancelled_while_bytes_come(server: GCSServer, http: aiohttp.ClientSession) -> None:
+    """What was under way when the session was cancelled does not become an object."""
+    session = await start(server, http)
+    async with sending(server, session, QUANTUM) as (reader, writer):
+        async with http.delete(session) as reply:
+            assert reply.status == 499
+        writer.write(bytes(QUANTUM - 100))
+        assert b" 503 " in await reader.readline()
+
+    assert await stored(server, http) is None

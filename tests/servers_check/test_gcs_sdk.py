@@ -222,6 +222,11 @@ def test_copy_with_the_source_s_conditions(bucket: storage.Bucket) -> None:
     """A copy heeds what is asked of its source."""
     source = bucket.blob("s")
     source.upload_from_string(b"1")
+    source.content_language = "de"
+    source.patch()
+    rewritten = bucket.blob("r")
+    rewritten.rewrite(source)
+    assert rewritten.content_language == "de"
     copy = bucket.copy_blob(source, bucket, "t", if_source_generation_match=source.generation)
 
     assert copy.download_as_bytes() == b"1"

@@ -13,6 +13,8 @@ from asyncstore.testing.servers.gcs.signatures import check_signature, is_signed
 from asyncstore.testing.servers.gcs.tokens import Issuer
 from asyncstore.testing.servers.gcs.world import World
 
+_UPLOADS: Final = ("/upload/", "/resumable/")
+_JSON: Final = ("/storage/v1/", "/download/", "/batch/")
 _REALM: Final = 'Bearer realm="https://accounts.google.com/"'
 
 
@@ -20,7 +22,7 @@ def check_caller(settings: Settings, issuer: Issuer, call: Call) -> None:
     """
     Refuse a request whose signature or token is not good.
     """
-    if "upload_id" in call.query:
+    if _is_of_session(call):
         # Who knows a session may write to it.
         return
     if is_signed(call):
@@ -40,6 +42,14 @@ def check_billing(world: World, call: Call, *names: str) -> None:
     if not named and any(bucket is not None and bucket.requester_pays for bucket in found):
         message = "Bucket is a requester pays bucket but no user project provided."
         raise ServiceError(400, "required", "UserProjectMissing", message)
+
+
+def _is_of_session(call: Call) -> bool:
+    if "upload_id" not in call.query:
+        return False
+    # In the XML API it is an object's address.
+    bucket, *name = call.segments
+    return call.path.startswith(_UPLOADS) or (not call.path.startswith(_JSON) and bool(bucket) and any(name))
 
 
 def _check_token(issuer: Issuer, call: Call) -> None:

@@ -104,7 +104,7 @@ def _checked(world: World, call: Call) -> Bucket:
     if asked.metageneration_match not in (None, bucket.metageneration):
         raise errors.precondition_failed()
     if asked.metageneration_not_match == bucket.metageneration:
-        raise errors.not_modified() if call.method == "GET" else errors.precondition_failed("If-None-Match")
+        raise errors.not_modified()
     return bucket
 
 

@@ -36,23 +36,22 @@ class Conditions:
         if self.generation_match is not None and self.generation_not_match is not None:
             raise invalid("Cannot specify both ifGenerationMatch and ifGenerationNotMatch.", "ifGenerationMatch")
 
-    def check(self, found: StoredObject | None, *, reading: bool = False) -> None:
+    def check(self, found: StoredObject | None) -> None:
         """
         Raise what the service answers if they do not hold for *found*.
 
-        Args:
-            reading: What is no longer different is then no failure: it was not modified.
+        What is not different is 304, even where something was to be written.
         """
         generation = found.generation if found else 0
-        metageneration = found.metageneration if found else 0
         if self.generation_match not in (None, generation):
             raise precondition_failed()
-        if self.metageneration_match is not None and (not found or self.metageneration_match != metageneration):
+        if self.metageneration_match is not None and (not found or self.metageneration_match != found.metageneration):
             raise precondition_failed()
-        if self.generation_not_match == generation or (
-            self.metageneration_not_match is not None and self.metageneration_not_match == metageneration
-        ):
-            raise not_modified() if reading else precondition_failed("If-None-Match")
+        # Without a live object it fails whatever the number is.
+        if self.generation_not_match is not None and (not found or self.generation_not_match == generation):
+            raise not_modified()
+        if found is not None and self.metageneration_not_match == found.metageneration:
+            raise not_modified()
 
 
 def of_query(call: Call, prefix: str = "if") -> Conditions:
@@ -72,8 +71,11 @@ def of_headers(headers: Mapping[str, str], prefix: str = "x-goog-if-") -> Condit
     Args:
         prefix: ``x-goog-copy-source-if-`` for those of the source of a copy.
     """
-    names = ("generation-match", "generation-not-match", "metageneration-match", "metageneration-not-match")
-    return Conditions(*(whole_number(headers.get(f"{prefix}{name}"), f"{prefix}{name}") for name in names))
+    generation, metageneration = (f"{prefix}{name}" for name in ("generation-match", "metageneration-match"))
+    return Conditions(
+        generation_match=whole_number(headers.get(generation), generation),
+        metageneration_match=whole_number(headers.get(metageneration), metageneration),
+    )
 
 
 def check_http(headers: Mapping[str, str], etag: str, updated: float, prefix: str = "") -> None:

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from asyncstore.testing.servers.gcs import conditions, encryption, writing
+from asyncstore.testing.servers.gcs import conditions, encryption, fields, writing
 from asyncstore.testing.servers.gcs.calls import Call, Reply, json_reply
 from asyncstore.testing.servers.gcs.resources import object_resource
 from asyncstore.testing.servers.gcs.rewriting import Rewrite, progress
@@ -45,11 +45,11 @@ async def rewrite_object(world: World, call: Call) -> Reply:
 
 async def _asked(world: World, call: Call) -> tuple[StoredObject, Writing]:
     resource = await call.read_json()
-    source_bucket, source_name, bucket, name = call.segments
+    source_bucket, source_name, bucket, target = call.segments
     source = world.bucket(source_bucket).get(source_name, call.number("sourceGeneration"))
     conditions.of_query(call, "ifSource").check(source)
     encryption.check_key(source, encryption.key_sha256(call.headers, source=True))
-    if not resource:
-        # No resource at all: everything is kept but the key of the source.
-        resource = {field: value for field, value in source.fields.items() if field != "kmsKeyName"}
-    return source, writing.of_json(world, call, resource, bucket, name)
+    if not fields.of_resource(resource):
+        # Where nothing is said of the copy, all that is said of the source holds but its key.
+        resource = {name: value for name, value in source.fields.items() if name != "kmsKeyName"}
+    return source, writing.of_json(world, call, resource, bucket, target)

@@ -46,12 +46,19 @@ def of_resource(resource: Mapping[str, Any]) -> Hashes:
 
 def of_headers(headers: Mapping[str, str]) -> Hashes:
     """
-    Return what ``X-Goog-Hash`` and ``Content-MD5`` state.
+    Return what ``X-Goog-Hash`` states.
     """
-    stated = {"md5": headers.get("content-md5")}
+    stated: dict[str, str] = {}
     for part in filter(None, re.split(r"[,\s]+", headers.get("x-goog-hash", ""))):
         name, equals, value = part.partition("=")
         if name not in ("crc32c", "md5") or not equals:
             raise invalid("Invalid value for x-goog-hash.", "X-Goog-Hash")
         stated[name] = value
-    return Hashes(stated.get("crc32c"), stated["md5"])
+    return Hashes(stated.get("crc32c"), stated.get("md5"))
+
+
+def of_body(headers: Mapping[str, str]) -> Hashes:
+    """
+    Return what ``X-Goog-Hash`` and ``Content-MD5`` state of a body that is content and nothing else.
+    """
+    return Hashes(md5=headers.get("content-md5")) | of_headers(headers)

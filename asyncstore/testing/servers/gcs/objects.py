@@ -19,7 +19,7 @@ async def get_object(world: World, call: Call) -> Reply:
     `Objects: get <https://cloud.google.com/storage/docs/json_api/v1/objects/get>`_.
     """
     stored = _found(world, call, soft_deleted=call.flag("softDeleted"))
-    conditions.of_query(call).check(stored, reading=True)
+    conditions.of_query(call).check(stored)
     etag = object_etag(stored)
     conditions.check_http(call.headers, etag, stored.updated)
     given = encryption.key_sha256(call.headers)

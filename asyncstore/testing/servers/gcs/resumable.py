@@ -18,7 +18,7 @@ from urllib.parse import quote
 from asyncstore.testing.servers.gcs import hashes, writing
 from asyncstore.testing.servers.gcs.calls import Body, Call, Reply, json_reply, whole_number
 from asyncstore.testing.servers.gcs.content import GrowingContent
-from asyncstore.testing.servers.gcs.errors import ServiceError, invalid, no_such_upload
+from asyncstore.testing.servers.gcs.errors import ServiceError, invalid, method_not_allowed, no_such_upload
 from asyncstore.testing.servers.gcs.resources import object_etag, object_resource, xml_etag
 from asyncstore.testing.servers.gcs.world import StoredObject, World
 from asyncstore.testing.servers.gcs.writing import Writing
@@ -38,7 +38,9 @@ class Session:
         upload_id: Who knows it may write.
         total: Bytes of the object, as soon as they are known.
         expires: Seconds since the epoch.
-        turn: Counts requests with bytes: a later one takes the session from an earlier.
+        answer: What the request that finished it was answered. The object is not kept: it may
+            be deleted long before the session is forgotten.
+        turn: Whose it is: a later request with bytes takes the session from an earlier one.
     """
 
     upload_id: str = field(repr=False)
@@ -47,9 +49,16 @@ class Session:
     expires: float
     xml: bool
     received: GrowingContent = field(default_factory=GrowingContent, repr=False)
-    stored: StoredObject | None = None
+    answer: Reply | None = None
     cancelled: bool = False
     turn: int = 0
+
+    def close(self) -> None:
+        """
+        Let go of the bytes, and stop whoever still sends some.
+        """
+        self.received = GrowingContent()
+        self.turn += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +109,14 @@ async def use_session(world: World, call: Call) -> Reply:
     Write to a session, ask how far it is, or end it.
     """
     session = _session(world, call.query["upload_id"])
+    if call.method not in ("PUT", "DELETE"):
+        raise method_not_allowed()
     if call.method == "DELETE":
-        session.cancelled = session.stored is None
+        session.cancelled = session.answer is None
+        session.close()
         raise _cancelled() if session.cancelled else invalid("The upload is finished.")
-    if session.stored is not None:
-        return _finished(session, session.stored, call)
+    if session.answer is not None:
+        return session.answer
     span = _span(call.headers)
     _check_total(session, span)
     if span.start is not None:
@@ -182,8 +194,11 @@ async def _take(session: Session, body: Body, span: _Span) -> None:
     pending = bytearray()
     while data := await body.readany():
         if session.turn != turn:
-            raise ServiceError(503, "backendError", "ServiceUnavailable", "Another request has taken the session.")
+            raise ServiceError(
+                503, "backendError", "ServiceUnavailable", "Another request has taken or ended the session."
+            )
         received += len(data)
+        _check_length(session, span, start, received, ended=False)
         pending += data[skip:] if skip else data
         skip = max(0, skip - len(data))
         # Whole quanta survive whatever happens to the connection.
@@ -191,10 +206,16 @@ async def _take(session: Session, body: Body, span: _Span) -> None:
         if settled:
             session.received.add(pending[:settled])
             del pending[:settled]
-    if span.stop is not None and received != span.stop - start:
-        raise invalid(f"Content-Range says {span.stop - start} bytes, and {received} came.", "Content-Range")
+    _check_length(session, span, start, received, ended=True)
     if span.final:
         session.received.add(pending)
+
+
+def _check_length(session: Session, span: _Span, start: int, received: int, *, ended: bool) -> None:
+    stop = session.total if span.stop is None else span.stop
+    reached = start + received
+    if stop is not None and (reached > stop or (ended and reached < stop)):
+        raise invalid(f"The request was to end at byte {stop}, and its body ends at {reached}.", "Content-Range")
 
 
 def _check_span(session: Session, start: int, span: _Span) -> None:
@@ -225,12 +246,14 @@ def _unfinished(session: Session) -> Reply:
 def _finish(world: World, session: Session, call: Call) -> Reply:
     planned = session.writing.stating(hashes.of_headers(call.headers))
     try:
-        session.stored = planned.commit(world, session.received.finish())
+        stored = planned.commit(world, session.received.finish())
     except ServiceError:
         # What came cannot be taken back, so nothing can come of the session.
         del world.sessions[session.upload_id]
         raise
-    return _finished(session, session.stored, call)
+    session.close()
+    session.answer = _finished(session, stored, call)
+    return session.answer
 
 
 def _finished(session: Session, stored: StoredObject, call: Call) -> Reply:

@@ -10,14 +10,13 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from asyncstore.testing.servers.gcs import json_routes, xml_routes
+from asyncstore.testing.servers.gcs import json_routes, metadata_server, token_endpoint, xml_routes
 from asyncstore.testing.servers.gcs.access import check_caller
 from asyncstore.testing.servers.gcs.batch import answer_batch, is_batch
 from asyncstore.testing.servers.gcs.calls import Body, Call, Reply
 from asyncstore.testing.servers.gcs.errors import ServiceError
 from asyncstore.testing.servers.gcs.sending import send
 from asyncstore.testing.servers.gcs.settings import Settings
-from asyncstore.testing.servers.gcs.token_routes import TokenRoutes
 from asyncstore.testing.servers.gcs.tokens import Issuer
 from asyncstore.testing.servers.gcs.world import Bucket, World
 from asyncstore.testing.servers.stand_in import StandIn
@@ -44,7 +43,6 @@ class GCSServer(StandIn):
         self.settings = settings or Settings()
         self.world = World(self.settings)
         self.issuer = Issuer(self.settings)
-        self._token_routes = TokenRoutes(self.settings, self.issuer)
         for name in buckets:
             self.create_bucket(name)
 
@@ -66,7 +64,12 @@ class GCSServer(StandIn):
         path, _, query = request.raw_path.partition("?")
         base_url = f"{request.scheme}://{request.host}"
         body = cast(Body, request.content)
-        return await send(request, await self._reply(request.method, path, query, request.headers, body, base_url))
+        try:
+            reply = await self._reply(request.method, path, query, request.headers, body, base_url)
+            return await send(request, reply)
+        except ConnectionError:
+            # The client has hung up, so nobody receives this.
+            return web.Response(status=400)
 
     async def _reply(
         self, method: str, path: str, query: str, headers: Mapping[str, str], body: Body, base_url: str
@@ -78,12 +81,13 @@ class GCSServer(StandIn):
             return _refused(refusal, path, query)
 
     async def _dispatch(self, call: Call) -> Reply:
-        token = await self._token_routes.answer(call)
-        if token is not None:
-            return token
+        settings, issuer = self.settings, self.issuer
+        told = await token_endpoint.answer(settings, issuer, call) or metadata_server.answer(settings, issuer, call)
+        if told is not None:
+            return told
         if is_batch(call):
             return await answer_batch(call, self._reply)
-        check_caller(self.settings, self.issuer, call)
+        check_caller(settings, issuer, call)
         return await json_routes.answer(self.world, call) or await xml_routes.answer(self.world, call)
 
 

@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 from asyncstore.testing.servers.gcs.calls import Call, whole_number
 from asyncstore.testing.servers.gcs.errors import ServiceError, forbidden
 from asyncstore.testing.servers.gcs.settings import Settings
+from asyncstore.testing.servers.gcs.signed_body import SignedBody
 
 RSA: Final = "GOOG4-RSA-SHA256"
 HMAC: Final = "GOOG4-HMAC-SHA256"
@@ -28,6 +29,7 @@ _MAX_EXPIRES: Final = 7 * 24 * 3600
 #: Seconds by which a header's date may differ from now.
 _MAX_SKEW: Final = 15 * 60
 _UNSIGNED: Final = "UNSIGNED-PAYLOAD"
+_DIGEST: Final = "x-goog-content-sha256"
 _SIGNATURE: Final = "X-Goog-Signature"
 _PARAMETERS: Final = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")
 
@@ -59,19 +61,24 @@ def is_signed(call: Call) -> bool:
 def check_signature(settings: Settings, call: Call) -> None:
     """
     Raise if the signature of a request is not good, or no longer.
+
+    If the digest of its body was signed, the body is compared with it as it comes in.
     """
     signed = _of_query(call) if _SIGNATURE in call.query else _of_header(call)
     _check_time(signed)
     canonical = _canonical_request(call, signed)
     owner, scope = _scope(signed)
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    text = "\n".join([signed.algorithm, signed.date, "/".join(scope), digest]).encode()
+    lines = [signed.algorithm, signed.date, "/".join(scope), hashlib.sha256(canonical.encode()).hexdigest()]
+    text = "\n".join(lines).encode()
     if not _holds(settings, signed, owner, scope, text):
         raise forbidden(
             "The request signature we calculated does not match the signature you provided. "
             "Check your Google secret key and signing method.",
             code="SignatureDoesNotMatch",
         )
+    digest = call.headers.get(_DIGEST, _UNSIGNED)
+    if digest != _UNSIGNED:
+        call.body = SignedBody(call.body, digest)
 
 
 def _of_query(call: Call) -> _Signed:
@@ -136,7 +143,7 @@ def _canonical_request(call: Call, signed: _Signed) -> str:
     headers = call.headers
     _check_headers(headers, signed.names)
     lines = [f"{name}:{' '.join(headers[name].split())}\n" for name in signed.names]
-    payload = headers["x-goog-content-sha256"] if "x-goog-content-sha256" in signed.names else _UNSIGNED
+    payload = headers[_DIGEST] if _DIGEST in signed.names else _UNSIGNED
     return "\n".join(
         [call.method, call.path, _canonical_query(call.raw_query), "".join(lines), ";".join(signed.names), payload]
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
+from typing import Any
 
 from asyncstore.testing.servers.gcs.jwts import InvalidJWT, verified_claims
 from asyncstore.testing.servers.gcs.settings import Settings
@@ -42,6 +43,12 @@ class Issuer:
         token = f"fake-issued-{secrets.token_hex(16)}"
         self._expires[token] = time.time() + self.lifetime
         return token
+
+    def grant(self) -> dict[str, Any]:
+        """
+        Return a new token as it is sent to who asked for it.
+        """
+        return {"access_token": self.issue(), "expires_in": int(self.lifetime), "token_type": "Bearer"}
 
     def revoke(self) -> None:
         """

@@ -113,7 +113,7 @@ def of_headers(world: World, call: Call, bucket: str, name: str) -> Writing:
             name=name,
             fields=_with_default_class(world, bucket, fields.of_headers(call.headers)),
             conditions=conditions.of_headers(call.headers),
-            hashes=hashes.of_headers(call.headers),
+            hashes=hashes.of_body(call.headers),
             key_sha256=encryption.key_sha256(call.headers),
         ),
     )

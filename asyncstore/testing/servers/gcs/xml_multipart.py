@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
+from multidict import CIMultiDict
+
 from asyncstore.testing.servers.gcs import encryption, hashes, writing
 from asyncstore.testing.servers.gcs.calls import Call, Reply, xml_reply
 from asyncstore.testing.servers.gcs.content import Content, joined
@@ -21,11 +23,11 @@ from asyncstore.testing.servers.gcs.errors import ServiceError, invalid, no_such
 from asyncstore.testing.servers.gcs.resources import xml_etag
 from asyncstore.testing.servers.gcs.world import World
 from asyncstore.testing.servers.gcs.writing import Writing
-from asyncstore.testing.servers.gcs.xml_objects import part_number
 from asyncstore.testing.servers.gcs.xml_text import document, element, malformed, parse
 
 #: https://cloud.google.com/storage/quotas#requests
 _MIN_PART: Final = 5 * 1024 * 1024
+_MAX_PARTS: Final = 10_000
 _CONDITIONS: Final = ("x-goog-if-generation-match", "x-goog-if-metageneration-match", "if-match", "if-none-match")
 
 
@@ -71,15 +73,17 @@ async def upload_part(world: World, call: Call, bucket: str, name: str) -> Reply
     `Upload <https://cloud.google.com/storage/docs/xml-api/put-object-multipart>`_ a part.
     """
     _refuse_conditions(call)
-    number = part_number(call)
+    number = _part_number(call)
     upload = find_upload(world, call, bucket, name)
     _check_key(upload, call)
     content = await writing.receive(call.body)
-    hashes.of_headers(call.headers).check(content)
+    hashes.of_body(call.headers).check(content)
     # It may have been completed or aborted while the bytes came in.
     find_upload(world, call, bucket, name)
     part = upload.parts[number] = Part(content, time.time())
-    return Reply(200, {"ETag": part.etag, "X-Goog-Hash": f"crc32c={content.crc32c_text},md5={content.md5_text}"})
+    headers = CIMultiDict({"ETag": part.etag, "X-Goog-Hash": f"crc32c={content.crc32c_text}"})
+    headers.add("X-Goog-Hash", f"md5={content.md5_text}")
+    return Reply(200, headers)
 
 
 async def complete(world: World, call: Call, bucket: str, name: str) -> Reply:
@@ -135,6 +139,13 @@ def find_upload(world: World, call: Call, bucket: str, name: str) -> MultipartUp
     if upload is None or (upload.writing.bucket, upload.writing.name) != (bucket, name):
         raise no_such_upload()
     return upload
+
+
+def _part_number(call: Call) -> int:
+    number = call.number("partNumber")
+    if number is None or not 1 <= number <= _MAX_PARTS:
+        raise invalid(f"Part number must be an integer between 1 and {_MAX_PARTS}, inclusive.", "partNumber")
+    return number
 
 
 def _chosen(upload: MultipartUpload, body: bytes) -> Sequence[Part]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from multidict import CIMultiDict
 
 from asyncstore.testing.servers.gcs import conditions, encryption, writing
-from asyncstore.testing.servers.gcs.calls import Call, Reply, whole_number, xml_reply
-from asyncstore.testing.servers.gcs.errors import invalid
+from asyncstore.testing.servers.gcs.calls import Call, Reply, xml_reply
 from asyncstore.testing.servers.gcs.media import media_reply
 from asyncstore.testing.servers.gcs.objects import check_holds
 from asyncstore.testing.servers.gcs.resources import timestamp, xml_etag
@@ -24,7 +23,7 @@ async def get_object(world: World, call: Call, bucket: str, name: str) -> Reply:
     `GET <https://cloud.google.com/storage/docs/xml-api/get-object-download>`_ and ``HEAD``.
     """
     stored = world.bucket(bucket).get(name, call.number("generation"))
-    conditions.of_headers(call.headers).check(stored, reading=True)
+    conditions.of_headers(call.headers).check(stored)
     etag = xml_etag(stored)
     conditions.check_http(call.headers, etag, stored.updated)
     encryption.check_key(stored, encryption.key_sha256(call.headers))
@@ -95,15 +94,3 @@ def _split_hashes(headers: CIMultiDict[str]) -> None:
     # This API sends a line for each.
     for one in headers.popall("X-Goog-Hash")[0].split(","):
         headers.add("X-Goog-Hash", one)
-
-
-def part_number(call: Call) -> int:
-    """
-    Return the number of the part that is uploaded.
-
-    `1 to 10,000 <https://cloud.google.com/storage/quotas#requests>`_.
-    """
-    number = whole_number(call.query.get("partNumber"), "partNumber")
-    if number is None or not 1 <= number <= 10_000:
-        raise invalid("Part number must be an integer between 1 and 10000, inclusive.", "partNumber")
-    return number
