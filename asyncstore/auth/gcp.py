@@ -37,6 +37,8 @@ __all__ = ["AUTH_TYPES", "SETTINGS", "GCPCredentials", "gcp_credentials"]
 
 _MAX_FALLBACKS = 10
 
+_SIGN_NOTHING = frozenset({"anonymous", "authorized_user", "metadata", "token"})
+
 
 def gcp_credentials(
     auth: AuthConfig | None = None,
@@ -102,6 +104,11 @@ class GCPCredentials(Credentials["Secret | None"]):
     def apply(self, request: aiohttp.ClientRequest, lease: Lease[Token], clock_offset: float, scope: Scope) -> None:
         if lease.value is not None:
             request.headers["Authorization"] = f"Bearer {lease.value.reveal()}"
+
+    @property
+    def may_sign(self) -> bool:
+        """Whether URLs can be signed, as far as it is known before any file is read."""
+        return self._hmac is not None or self.auth_type not in _SIGN_NOTHING
 
     async def url_signer(self) -> URLSigner:
         """

@@ -222,6 +222,24 @@ async def test_signing_what_cannot_be() -> None:
         await driver.sign("GET", URI, timedelta(days=8))
 
 
+@pytest.mark.parametrize(
+    ("settings", "able"),
+    [
+        ({"anonymous": True}, False),
+        ({"token": "fake"}, False),
+        ({"metadata_host": "127.0.0.1:9"}, False),
+        ({"token": "fake", "hmac_access_id": "GOOGFAKE", "hmac_secret": "fake-secret"}, True),
+        ({"credentials_file": "/no/such/file"}, True),
+        ({}, True),
+    ],
+)
+def test_signing_is_announced_by_who_can(settings: dict[str, Any], able: bool) -> None:
+    """
+    Credentials that sign nothing do not announce it.
+    """
+    assert built(**settings).capabilities.sign is able
+
+
 async def test_versions() -> None:
     """
     Each generation of an object can be read, looked at, copied and deleted by its id.

@@ -45,11 +45,11 @@ CAPABILITIES: Final = Capabilities(
 )
 
 
-def capabilities_of(settings: GCSSettings) -> Capabilities:
+def capabilities_of(settings: GCSSettings, *, may_sign: bool) -> Capabilities:
     """
-    Return what can be done with *settings*.
+    Return what can be done with *settings*, and with credentials that sign URLs or do not.
     """
-    able = CAPABILITIES
+    able = replace(CAPABILITIES, sign=may_sign)
     if settings.checksum is None:
         able = replace(able, checksums=frozenset())
     # Objects that are composed can have any size.

@@ -72,7 +72,7 @@ class GCSDriver(Driver):
     provider = Provider.GCS
 
     def __init__(self, wire: Wire, settings: GCSSettings, http: HTTPOptions) -> None:
-        self.capabilities = capabilities_of(settings)
+        self.capabilities = capabilities_of(settings, may_sign=wire.credentials.may_sign)
         self.preferred_checksum = settings.checksum
         self._wire = wire
         self._settings = settings
