@@ -267,23 +267,38 @@ async def test_other_key_has_other_uploads() -> None:
 
 async def test_wrong_sums_are_refused() -> None:
     """
-    Parts that do not make the object that was meant are not composed; without their sums, the object is
-    looked at and taken away again.
+    Parts that do not make the object that was meant are not composed, by whatever sums: ours or GCS's.
     """
     async with serving() as (_, driver):
-        upload, parts, _data = await begun(driver, 2)
+        await driver.put(URI, BytesBody(b"old"), PLAIN)
+        options = WriteOptions(if_match="*")
+        upload, parts, _data = await begun(driver, 2, options)
         wrong = compute(ChecksumAlgorithm.CRC32C, b"other")
-        with pytest.raises(IntegrityError):
-            await driver.complete_multipart_upload(URI, upload, parts, CREATE, wrong)
-        listed = (await driver.list_parts(URI, upload, None)).parts
-        assert all(part.checksum is None for part in listed)
-        with pytest.raises(IntegrityError):
-            await driver.complete_multipart_upload(URI, upload, listed, CREATE, wrong)
+        nameless = [Part(part.number, part.etag, part.size) for part in parts]
+        for named in (parts, nameless):
+            with pytest.raises(IntegrityError):
+                await driver.complete_multipart_upload(URI, upload, named, options, wrong)
         with pytest.raises(InvalidRequestError):
-            await driver.complete_multipart_upload(URI, upload, [], CREATE)
+            await driver.complete_multipart_upload(URI, upload, [], options)
 
-        with pytest.raises(NotFoundError):
-            await driver.stat(URI, READ)
+        assert await stored(driver) == b"old"
+        assert [part.checksum for part in (await driver.list_parts(URI, upload, None)).parts] == [
+            part.checksum for part in parts
+        ]
+
+
+async def test_parts_that_cannot_be_deleted(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    An object that is there is no failure, whatever becomes of its parts; they can be found and deleted later.
+    """
+    async with serving() as (server, driver):
+        upload, parts, data = await begun(driver, 2)
+        server.inject(Fault(path="/batch/", status=503, times=None))
+        await driver.complete_multipart_upload(URI, upload, parts, CREATE)
+
+        assert await stored(driver) == data
+        assert upload in caplog.text
+        assert [one.upload_id for one in (await driver.list_multipart_uploads(URI, None)).uploads] == [upload]
 
 
 async def test_engine_cleans_up() -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from asyncstore.drivers.gcs.batch import MAX_CALLS, delete_batch
 from asyncstore.drivers.gcs.listing import ask_page
 from asyncstore.drivers.gcs.names import HIDDEN
+from asyncstore.drivers.gcs.resources import info_of
 from asyncstore.drivers.gcs.wire import Wire
 from asyncstore.errors import ConfigurationError, NotFoundError, StorageError
 from asyncstore.options import ListOptions
@@ -30,7 +31,7 @@ _MARKERS: Final = f"{HIDDEN}uploads/"
 _PARTS: Final = f"{HIDDEN}parts/"
 _ID: Final = re.compile(r"composed-[0-9a-f]{48}(?:-([A-Za-z0-9_]+))?")
 _CLASS: Final = re.compile(r"[A-Za-z0-9_]+")
-_LISTED: Final = "name,size,generation"
+_LISTED: Final = "name,size,generation,crc32c"
 _EVERYTHING: Final = ListOptions()
 
 
@@ -108,7 +109,8 @@ async def parts_page(wire: Wire, uri: ObjectURI, upload_id: str, token: str | No
     for item in found.get("items", []):
         last = str(item["name"]).rpartition("/")[2]
         if last.isdecimal():
-            parts.append(Part(int(last), str(item["generation"]), int(item.get("size", 0))))
+            info = info_of(uri, item)
+            parts.append(Part(int(last), info.etag or "", info.size, info.checksum))
     return parts, found.get("nextPageToken")
 
 

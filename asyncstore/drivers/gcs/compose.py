@@ -2,30 +2,30 @@
 Uploads by parts, as objects of their own that are composed at the end.
 
 This takes conditions, which the XML API's uploads do not, and needs nothing but the JSON API.
-Up to 32 objects are composed by one request; more, by several levels of them.
 https://cloud.google.com/storage/docs/composite-objects
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from asyncstore.body import Body, BytesBody
 from asyncstore.drivers.gcs import components
+from asyncstore.drivers.gcs.composition import Source, compose, described, few_enough
 from asyncstore.drivers.gcs.conditions import generation_of, without_object
 from asyncstore.drivers.gcs.listing import ask_page
 from asyncstore.drivers.gcs.multipart import compare_sum, number_of
-from asyncstore.drivers.gcs.names import check_name, encode_query, object_path
+from asyncstore.drivers.gcs.names import check_name
 from asyncstore.drivers.gcs.objects import delete, stat
 from asyncstore.drivers.gcs.put import put
-from asyncstore.drivers.gcs.resources import FIELDS, info_of
+from asyncstore.drivers.gcs.resources import info_of
 from asyncstore.drivers.gcs.settings import GCSSettings
-from asyncstore.drivers.gcs.wire import Request, Wire, with_json
+from asyncstore.drivers.gcs.wire import Wire
 from asyncstore.errors import (
-    IntegrityError,
     InvalidRequestError,
     NotFoundError,
     PreconditionFailedError,
@@ -45,22 +45,11 @@ from asyncstore.types import (
 )
 from asyncstore.uri import ObjectURI
 
-#: https://cloud.google.com/storage/quotas#objects
-MAX_SOURCES: Final = 32
-
 _READ: Final = ReadOptions()
 _DELETE: Final = DeleteOptions()
 _LIST: Final = ListOptions()
-_PATIENCE: Final = 4.0
 
-
-class Source(NamedTuple):
-    """
-    An object to be composed, of one generation.
-    """
-
-    name: str
-    generation: str
+_log = logging.getLogger(__name__)
 
 
 class ComposedUploads:
@@ -124,14 +113,10 @@ class ComposedUploads:
         """
         marker = await self._marker(uri, upload_id)
         ordered = sorted(parts, key=number_of)
-        compare_sum(ordered, checksum)
-        await self._check(uri, upload_id, ordered)
+        compare_sum(await self._checked(uri, upload_id, ordered), checksum)
         sources = [Source(components.part(uri, upload_id, one.number).key, one.etag) for one in ordered]
-        level = 0
-        while len(sources) > MAX_SOURCES:
-            sources = await self._joined(uri, upload_id, level, sources)
-            level += 1
-        info = await self._final(uri, upload_id, sources, marker, options, checksum, ordered)
+        few = await few_enough(self._wire, self._settings, uri, upload_id, sources)
+        info = await self._final(uri, upload_id, few, marker, options, checksum, ordered)
         await self._clean_up(uri, upload_id)
         return info
 
@@ -163,7 +148,8 @@ class ComposedUploads:
         except NotFoundError:
             raise components.missing(upload_id) from None
 
-    async def _check(self, uri: ObjectURI, upload_id: str, parts: Sequence[Part]) -> None:
+    async def _checked(self, uri: ObjectURI, upload_id: str, parts: Sequence[Part]) -> Sequence[Part]:
+        # As they are stored, with the checksums that GCS has made of them.
         found = await components.all_parts(self._wire, uri, upload_id)
         for one in parts:
             stored = found.get(one.number)
@@ -171,14 +157,7 @@ class ComposedUploads:
                 raise InvalidRequestError(
                     f"part {one.number} is not as it was named", code="InvalidPart", provider="gcs"
                 )
-
-    async def _joined(self, uri: ObjectURI, upload_id: str, level: int, sources: Sequence[Source]) -> list[Source]:
-        joined = []
-        for start in range(0, len(sources), MAX_SOURCES):
-            target = components.joined(uri, upload_id, level, start // MAX_SOURCES)
-            found = await self._compose(target, sources[start : start + MAX_SOURCES], _class_of(upload_id), ())
-            joined.append(Source(target.key, str(found["generation"])))
-        return joined
+        return [found[one.number] for one in parts]
 
     async def _final(
         self,
@@ -192,10 +171,12 @@ class ComposedUploads:
     ) -> ObjectInfo:
         conditions = await self._conditions(uri, options)
         try:
-            found = await self._compose(
+            found = await compose(
+                self._wire,
+                self._settings,
                 uri,
                 sources,
-                {**_described(marker), **_class_of(upload_id)},
+                described(marker, upload_id),
                 conditions,
                 create_only=options.if_none_match is not None,
             )
@@ -208,13 +189,7 @@ class ComposedUploads:
             if exc.status is None:
                 self._in_doubt.add(upload_id)
             raise
-        info = info_of(uri, found)
-        if checksum is not None and _differs(info.checksum, checksum):
-            await delete(self._wire, uri, DeleteOptions(if_match=info.etag))
-            raise IntegrityError(
-                "the object composed is not what was meant", expected=str(checksum), actual=str(info.checksum)
-            )
-        return info
+        return info_of(uri, found)
 
     async def _conditions(self, uri: ObjectURI, options: WriteOptions) -> Sequence[tuple[str, str]]:
         if options.if_none_match is not None:
@@ -230,27 +205,6 @@ class ComposedUploads:
                 raise without_object(exc, options.if_match) from None
         return [("ifGenerationMatch", generation_of(etag))]
 
-    async def _compose(
-        self,
-        target: ObjectURI,
-        sources: Sequence[Source],
-        described: Mapping[str, Any],
-        conditions: Sequence[tuple[str, str]],
-        *,
-        create_only: bool = False,
-    ) -> dict[str, Any]:
-        content = {
-            "sourceObjects": [{"name": one.name, "generation": one.generation} for one in sources],
-            "destination": described,
-        }
-        headers, body = with_json(content)
-        query = encode_query([*conditions, *self._settings.write_query(), ("fields", FIELDS)])
-        keys = self._settings.key_headers()
-        request = Request(
-            "POST", f"{object_path(target)}/compose", query, {**headers, **keys}, body, create_only, _PATIENCE
-        )
-        return await self._wire.ask(request)
-
     async def _ours(
         self, uri: ObjectURI, marker: Metadata, checksum: Checksum | None, parts: Sequence[Part]
     ) -> ObjectInfo | None:
@@ -263,35 +217,14 @@ class ComposedUploads:
         return found if _moment(found) >= _moment(marker) else None
 
     async def _clean_up(self, uri: ObjectURI, upload_id: str) -> None:
-        # The object is there. What is left behind is found by list_multipart_uploads
-        # as long as the marker is, so that goes last.
         self._in_doubt.discard(upload_id)
         try:
+            # The marker goes last: as long as it is there, list_multipart_uploads finds what is left.
             await components.delete_all(self._wire, uri, upload_id)
             await delete(self._wire, components.marker(uri, upload_id), _DELETE)
         except StorageError as exc:
-            if not exc.retryable:
-                raise
-            await components.delete_all(self._wire, uri, upload_id)
-            await delete(self._wire, components.marker(uri, upload_id), _DELETE)
-
-
-def _described(marker: Metadata) -> dict[str, Any]:
-    kept = {name: value for name, value in marker.metadata.items() if name != components.TARGET}
-    given = {
-        "contentType": marker.content_type,
-        "contentEncoding": marker.content_encoding,
-        "contentLanguage": marker.content_language,
-        "contentDisposition": marker.content_disposition,
-        "cacheControl": marker.cache_control,
-        "metadata": kept or None,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _class_of(upload_id: str) -> dict[str, str]:
-    storage_class = components.storage_class_of(upload_id)
-    return {} if storage_class is None else {"storageClass": storage_class}
+            # The object is there, so this is no failure of the upload.
+            _log.warning("the parts of %s could not be deleted, abort upload %s: %s", uri, upload_id, exc)
 
 
 def _upload(prefix: ObjectURI, item: Mapping[str, Any]) -> MultipartUpload | None:
