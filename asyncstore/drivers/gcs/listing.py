@@ -6,7 +6,7 @@ https://cloud.google.com/storage/docs/json_api/v1/objects/list
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from asyncstore.drivers.gcs.names import HIDDEN, bucket_path, encode_query
@@ -26,8 +26,26 @@ async def list_page(wire: Wire, prefix: ObjectURI, options: ListOptions, token: 
     Return one page; our own hidden objects are left out, unless it is they that are asked for.
     """
     found = await ask_page(wire, prefix, options, token, LISTED)
+    return ListPage(entries_of(found, prefix, options, info_of), found.get("nextPageToken"))
+
+
+def entries_of(
+    found: Mapping[str, Any],
+    prefix: ObjectURI,
+    options: ListOptions,
+    read: Callable[[ObjectURI, Mapping[str, Any]], ObjectInfo],
+) -> list[ObjectInfo]:
+    """
+    Return the objects and common prefixes of a page, in byte order of keys; those of one key in the order given.
+
+    Args:
+        read: Makes a record of an object.
+
+    Raises:
+        UnavailableError: The page has something else.
+    """
     try:
-        entries = [_info(prefix, item) for item in found.get("items", [])]
+        entries = [read(prefix.with_key(str(item["name"])), item) for item in found.get("items", [])]
         prefixes = [
             ObjectInfo(uri=prefix.with_key(str(text)), size=0, is_prefix=True) for text in found.get("prefixes", [])
         ]
@@ -36,7 +54,7 @@ async def list_page(wire: Wire, prefix: ObjectURI, options: ListOptions, token: 
     if prefixes:
         # By code points, which is the order of the bytes of UTF-8.
         entries = sorted([*entries, *prefixes], key=_key)
-    return ListPage([info for info in entries if _wanted(info, prefix, options)], found.get("nextPageToken"))
+    return [info for info in entries if _wanted(info, prefix, options)]
 
 
 async def ask_page(
@@ -66,10 +84,6 @@ async def ask_page(
         pairs.append(("pageToken", token))
     pairs += [*extra, ("fields", f"items({fields}),prefixes,nextPageToken")]
     return await wire.ask(Request("GET", bucket_path(prefix), encode_query(pairs)))
-
-
-def _info(prefix: ObjectURI, item: Mapping[str, Any]) -> ObjectInfo:
-    return info_of(prefix.with_key(str(item["name"])), item)
 
 
 def _wanted(info: ObjectInfo, prefix: ObjectURI, options: ListOptions) -> bool:
