@@ -14,10 +14,13 @@ from typing import Any
 
 from asyncstore.auth.aws import SETTINGS as AUTH_SETTINGS
 from asyncstore.auth.azure import SETTINGS as AZURE_AUTH_SETTINGS
+from asyncstore.auth.gcp import SETTINGS as GCP_SETTINGS
 from asyncstore.config import HTTPOptions, RetryOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
 from asyncstore.drivers.azure import open_driver as open_azure
 from asyncstore.drivers.azure.settings import AzureSettings
+from asyncstore.drivers.gcs import open_driver as open_gcs
+from asyncstore.drivers.gcs.settings import GCSSettings
 from asyncstore.drivers.local import open_driver as open_local
 from asyncstore.drivers.memory import open_driver as open_memory
 from asyncstore.drivers.s3 import open_driver as open_s3
@@ -41,6 +44,8 @@ def settings() -> str:
     text += "\nCredentials of S3 are set by " + ", ".join(f"`{name}`" for name in sorted(AUTH_SETTINGS)) + ".\n"
     text += _table(AzureSettings)
     text += "\nCredentials of Azure are set by " + ", ".join(f"`{name}`" for name in AZURE_AUTH_SETTINGS) + ".\n"
+    text += _table(GCSSettings)
+    text += "\nCredentials of GCS are set by " + ", ".join(f"`{name}`" for name in sorted(GCP_SETTINGS)) + ".\n"
     text += "\nFiles have `sync`, memory has `shared` and every field of `Capabilities`.\n"
     text += "\n# Options of operations\n"
     for options in (UploadOptions, DownloadOptions, ReadOptions, CopyOptions, ListOptions, BulkOptions):
@@ -71,6 +76,7 @@ _DRIVERS: tuple[tuple[Any, str, dict[str, Any]], ...] = (
     (open_memory, "memory://bucket", {}),
     (open_local, "file:///tmp/asyncstore-capabilities", {}),
     (open_s3, "s3://bucket", {}),
+    (open_gcs, "gs://bucket", {}),
     (open_azure, "azure://container@account", {"anonymous": True}),
 )
 

@@ -19,7 +19,6 @@ LONG_KEYS = "keys over 1024 characters are taken"
 BLOCK_SOURCE = "blocks are copied by signature and over http only"
 WRONG_KEY = "a wrong key has other codes"
 SAS_BATCH = "batches by signature are 500"
-PUT_KEEPS_BLOCKS = "a put does not free the length of block ids"
 
 SENTENCES: Mapping[str, str] = {
     UTF16_ORDER: "Characters beyond the basic plane are listed before U+E000 to U+FFFF.",
@@ -35,7 +34,6 @@ SENTENCES: Mapping[str, str] = {
     ),
     WRONG_KEY: "A wrong signature is AuthorizationFailure, or with tokens 400, not 403 AuthenticationFailed.",
     SAS_BATCH: "A batch whose deletions are let in by a SAS token is answered by 500, to the SDK too.",
-    PUT_KEEPS_BLOCKS: "After a Put Blob, ids of blocks must still have the length of those that it has dropped.",
     LONG_KEYS: "A name of 1025 characters is stored.",
 }
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers import azurite as azurite_server
+from tests.servers import fake_gcs as fake_gcs_server
 from tests.servers import gcs as gcs_server
 from tests.servers import ministack as ministack_server
 from tests.servers import seaweed as seaweed_server
@@ -28,6 +29,7 @@ _TOOL_OF_FIXTURE = {
     "ministack_tls": "ministack",
     "azurite": "azurite",
     "azurite_tls": "azurite",
+    "fake_gcs": "fake-gcs-server",
 }
 
 
@@ -119,5 +121,15 @@ def gcs_endpoint() -> Iterator[GCSEndpoint]:
     process = gcs_server.start_gcs()
     try:
         yield gcs_server.endpoint(process)
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def fake_gcs() -> Iterator[GCSEndpoint]:
+    """fake-gcs-server, which keeps objects in memory and checks no credentials."""
+    process = fake_gcs_server.start_fake_gcs()
+    try:
+        yield fake_gcs_server.endpoint(process)
     finally:
         process.stop()

@@ -113,13 +113,6 @@ def reads_few_sources(container: ContainerClient, server: AzureServer) -> bool:
     return by_token is not None and (by_signature is not None) == (server.ca_file is not None)
 
 
-def remembers_ids_of_blocks_over_a_put(container: ContainerClient, server: AzureServer) -> bool:
-    blob = container.get_blob_client("k")
-    blob.stage_block("one", b"data")
-    blob.upload_blob(b"other")
-    return refusal(blob.stage_block, "another", b"data") is not None
-
-
 PROBES: dict[str, Callable[[ContainerClient, AzureServer], bool]] = {
     quirks.UTF16_ORDER: orders_by_utf16,
     quirks.WORD_DELIMITER: divides_at_one_character,
@@ -132,7 +125,6 @@ PROBES: dict[str, Callable[[ContainerClient, AzureServer], bool]] = {
     quirks.SAS_BATCH: fails_batches_by_signature,
     quirks.WRONG_KEY: names_wrong_keys_otherwise,
     quirks.BLOCK_SOURCE: reads_few_sources,
-    quirks.PUT_KEEPS_BLOCKS: remembers_ids_of_blocks_over_a_put,
 }
 
 
