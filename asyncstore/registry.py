@@ -23,6 +23,7 @@ DriverFactory = Callable[[StorageConfig], Driver]
 ENTRY_POINTS: Final = "asyncstore.drivers"
 
 _BUILT_IN: Final = {
+    "azure": "asyncstore.drivers.azure:open_driver",
     "file": "asyncstore.drivers.local:open_driver",
     "gcs": "asyncstore.drivers.gcs:open_driver",
     "memory": "asyncstore.drivers.memory:open_driver",

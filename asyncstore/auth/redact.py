@@ -21,7 +21,7 @@ _HEADERS: Final = (
 _FIELDS: Final = (
     "SecretAccessKey|SessionToken|AccessKeyId|secret_?access_?key|aws_secret_access_key|session_?token"
     "|aws_session_token|access_?key_?id|aws_access_key_id|access_?token|refresh_?token|id_?token|client_?secret"
-    "|private_?key|password|pass_?phrase"
+    "|private_?key|password|pass_?phrase|account_?key|SharedAccessSignature|sas_?token"
 )
 
 _PATTERNS: Final = (

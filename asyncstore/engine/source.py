@@ -32,11 +32,15 @@ class FileSource:
     Attributes:
         path: The file.
         size: Bytes, when it was opened.
+        identity: What tells it from another file, and from itself after any change:
+            path, device, inode, size, and the times of the last change of the bytes and
+            of anything else, in nanoseconds.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
+        self.identity: tuple[str | int, ...] = ()
         self._fd = -1
         self._identity: tuple[int, ...] = ()
 
@@ -81,6 +85,15 @@ class FileSource:
         """
         return await in_thread(self._read_all)
 
+    async def checksum(self, start: int, end: int, algorithm: ChecksumAlgorithm) -> Checksum:
+        """
+        Read the bytes from *start* up to *end*, for their checksum only.
+        """
+        hasher = Hasher(algorithm)
+        for offset in range(start, end, CHUNK):
+            await in_thread(self._hash, min(CHUNK, end - offset), offset, hasher)
+        return hasher.checksum()
+
     async def check(self) -> None:
         """
         Make sure that the file is the one that was opened.
@@ -115,6 +128,9 @@ class FileSource:
                     raise SourceChangedError(f"{self.path} became shorter while it was being read")
                 done += count
 
+    def _hash(self, size: int, offset: int, hasher: Hasher) -> None:
+        hasher.update(self.pread(size, offset))
+
     def _read_all(self) -> bytes:
         data = self.pread(self.size, 0)
         self._check()
@@ -133,6 +149,8 @@ class FileSource:
             raise InvalidRequestError(f"{self.path} is {what}: give a file, or open it and put() the stream")
         self.size = status.st_size
         self._identity = _identity(status)
+        # The bytes can be changed and their time be set back; the other time cannot.
+        self.identity = (str(self.path.absolute()), *self._identity, status.st_ctime_ns)
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1
@@ -174,10 +192,7 @@ class FilePart(Body):
             self._held = self._buffers.take(self.size)
             self._checksum = await in_thread(self._load, self._held, algorithm)
             return
-        hasher = Hasher(algorithm)
-        for offset in range(self._start, self._end, CHUNK):
-            await in_thread(self._read, min(CHUNK, self._end - offset), offset, hasher)
-        self._checksum = hasher.checksum()
+        self._checksum = await self._source.checksum(self._start, self._end, algorithm)
 
     async def chunks(self) -> AsyncIterator[BytesLike]:
         sent = 0

@@ -4,18 +4,21 @@ Writing one object, of any size, from a file, from memory or from a stream.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from asyncstore.body import BytesBody, BytesLike
 from asyncstore.engine import lost
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.given import StreamSource, as_chunks, in_memory
-from asyncstore.engine.multipart import multipart_session
+from asyncstore.engine.multipart import MultipartSession, multipart_session
 from asyncstore.engine.pieces import algorithm_of, piece_size, send_stream
 from asyncstore.engine.plan import Span, check_size, part_size, spans
 from asyncstore.engine.pool import for_each
 from asyncstore.engine.progress import HighWater, ObjectMeter
+from asyncstore.engine.resuming import discard, resumable_session
 from asyncstore.engine.source import CHUNK, FileSource
 from asyncstore.errors import InvalidRequestError, NotSupportedError
 from asyncstore.options import UploadOptions
@@ -53,6 +56,8 @@ async def _upload_open_file(
     check_size(file.size, calls.driver.capabilities)
     meter.expect(file.size)
     if not _by_parts(calls, file.size, options):
+        if options.resume:
+            await discard(calls, target)
         async with calls.limits.bytes.reserve(file.size):
             data = await file.read()
             info = await lost.put(calls, target, BytesBody(data), options, meter.retried)
@@ -70,7 +75,7 @@ async def _upload_file_parts(
     # Three parts at least can be held at once; larger ones are read twice if a
     # driver wants their checksums in front.
     in_memory = size * _PARTS_IN_MEMORY <= budget.total
-    async with multipart_session(calls, target, options, meter.retried) as session:
+    async with _file_session(calls, file, target, replace(options, part_size=size), meter) as session:
 
         async def send(span: Span) -> None:
             async with budget.reserve(span.size if in_memory else _FILE_PART_BYTES):
@@ -82,9 +87,25 @@ async def _upload_file_parts(
                 finally:
                     body.release()
 
-        await for_each(spans(0, file.size, size), send, max_concurrency=options.max_concurrency)
+        missing = (span for span in spans(0, file.size, size) if span.number not in session.sent)
+        await for_each(missing, send, max_concurrency=options.max_concurrency)
         await file.check()
         return await session.complete()
+
+
+@asynccontextmanager
+async def _file_session(
+    calls: Calls, file: FileSource, target: ObjectURI, options: UploadOptions, meter: ObjectMeter
+) -> AsyncIterator[MultipartSession]:
+    if not options.resume:
+        async with multipart_session(calls, target, options, meter.retried) as session:
+            yield session
+        return
+    exact = replace(options, checksum=algorithm_of(calls, options))
+    async with resumable_session(calls, file, target, exact, meter.retried) as session:
+        if session.sent:
+            meter.advance(sum(sent.part.size for sent in session.sent.values()))
+        yield session
 
 
 async def put(calls: Calls, target: ObjectURI, data: DataLike, options: UploadOptions) -> ObjectInfo:

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from asyncstore.auth.aws import SETTINGS as AUTH_SETTINGS
+from asyncstore.auth.azure import SETTINGS as AZURE_AUTH_SETTINGS
 from asyncstore.auth.gcp import SETTINGS as GCP_SETTINGS
 from asyncstore.config import HTTPOptions, RetryOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
+from asyncstore.drivers.azure import open_driver as open_azure
+from asyncstore.drivers.azure.settings import AzureSettings
 from asyncstore.drivers.gcs import open_driver as open_gcs
 from asyncstore.drivers.gcs.settings import GCSSettings
 from asyncstore.drivers.local import open_driver as open_local
@@ -39,6 +42,8 @@ def settings() -> str:
     text += "\n# Settings of drivers\n"
     text += _table(S3Settings)
     text += "\nCredentials of S3 are set by " + ", ".join(f"`{name}`" for name in sorted(AUTH_SETTINGS)) + ".\n"
+    text += _table(AzureSettings)
+    text += "\nCredentials of Azure are set by " + ", ".join(f"`{name}`" for name in AZURE_AUTH_SETTINGS) + ".\n"
     text += _table(GCSSettings)
     text += "\nCredentials of GCS are set by " + ", ".join(f"`{name}`" for name in sorted(GCP_SETTINGS)) + ".\n"
     text += "\nFiles have `sync`, memory has `shared` and every field of `Capabilities`.\n"
@@ -52,7 +57,7 @@ def capabilities() -> str:
     """
     Return the page of what each provider can do.
     """
-    drivers = [factory(StorageConfig.build(uri, {})) for factory, uri in _DRIVERS]
+    drivers = [factory(StorageConfig.build(uri, settings)) for factory, uri, settings in _DRIVERS]
     described = _described(Capabilities)
     lines = ["# Capabilities", "", _HEADER.strip(), "", "What is off is refused before any request.", ""]
     lines += [
@@ -67,11 +72,12 @@ def capabilities() -> str:
 
 PAGES = {"settings.md": settings, "capabilities.md": capabilities}
 
-_DRIVERS: tuple[tuple[Any, str], ...] = (
-    (open_memory, "memory://bucket"),
-    (open_local, "file:///tmp/asyncstore-capabilities"),
-    (open_s3, "s3://bucket"),
-    (open_gcs, "gs://bucket"),
+_DRIVERS: tuple[tuple[Any, str, dict[str, Any]], ...] = (
+    (open_memory, "memory://bucket", {}),
+    (open_local, "file:///tmp/asyncstore-capabilities", {}),
+    (open_s3, "s3://bucket", {}),
+    (open_gcs, "gs://bucket", {}),
+    (open_azure, "azure://container@account", {"anonymous": True}),
 )
 
 

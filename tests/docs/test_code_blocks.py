@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import ROOT, Block, blocks
+from tests.servers.azure import AzureServer
+from tests.servers.azure import blocking_client as azure_client
 from tests.servers.s3 import S3Server, blocking_client
 
 # Set-up is not run inside the tests that it sets up: .ci/run calls it.
@@ -23,10 +25,13 @@ _LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 
 
 @pytest.fixture
-def environment(seaweed: S3Server, tmp_path: Path) -> dict[str, str]:
+def environment(seaweed: S3Server, azurite: AzureServer, tmp_path: Path) -> dict[str, str]:
     """
-    A person's shell: credentials of a real server, a bucket called "models", an empty home.
+    A person's shell: credentials of real servers, with a bucket called "models" on each, an empty home.
     """
+    with azure_client(azurite) as azure:
+        if not azure.get_container_client("models").exists():
+            azure.create_container("models")
     with blocking_client(seaweed) as client:
         if "models" not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
             client.create_bucket(Bucket="models")
@@ -42,6 +47,7 @@ def environment(seaweed: S3Server, tmp_path: Path) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": seaweed.keys.access_key_id,
         "AWS_SECRET_ACCESS_KEY": seaweed.keys.secret_access_key,
         "AWS_REGION": seaweed.region,
+        "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string,
     }
 
 

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers import azurite as azurite_server
 from tests.servers import fake_gcs as fake_gcs_server
 from tests.servers import gcs as gcs_server
 from tests.servers import ministack as ministack_server
 from tests.servers import seaweed as seaweed_server
+from tests.servers.azure import AzureServer
 from tests.servers.gcs import GCSEndpoint
 from tests.servers.install import program
 from tests.servers.process import ServerProcess
@@ -25,6 +27,8 @@ _TOOL_OF_FIXTURE = {
     "seaweed_tls": "seaweedfs",
     "ministack": "ministack",
     "ministack_tls": "ministack",
+    "azurite": "azurite",
+    "azurite_tls": "azurite",
     "fake_gcs": "fake-gcs-server",
 }
 
@@ -87,6 +91,26 @@ def ministack_tls(tls_ca: ThrowawayCA) -> Iterator[S3Server]:
     process = ministack_server.start_ministack(tls_ca)
     try:
         yield ministack_server.with_users("ministack_tls", process)
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[AzureServer]:
+    """Azurite over http."""
+    process = azurite_server.start_azurite()
+    try:
+        yield azurite_server.server_of("azurite", process)
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def azurite_tls(tls_ca: ThrowawayCA) -> Iterator[AzureServer]:
+    """Another Azurite, over TLS, which takes tokens too."""
+    process = azurite_server.start_azurite(tls_ca)
+    try:
+        yield azurite_server.server_of("azurite_tls", process)
     finally:
         process.stop()
 

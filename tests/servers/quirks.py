@@ -28,6 +28,7 @@ COPY_CONDITIONS = "conditions on the target of a copy are not checked"
 EMPTY_SUFFIX = "a suffix of an empty object is 206"
 EMPTY_METADATA = "empty metadata values are dropped"
 GHOST_PREFIX = "a common prefix outlives its objects"
+TAGS_STAY = "tags outlive an overwrite"
 CONDITIONS_IGNORED = "conditions are not checked"
 CHECKSUMS_IGNORED = "checksums are not checked"
 SIGNATURES_IGNORED = "signatures are not checked"
@@ -58,6 +59,7 @@ SENTENCES: Mapping[str, str] = {
     EMPTY_SUFFIX: "A range `bytes=-1` of an object without bytes is answered by 206, not 416 InvalidRange.",
     EMPTY_METADATA: "User metadata whose value is empty is not stored.",
     GHOST_PREFIX: "A common prefix is still listed when the last object below it has been deleted.",
+    TAGS_STAY: "An object that is written again keeps the tags of the one before it.",
     CONDITIONS_IGNORED: "Preconditions are looked at by insertions of metadata with bytes, and by nothing else.",
     CHECKSUMS_IGNORED: "An insertion whose bytes are not those of its crc32c is stored.",
     SIGNATURES_IGNORED: "Any signature is as good as none, for any method.",
@@ -94,5 +96,6 @@ MINISTACK = frozenset(
         REDUNDANT_CREATE,
         COPY_CONDITIONS,
         EMPTY_SUFFIX,
+        TAGS_STAY,
     }
 )

@@ -5,7 +5,7 @@ The XML of S3: replies read without entities, requests written without surprises
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
@@ -97,6 +97,14 @@ def completion(parts: Iterable[Iterable[tuple[str, str]]]) -> bytes:
         for part in parts
     ]
     return _document("CompleteMultipartUpload", "".join(elements))
+
+
+def tag_set(tags: Mapping[str, str]) -> bytes:
+    """
+    Return the body that gives an object *tags*, each of which :func:`can_carry`.
+    """
+    pairs = [f"<Tag><Key>{_escaped(key)}</Key><Value>{_escaped(value)}</Value></Tag>" for key, value in tags.items()]
+    return _document("Tagging", f"<TagSet>{''.join(pairs)}</TagSet>")
 
 
 def _document(tag: str, content: str) -> bytes:

@@ -27,7 +27,7 @@ import pytest
 
 _GROUPS = (
     "aborting access attributes bulk cancelling capabilities concurrency conditions copying deleting files harness "
-    "integrity interrupting keys listing multipart objects paging payloads ranges"
+    "integrity interrupting keys listing multipart objects paging payloads ranges resuming tags versions"
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{group}" for group in _GROUPS.split()))
 

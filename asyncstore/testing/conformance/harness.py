@@ -58,10 +58,12 @@ class Harness:
             (``test_name[parameter]``), by the parameter alone (``[parameter]``), or by tag.
         makes_buckets: Whether a bucket that is missing comes into being when it is
             written to, as a directory does.
+        signed_put_headers: What goes along with a put to a signed URL.
     """
 
     quirks: ClassVar[Mapping[str, str]] = {}
     makes_buckets: ClassVar[bool] = False
+    signed_put_headers: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -76,6 +78,14 @@ class Harness:
         The storage under test, on a bucket or a prefix (that ends in ``/``) of its own, empty.
         """
         raise NotImplementedError("a subclass opens its storage here")
+        yield
+
+    @pytest_asyncio.fixture
+    async def versioned(self, storage: Storage) -> AsyncIterator[Storage]:
+        """
+        A storage as :meth:`storage`, in a bucket that keeps versions.
+        """
+        pytest.skip(f"no bucket of {storage.provider} that keeps versions was given: define the fixture versioned")
         yield
 
     @pytest.fixture

@@ -244,7 +244,8 @@ class Keys(Harness):
             async with session.put(await storage.presign(target), data=b"new") as refused:
                 assert refused.status in (400, 401, 403, 405)
             assert await storage.read(target) == b"old"
-            async with session.put(await storage.presign(target, method="PUT"), data=b"new") as allowed:
+            url = await storage.presign(target, method="PUT")
+            async with session.put(url, data=b"new", headers=self.signed_put_headers) as allowed:
                 assert allowed.status < 300
 
         assert await storage.read(target) == b"new"
