@@ -70,8 +70,9 @@ class Capabilities:
         conditional_delete: ``if_match`` on delete.
         conditional_copy: Conditions on the target of a copy.
         metadata: User metadata is kept.
-        content_headers: Content type, encoding, language, disposition and
-            cache control are kept.
+        content_type: The content type is kept.
+        content_headers: Content encoding, language, disposition and cache
+            control are kept.
         storage_classes: Objects have a class or tier that can be chosen.
         versions: Old versions can be read and deleted by their id.
         checksums: Algorithms that the provider can check on a write.
@@ -98,6 +99,7 @@ class Capabilities:
     conditional_delete: bool = False
     conditional_copy: bool = False
     metadata: bool = True
+    content_type: bool = True
     content_headers: bool = True
     storage_classes: bool = False
     versions: bool = False

@@ -137,8 +137,12 @@ UNABLE: dict[str, tuple[dict[str, Any], Callable[[Storage], Awaitable[Any]]]] = 
         lambda storage: storage.put(KEY, b"", options=UploadOptions(metadata={"a": "b"})),
     ),
     "content type": (
-        {"content_headers": False},
+        {"content_type": False},
         lambda storage: storage.put(KEY, b"", options=UploadOptions(content_type="text/plain")),
+    ),
+    "content encoding": (
+        {"content_headers": False},
+        lambda storage: storage.put(KEY, b"", options=UploadOptions(content_encoding="gzip")),
     ),
     "storage class": (
         {"storage_classes": False},
