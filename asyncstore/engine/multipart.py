@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 from asyncstore.body import Body
 from asyncstore.checksum import COMBINABLE, combine
+from asyncstore.cleanup import CLEANUP_TIMEOUT, clean_up, ended
 from asyncstore.engine import lost
 from asyncstore.engine.calls import Calls
-from asyncstore.engine.cleanup import CLEANUP_TIMEOUT, clean_up, ended
 from asyncstore.engine.retry import RetryObserver
 from asyncstore.errors import NotFoundError, PreconditionFailedError, StorageError
 from asyncstore.options import WriteOptions
