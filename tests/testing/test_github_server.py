@@ -334,10 +334,10 @@ async def test_no_bytes_are_no_asset(server: GitHubServer) -> None:
     release = await with_sdk(server, make)
     where = f"{server.url}/api/uploads/repos/{REPOSITORY}/releases/{release.id}/assets?name=a.txt"
 
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {FAKE_TOKEN}"}) as session:
-        async with session.post(where, data=b"") as refused:
-            assert refused.status == 422
-            assert "greater than or equal to 1" in (await refused.json())["errors"][0]["message"]
+    headers = {"Authorization": f"Bearer {FAKE_TOKEN}"}
+    async with aiohttp.ClientSession(headers=headers) as session, session.post(where, data=b"") as refused:
+        assert refused.status == 422
+        assert "greater than or equal to 1" in (await refused.json())["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(
