@@ -207,6 +207,14 @@ async def test_what_the_provider_cannot(storage: Storage, faults: FaultyDriver, 
     assert 0 == faults.calls.total()
 
 
+async def test_what_is_not_asked_for_is_not_refused(storage: Storage, faults: FaultyDriver) -> None:
+    """A provider that keeps nothing beside the bytes still keeps bytes."""
+    changed(faults, metadata=False, content_type=False, content_headers=False, storage_classes=False)
+    await storage.put(KEY, b"data")
+
+    assert b"data" == await storage.read(KEY)
+
+
 async def test_metadata_that_is_too_large(storage: Storage, faults: FaultyDriver) -> None:
     options = UploadOptions(metadata={"k": "v" * 3000})
     with pytest.raises(InvalidRequestError, match="metadata"):
