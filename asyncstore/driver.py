@@ -51,6 +51,7 @@ class Capabilities:
 
     Attributes:
         reference: The provider's page that states the limits.
+        min_object_size: Bytes of the smallest object; 1 where there are no empty ones.
         max_object_size: Bytes of the largest object.
         max_put_size: Bytes of the largest object written by one request.
         max_key_bytes: UTF-8 bytes of the longest key.
@@ -82,6 +83,7 @@ class Capabilities:
     reference: str
     max_object_size: int
     max_put_size: int
+    min_object_size: int = 0
     max_key_bytes: int = 1024
     max_metadata_bytes: int = 2048
     multipart: bool = False

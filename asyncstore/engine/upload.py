@@ -132,6 +132,7 @@ async def _put_stream(calls: Calls, source: StreamSource, target: ObjectURI, opt
     # Most streams are short, and those take nothing of the budget for long ones.
     start = await source.take(CHUNK)
     if len(start) < CHUNK:
+        check_size(len(start), calls.driver.capabilities)
         return await lost.put(calls, target, BytesBody(start), options)
     size = _largest_in_memory(calls, options)
     async with AsyncExitStack() as held:

@@ -9,13 +9,13 @@ import pytest
 
 from asyncstore.body import Body
 from asyncstore.drivers.memory import MemoryDriver
-from asyncstore.errors import SourceChangedError
+from asyncstore.errors import InvalidRequestError, SourceChangedError
 from asyncstore.options import MiB, UploadOptions, WriteOptions
 from asyncstore.storage import Storage
 from asyncstore.testing.faults import FaultyDriver
 from asyncstore.types import ChecksumAlgorithm, ObjectInfo, ProgressEvent
 from asyncstore.uri import ObjectURI
-from tests.engine.build import KEY, ROOT, at_rest, changed, patterned, written
+from tests.engine.build import KEY, ROOT, at_rest, changed, patterned, stream, written
 
 LARGE = UploadOptions(multipart_threshold=1000)
 
@@ -95,4 +95,21 @@ async def test_file_that_changes_is_not_published(
         await storage.upload(memory.touched, KEY, options=options)
 
     assert {} == memory.objects
+    at_rest(storage, faults)
+
+
+@pytest.mark.parametrize("way", ["put", "stream", "upload"])
+async def test_too_small(storage: Storage, faults: FaultyDriver, tmp_path: Path, way: str) -> None:
+    """Where there are no empty objects, one is refused before anything is sent."""
+    changed(faults, min_object_size=1)
+    ways = {
+        "put": lambda: storage.put(KEY, b""),
+        "stream": lambda: storage.put(KEY, stream(b"")),
+        "upload": lambda: storage.upload(written(tmp_path / "file", b""), KEY),
+    }
+
+    with pytest.raises(InvalidRequestError, match="fewer than the 1"):
+        await ways[way]()
+
+    assert 0 == faults.calls.total()
     at_rest(storage, faults)

@@ -32,6 +32,8 @@ from asyncstore.uri import ObjectURI, Provider
 CAPABILITIES: Final = Capabilities(
     # "Each file included in a release must be under 2 GiB." A release has up to 1,000 of them.
     reference="https://docs.github.com/repositories/releasing-projects-on-github/about-releases#storage-and-bandwidth-quotas",
+    # "size must be greater than or equal to 1", it answers to others.
+    min_object_size=1,
     max_object_size=2 * GiB - 1,
     max_put_size=2 * GiB - 1,
     # A tag, a slash and a name.

@@ -66,8 +66,6 @@ class Writing:
         Write an asset, in place of another if there is one.
         """
         name = checked(uri)
-        if body.size == 0:
-            raise InvalidRequestError("GitHub takes no asset without bytes")
         # Two writers of one name in here would only undo each other's steps.
         async with self._writers.of(uri):
             self._links.unpin(uri)
