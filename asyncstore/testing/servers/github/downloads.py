@@ -28,12 +28,14 @@ class AssetHost(StandIn):
     Attributes:
         host: The name in links.
         link_ttl: Seconds that a link is good.
+        link_port: Where links lead, if that is a proxy in front of the server.
     """
 
     def __init__(self, *, host: str, link_ttl: float) -> None:
         super().__init__()
         self.host = host
         self.link_ttl = link_ttl
+        self.link_port: int | None = None
         self._key = secrets.token_bytes(32)
         self._contents: dict[int, Content] = {}
 
@@ -49,7 +51,7 @@ class AssetHost(StandIn):
             "rsct": asset.content_type,
         }
         query["sig"] = self._signature(path, query)
-        return f"http://{self.host}:{self.port}{path}?{urlencode(query, quote_via=quote)}"
+        return f"http://{self.host}:{self.link_port or self.port}{path}?{urlencode(query, quote_via=quote)}"
 
     def expire_links(self) -> None:
         """
