@@ -22,12 +22,14 @@ ROOT = f"github://{REPOSITORY}/releases/v1/"
 
 
 @asynccontextmanager
-async def opened(server: GitHubServer, root: str = ROOT, **settings: Any) -> AsyncIterator[Storage]:
+async def opened(
+    server: GitHubServer, root: str = ROOT, *, url: str | None = None, **settings: Any
+) -> AsyncIterator[Storage]:
     """
-    Open a storage with the token, that makes releases and does not try again.
+    Open a storage with the token, that makes releases and does not try again; *url* is of a proxy.
     """
     merged = {"token": FAKE_TOKEN, "create_release": True, "attempts": 1, "initial_backoff": 0.0, **settings}
-    async with open_storage(root, endpoint_url=server.api_url, **merged) as storage:
+    async with open_storage(root, endpoint_url=url or server.api_url, **merged) as storage:
         yield storage
 
 

@@ -9,6 +9,7 @@ gets its name. https://docs.github.com/rest/releases/assets
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
 from asyncstore.body import Body
@@ -35,6 +36,8 @@ from asyncstore.threads import in_thread
 from asyncstore.types import Checksum, ChecksumAlgorithm, ObjectInfo
 from asyncstore.uri import ObjectURI
 
+_LOG: Final = logging.getLogger("asyncstore")
+
 #: Times the stall timeout to wait for an answer to an upload, which GitHub copies away first.
 PATIENCE: Final = 4.0
 
@@ -59,7 +62,7 @@ class Writing:
         self._links = links
         self._writers = Locks()
         # New assets whose old ones are gone, and that did not get their names.
-        self._stranded: dict[ObjectURI, int] = {}
+        self._stranded: dict[ObjectURI, set[int]] = {}
 
     async def put(self, uri: ObjectURI, body: Body, options: WriteOptions) -> ObjectInfo:
         """
@@ -112,26 +115,30 @@ class Writing:
         swap = asyncio.get_running_loop().create_task(self._swap(uri, release, old, new))
         interrupted = await ended(swap, SWAP_TIMEOUT)
         if interrupted is not None:
+            if _failed(swap):
+                _LOG.warning("%s: the new bytes are in the asset %s, which did not get its name", uri, new.name)
             raise interrupted
         if not swap.done() or swap.cancelled():
             raise UnavailableError(f"the new bytes are in the asset {new.name}, which did not get its name in time")
         return swap.result()
 
     async def _swap(self, uri: ObjectURI, release: Release, old: Asset, new: Asset) -> Asset:
-        self._stranded[uri] = new.id
+        stranded = self._stranded.setdefault(uri, set())
+        stranded.add(new.id)
         try:
             await self._delete(uri, old.id)
         except StorageError as exc:
-            if exc.status is not None and exc.status < 500:
-                del self._stranded[uri]
+            if _is_refusal(exc):
+                stranded.discard(new.id)
                 await clean_up(self._drop(uri, new.id), exc)
-            raise
+                raise
+            # It may be gone all the same. If so the name is free, and if not we shall be told.
         try:
             renamed = await self._rename(uri, release, new, old.name)
         except StorageError as exc:
             exc.add_note(f"the new bytes are in the asset {new.name}")
             raise
-        del self._stranded[uri]
+        stranded.discard(new.id)
         return renamed
 
     async def _rename(self, uri: ObjectURI, release: Release, asset: Asset, name: str) -> Asset:
@@ -143,10 +150,19 @@ class Writing:
                 return Asset.read(found)
             except AlreadyExistsError:
                 # Somebody else was quicker, and the last one wins.
-                other = (await self._releases.by_id(uri, release.id)).assets.get(name)
-                if other is not None:
+                other = await self._named(uri, release, name)
+                if other is not None and other.id != asset.id:
                     await self._delete(uri, other.id)
+            except UnavailableError:
+                # Without an answer it may have been done.
+                now = await self._named(uri, release, name)
+                if now is None or now.id != asset.id:
+                    raise
+                return now
         raise UnavailableError("others keep writing the same asset")
+
+    async def _named(self, uri: ObjectURI, release: Release, name: str) -> Asset | None:
+        return (await self._releases.by_id(uri, release.id)).assets.get(name)
 
     async def _send(self, uri: ObjectURI, release: Release, name: str, body: Body, options: WriteOptions) -> Asset:
         """
@@ -182,7 +198,7 @@ class Writing:
         """
         Delete what an upload may have left; what has arrived whole only if *whole*.
         """
-        left = (await self._releases.by_id(uri, release.id)).assets.get(name)
+        left = await self._named(uri, release, name)
         if left is not None and (whole or not left.uploaded):
             await self._delete(uri, left.id)
 
@@ -198,7 +214,7 @@ class Writing:
         await self._delete(uri, asset_id)
 
     async def _forget_stranded(self, uri: ObjectURI) -> None:
-        if (left := self._stranded.pop(uri, None)) is not None:
+        for left in self._stranded.pop(uri, ()):
             await self._delete(uri, left)
 
     async def _find_any(self, uri: ObjectURI) -> Asset | None:
@@ -209,6 +225,10 @@ class Writing:
             return (await self._releases.find(uri, name.tag)).assets.get(name.asset)
         except NotFoundError:
             return None
+
+
+def _failed(task: asyncio.Task[Asset]) -> bool:
+    return not task.done() or task.cancelled() or task.exception() is not None
 
 
 def _is_refusal(error: BaseException) -> bool:

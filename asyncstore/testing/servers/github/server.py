@@ -137,9 +137,10 @@ class GitHubServer(StandIn):
                 return await handler(self, request, caller, *map(unquote, match.groups()))
         raise not_found()
 
-    @property
-    def _addresses(self) -> Addresses:
-        return Addresses(self.api_url, f"{self.url}/api/uploads", self.url)
+    def _addresses(self, request: web.BaseRequest) -> Addresses:
+        # By the name that the client knows us by, which may be that of a proxy.
+        origin = f"{'https' if self._tls else 'http'}://{request.headers.get('Host') or f'{self._host}:{self.port}'}"
+        return Addresses(origin + self._base, f"{origin}/api/uploads", origin)
 
     def _find(self, caller: Caller, owner: str, name: str, *, write: bool = False) -> Repository:
         repository = self._store.find(owner, name)
@@ -160,34 +161,34 @@ class GitHubServer(StandIn):
             raise not_found()
         return repository, *found
 
-    async def _user(self, _: web.BaseRequest, caller: Caller) -> web.Response:
+    async def _user(self, request: web.BaseRequest, caller: Caller) -> web.Response:
         if caller.login is None:
             raise Refused(401, "Requires authentication")
-        return as_json(self._addresses.user(caller.login))
+        return as_json(self._addresses(request).user(caller.login))
 
-    async def _repository(self, _: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
-        return as_json(self._addresses.repository(self._find(caller, owner, name)))
+    async def _repository(self, request: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
+        return as_json(self._addresses(request).repository(self._find(caller, owner, name)))
 
     async def _list_releases(self, request: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
-        return releases.listed(self._addresses, self._find(caller, owner, name), caller, _query(request))
+        return releases.listed(self._addresses(request), self._find(caller, owner, name), caller, _query(request))
 
     async def _create_release(self, request: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
         repository = self._find(caller, owner, name, write=True)
         made = releases.create(self._store, repository, caller, await _document(request))
-        return as_json(self._addresses.release(repository, made), 201)
+        return as_json(self._addresses(request).release(repository, made), 201)
 
-    async def _latest(self, _: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
+    async def _latest(self, request: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
         repository = self._find(caller, owner, name)
-        return self._found(repository, repository.latest_release())
+        return self._found(request, repository, repository.latest_release())
 
-    async def _by_tag(self, _: web.BaseRequest, caller: Caller, owner: str, name: str, tag: str) -> web.Response:
+    async def _by_tag(self, request: web.BaseRequest, caller: Caller, owner: str, name: str, tag: str) -> web.Response:
         repository = self._find(caller, owner, name)
-        return self._found(repository, repository.published(tag))
+        return self._found(request, repository, repository.published(tag))
 
-    def _found(self, repository: Repository, release: Release | None) -> web.Response:
+    def _found(self, request: web.BaseRequest, repository: Repository, release: Release | None) -> web.Response:
         if release is None:
             raise not_found()
-        return as_json(self._addresses.release(repository, release))
+        return as_json(self._addresses(request).release(repository, release))
 
     async def _release(
         self, request: web.BaseRequest, caller: Caller, owner: str, name: str, release_id: str
@@ -201,16 +202,16 @@ class GitHubServer(StandIn):
             return web.Response(status=204)
         if request.method == "PATCH":
             releases.update(repository, release, await _document(request))
-        return self._found(repository, release)
+        return self._found(request, repository, release)
 
     async def _list_assets(
         self, request: web.BaseRequest, caller: Caller, owner: str, name: str, release_id: str
     ) -> web.Response:
         repository = self._find(caller, owner, name)
         release = releases.find(repository, caller, int(release_id))
-        url = f"{self._addresses.releases(repository)}/{release.id}/assets"
+        url = f"{self._addresses(request).releases(repository)}/{release.id}/assets"
         page, headers = page_of(list(release.assets.values()), _query(request), url)
-        return as_json([self._addresses.asset(repository, release, item) for item in page], headers=headers)
+        return as_json([self._addresses(request).asset(repository, release, item) for item in page], headers=headers)
 
     async def _upload(
         self, request: web.BaseRequest, caller: Caller, owner: str, name: str, release_id: str
@@ -218,7 +219,7 @@ class GitHubServer(StandIn):
         repository = self._find(caller, owner, name, write=True)
         release = releases.find(repository, caller, int(release_id))
         asset = await assets.receive(self._store, release, caller, _query(request), request)
-        return as_json(self._addresses.asset(repository, release, asset), 201)
+        return as_json(self._addresses(request).asset(repository, release, asset), 201)
 
     async def _asset(
         self, request: web.BaseRequest, caller: Caller, owner: str, name: str, asset_id: str
@@ -233,7 +234,7 @@ class GitHubServer(StandIn):
             assets.update(release, asset, await _document(request))
         elif "application/octet-stream" in request.headers.get("Accept", ""):
             return self._redirect(asset)
-        return as_json(self._addresses.asset(repository, release, asset))
+        return as_json(self._addresses(request).asset(repository, release, asset))
 
     async def _browser(
         self, _: web.BaseRequest, caller: Caller, owner: str, name: str, tag: str, file: str
