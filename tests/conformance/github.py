@@ -101,7 +101,7 @@ class GitHubPlaces(Harness):
     @pytest.fixture
     async def storage(self) -> AsyncIterator[Storage]:
         async with GitHubServer(rate_limit=1_000_000, base_path=self.base_path) as server:
-            settings = {"endpoint_url": server.api_url, "token": FAKE_TOKEN, "create_release": True}
+            settings: dict[str, Any] = {"endpoint_url": server.api_url, "token": FAKE_TOKEN, "create_release": True}
             root = f"github://octocat/hello/releases/{next(_numbers)}/"
             async with open_storage(root, **settings, **self.own_settings) as storage:
                 yield storage

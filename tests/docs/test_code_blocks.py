@@ -9,10 +9,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from asyncstore.testing.servers.github import FAKE_TOKEN
 from tests.docs.blocks import ROOT, Block, blocks
 from tests.servers.s3 import S3Server, blocking_client
 
@@ -22,10 +24,20 @@ _SETUP = "python3 -m venv"
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 
 
+@pytest.fixture(scope="module")
+def github_url() -> Iterator[str]:
+    """The stand-in for GitHub, started as anybody would."""
+    command = [sys.executable, "-m", "asyncstore.testing.servers", "github"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
 @pytest.fixture
-def environment(seaweed: S3Server, tmp_path: Path) -> dict[str, str]:
+def environment(seaweed: S3Server, github_url: str, tmp_path: Path) -> dict[str, str]:
     """
-    A person's shell: credentials of a real server, a bucket called "models", an empty home.
+    A person's shell: credentials of real servers, a bucket called "models", an empty home.
     """
     with blocking_client(seaweed) as client:
         if "models" not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
@@ -42,6 +54,8 @@ def environment(seaweed: S3Server, tmp_path: Path) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": seaweed.keys.access_key_id,
         "AWS_SECRET_ACCESS_KEY": seaweed.keys.secret_access_key,
         "AWS_REGION": seaweed.region,
+        "GITHUB_API_URL": github_url,
+        "GH_TOKEN": FAKE_TOKEN,
     }
 
 

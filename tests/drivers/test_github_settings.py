@@ -4,6 +4,8 @@ What can be set, and what cannot.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from asyncstore import open_storage
@@ -21,12 +23,11 @@ ROOT = "github://octocat/hello"
         ({"base_url": "https://a.example", "endpoint_url": "https://a.example"}, "not both"),
         ({"endpoint_url": "http://git.example/api/v3", "token": "fake"}, "unprotected"),
         ({"endpoint_url": "git.example"}, "https://host"),
-        ({"region": "eu"}, "regions"),
         ({"token": "fake", "anonymous": True}, "leave out"),
         ({"auth_type": "app"}, "'app'"),
     ],
 )
-def test_what_does_not_fit(settings: dict[str, object], words: str) -> None:
+def test_what_does_not_fit(settings: dict[str, Any], words: str) -> None:
     """It is refused when the storage is opened, in words that say what would fit."""
     with pytest.raises(ConfigurationError, match=words):
         open_storage(ROOT, **settings)
@@ -36,7 +37,7 @@ def test_what_does_not_fit(settings: dict[str, object], words: str) -> None:
 async def test_enterprise(name: str) -> None:
     """An Enterprise server is named by where its API is."""
     async with GitHubServer(base_path="/api/v3") as server:
-        settings = {name: server.api_url + "/", "token": FAKE_TOKEN}
+        settings: dict[str, Any] = {name: server.api_url + "/", "token": FAKE_TOKEN}
         async with open_storage(f"{ROOT}/releases/v1/", create_release=True, **settings) as storage:
             await storage.put(storage.root / "a.txt", b"data")
             assert await storage.read(storage.root / "a.txt") == b"data"

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -59,7 +60,7 @@ async def test_release_is_made_if_asked(server: GitHubServer) -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"draft": True}, {"prerelease": True}, {"target_commitish": "dev"}])
-async def test_release_that_is_made(server: GitHubServer, settings: dict[str, object]) -> None:
+async def test_release_that_is_made(server: GitHubServer, settings: dict[str, Any]) -> None:
     """It is as the settings say."""
     async with opened(server, **settings) as storage:
         await storage.put(storage.root / "a.txt", NEW)

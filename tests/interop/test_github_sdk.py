@@ -36,7 +36,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GitHubServer]
 
 @pytest.fixture
 async def storage(server: GitHubServer) -> AsyncIterator[Storage]:
-    settings = {"endpoint_url": server.api_url, "token": FAKE_TOKEN, "create_release": True}
+    settings: dict[str, Any] = {"endpoint_url": server.api_url, "token": FAKE_TOKEN, "create_release": True}
     async with open_storage(f"github://{REPOSITORY}/releases/v1/", **settings) as storage:
         yield storage
 
@@ -96,7 +96,12 @@ async def test_one_replaces_the_others(server: GitHubServer, storage: Storage) -
 
 async def test_draft_of_ours_is_published_by_them(server: GitHubServer) -> None:
     """Assets are gathered in a draft, which somebody publishes when it is complete."""
-    settings = {"endpoint_url": server.api_url, "token": FAKE_TOKEN, "create_release": True, "draft": True}
+    settings: dict[str, Any] = {
+        "endpoint_url": server.api_url,
+        "token": FAKE_TOKEN,
+        "create_release": True,
+        "draft": True,
+    }
     root = f"github://{REPOSITORY}/releases/v1/"
     async with open_storage(root, **settings) as storage:
         for name in NAMES:

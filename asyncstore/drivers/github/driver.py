@@ -62,8 +62,6 @@ def open_driver(config: StorageConfig) -> GitHubDriver:
     base_url = rest.pop("base_url", None)
     if base_url is not None and config.endpoint_url is not None:
         raise ConfigurationError("give base_url or endpoint_url, not both")
-    if config.region is not None:
-        raise ConfigurationError("GitHub has no regions")
     api = Origin.parse(base_url or config.endpoint_url or default_api_url())
     credentials = github_credentials(config.auth, rest, api_url=api.base)
     settings = GitHubSettings.take(rest)

@@ -48,7 +48,13 @@ class GitHubSettings:
             raise ConfigurationError(
                 f"github does not know the settings {unknown}; it knows {sorted({*known, 'base_url'})}"
             )
-        return cls(**{name: _READERS.get(name, flag)(value) for name, value in settings.items() if value is not None})
+        return cls(**{name: _READERS[name](value) for name, value in settings.items() if value is not None})
 
 
-_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {"target_commitish": str}
+_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "create_release": flag,
+    "draft": flag,
+    "prerelease": flag,
+    "target_commitish": str,
+    "latest_is_tag": flag,
+}

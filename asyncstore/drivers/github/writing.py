@@ -172,7 +172,7 @@ class Writing:
             asset = await self._upload(uri, release, name, body, options)
         except BaseException as exc:
             if not _is_refusal(exc):
-                await clean_up(self._discard(uri, release, name, whole=name != split(uri)[1]), exc)
+                await clean_up(self._discard(uri, release, name, whole=not uri.key.endswith(f"/{name}")), exc)
             raise
         try:
             await _check(asset, name, body)

@@ -226,7 +226,7 @@ def _names(cls: type) -> set[str]:
 
 def _keys_in(item: pytest.Function) -> list[str]:
     given = item.callspec.params if hasattr(item, "callspec") else {}
-    return [given[name] for name in _KEY_PARAMETERS if isinstance(given.get(name), str)]
+    return [key for name in _KEY_PARAMETERS if isinstance(key := given.get(name), str)]
 
 
 def _refer_to(item: pytest.Function) -> list[str]:

@@ -81,6 +81,7 @@ class Limits:
         writes: Requests a minute that change something; ``None`` is no limit.
         status: Of a refusal: GitHub answers 403 or 429.
         seconds: Of the longer of both windows.
+        refused: How many requests came all the same.
     """
 
     def __init__(self, *, authenticated: int, anonymous: int, writes: int | None) -> None:
@@ -89,6 +90,7 @@ class Limits:
         self.writes = writes
         self.status = 403
         self.seconds = _HOUR
+        self.refused = 0
         self._windows: dict[str | None, _Window] = {}
         self._writing: dict[str | None, _Window] = {}
 
@@ -112,6 +114,7 @@ class Limits:
             "x-ratelimit-resource": "core",
         }
         if over:
+            self.refused += 1
             raise Refused(self.status, f"API rate limit exceeded for {caller.login or '127.0.0.1'}.", headers=headers)
         if method != "GET" and self.writes is not None:
             self._count_write(caller, self.writes, headers)
@@ -120,6 +123,7 @@ class Limits:
     def _count_write(self, caller: Caller, allowed: int, headers: dict[str, str]) -> None:
         window = _current(self._writing, caller.login, min(self.seconds, _MINUTE))
         if window.used >= allowed:
+            self.refused += 1
             wait = max(1, round(window.ends - time.time()))
             raise Refused(
                 self.status,
