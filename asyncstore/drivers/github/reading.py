@@ -118,14 +118,7 @@ class Reading:
         """
         Read from *link*; ``None`` if it is not good any more.
         """
-        for _ in range(_MAX_MOVES):
-            reply = await self._wire.http.send(
-                "GET", link.origin, link.path, _range_header(asset, options), query=link.query
-            )
-            if reply.status not in _MOVED:
-                break
-            await reply.read_error()
-            link = Link(*asset_place(link.origin, reply.headers.get("Location", "")))
+        reply = await self._ask(link, _range_header(asset, options))
         if reply.status < 300:
             return _body(reply, uri, asset, options)
         await reply.read_error()
@@ -134,6 +127,15 @@ class Reading:
             return None
         kind = ThrottledError if reply.status in (429, 503) else UnavailableError
         raise kind("the asset's host does not serve it now", status=reply.status, retry_after=reply.retry_after)
+
+    async def _ask(self, link: Link, headers: dict[str, str]) -> Reply:
+        for _ in range(_MAX_MOVES):
+            reply = await self._wire.http.send("GET", link.origin, link.path, headers, query=link.query)
+            if reply.status not in _MOVED:
+                return reply
+            await reply.read_error()
+            link = Link(*asset_place(link.origin, reply.headers.get("Location", "")))
+        raise UnavailableError("the asset's host answers by one redirect after another")
 
 
 def _range_header(asset: Asset, options: ReadOptions) -> dict[str, str]:
