@@ -340,6 +340,24 @@ async def test_no_bytes_are_no_asset(server: GitHubServer) -> None:
         assert "greater than or equal to 1" in (await refused.json())["errors"][0]["message"]
 
 
+async def test_what_the_command_line_asks_besides() -> None:
+    """``gh`` asks for the head of a release, and for drafts by a query."""
+    headers = {"Authorization": f"Bearer {FAKE_TOKEN}"}
+    async with GitHubServer(base_path="/api/v3") as server, aiohttp.ClientSession(headers=headers) as session:
+        where = f"{server.api_url}/repos/{REPOSITORY}/releases"
+        async with session.head(f"{where}/tags/v1") as missing:
+            assert missing.status == 404
+        async with session.post(where, json={"tag_name": "v1"}) as made:
+            assert made.status == 201
+        async with session.head(f"{where}/tags/v1") as found:
+            assert found.status == 200
+        for query, answer in (("release(tagName: $t)", "data"), ("viewer { login }", "errors")):
+            async with session.post(f"{server.url}/api/graphql", json={"query": query}) as reply:
+                assert list(await reply.json()) == [answer]
+        async with session.post(f"{server.url}/api/graphql", json={}, headers={"Authorization": "x y"}) as refused:
+            assert refused.status == 401
+
+
 @pytest.mark.parametrize(
     ("given", "stored"),
     [

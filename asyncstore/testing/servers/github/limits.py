@@ -116,7 +116,7 @@ class Limits:
         if over:
             self.refused += 1
             raise Refused(self.status, f"API rate limit exceeded for {caller.login or '127.0.0.1'}.", headers=headers)
-        if method != "GET" and self.writes is not None:
+        if method not in ("GET", "HEAD") and self.writes is not None:
             self._count_write(caller, self.writes, headers)
         return headers
 

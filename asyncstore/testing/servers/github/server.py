@@ -34,7 +34,8 @@ class GitHubServer(StandIn):
     """
     GitHub's API for releases, and the origin that their assets come from.
 
-    It knows ``FAKE_TOKEN`` and, as :meth:`add_repository` is called, repositories.
+    It knows ``FAKE_TOKEN`` and, as :meth:`add_repository` is called, repositories. PyGithub
+    works with it, and ``gh release`` does: over TLS, with ``base_path="/api/v3"``.
 
     Args:
         base_path: ``"/api/v3"`` is where Enterprise servers have their API.
@@ -131,9 +132,11 @@ class GitHubServer(StandIn):
             )
         path, _, _ = request.raw_path.partition("?")
         own = path.startswith(f"{self._base}/")
+        where = path.removeprefix(self._base) if own else path
+        # aiohttp leaves the body away from the answer to a HEAD.
+        asked = "GET" if request.method == "HEAD" else request.method
         for method, pattern, handler in _ROUTES:
-            where = path.removeprefix(self._base) if own else path
-            if request.method == method and (match := pattern.fullmatch(where)):
+            if asked == method and (match := pattern.fullmatch(where)):
                 return await handler(self, request, caller, *map(unquote, match.groups()))
         raise not_found()
 
@@ -166,6 +169,16 @@ class GitHubServer(StandIn):
             raise Refused(401, "Requires authentication")
         return as_json(self._addresses(request).user(caller.login))
 
+    async def _graphql(self, request: web.BaseRequest, caller: Caller) -> web.Response:
+        """
+        Know nothing of drafts by their tags, which is all that GitHub's command line asks here.
+        """
+        if caller.login is None:
+            raise Refused(401, "Requires authentication")
+        if "release(tagName" not in (await _document(request)).get("query", ""):
+            return as_json({"errors": [{"type": "UNSUPPORTED", "message": "this stand-in has no such query"}]})
+        return as_json({"data": {"repository": {"release": None}}})
+
     async def _repository(self, request: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
         return as_json(self._addresses(request).repository(self._find(caller, owner, name)))
 
@@ -193,7 +206,7 @@ class GitHubServer(StandIn):
     async def _release(
         self, request: web.BaseRequest, caller: Caller, owner: str, name: str, release_id: str
     ) -> web.Response:
-        repository = self._find(caller, owner, name, write=request.method != "GET")
+        repository = self._find(caller, owner, name, write=_changes(request))
         release = releases.find(repository, caller, int(release_id))
         if request.method == "DELETE":
             del repository.releases[release.id]
@@ -224,8 +237,7 @@ class GitHubServer(StandIn):
     async def _asset(
         self, request: web.BaseRequest, caller: Caller, owner: str, name: str, asset_id: str
     ) -> web.Response:
-        write = request.method != "GET"
-        repository, release, asset = self._find_asset(caller, owner, name, asset_id, write=write)
+        repository, release, asset = self._find_asset(caller, owner, name, asset_id, write=_changes(request))
         if request.method == "DELETE":
             del release.assets[asset.id]
             await self._dropped(asset)
@@ -256,6 +268,10 @@ class GitHubServer(StandIn):
         await asset.content.drop()
 
 
+def _changes(request: web.BaseRequest) -> bool:
+    return request.method not in ("GET", "HEAD")
+
+
 def _query(request: web.BaseRequest) -> dict[str, str]:
     return dict(URL(request.raw_path, encoded=True).query)
 
@@ -276,6 +292,7 @@ _ROUTES: Final[list[tuple[str, re.Pattern[str], _Handler]]] = [
     (method, re.compile(pattern), handler)
     for methods, pattern, handler in (
         ("GET", r"/user", GitHubServer._user),
+        ("POST", r"(?:/api)?/graphql", GitHubServer._graphql),
         ("GET", _REPO, GitHubServer._repository),
         ("GET", _REPO + r"/releases", GitHubServer._list_releases),
         ("POST", _REPO + r"/releases", GitHubServer._create_release),
