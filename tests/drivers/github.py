@@ -15,7 +15,7 @@ from asyncstore import Storage, open_storage
 from asyncstore.drivers.github import GitHubDriver
 from asyncstore.testing.servers.faults import Received
 from asyncstore.testing.servers.github import FAKE_TOKEN, GitHubServer
-from asyncstore.testing.servers.github.store import Release
+from asyncstore.testing.servers.github.store import Asset, Content, Release, now
 
 REPOSITORY = "octocat/hello"
 ROOT = f"github://{REPOSITORY}/releases/v1/"
@@ -92,3 +92,23 @@ async def asset(server: GitHubServer, made: Any, name: str, data: bytes) -> Any:
     """
     path = made["upload_url"].partition("{")[0].removeprefix(server.api_url)
     return await ask(server, "POST", path, params={"name": name}, data=io.BytesIO(data))
+
+
+async def planted(server: GitHubServer, name: str, data: bytes, tag: str = "v1") -> None:
+    """
+    Put an asset into the server, without a request.
+    """
+    (made,) = [item for item in releases(server) if item.tag == tag]
+    content = Content()
+    await content.append(data)
+    made.assets[1] = Asset(
+        id=1,
+        name=name,
+        label="",
+        content_type="text/plain",
+        uploader="somebody",
+        content=content,
+        created_at=now(),
+        updated_at=now(),
+        state="uploaded",
+    )

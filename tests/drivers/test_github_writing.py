@@ -1,10 +1,9 @@
 """
-Assets are written whole or not at all, and one is replaced without ever being neither.
+What is written, under which release, and what is refused.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -19,18 +18,15 @@ from asyncstore.errors import (
     InvalidRequestError,
     NotFoundError,
     NotSupportedError,
-    PermissionDeniedError,
     PreconditionFailedError,
-    StorageError,
     UnauthenticatedError,
     UnavailableError,
 )
 from asyncstore.options import DeleteOptions, GiB, MiB, UploadOptions
 from asyncstore.testing.conformance.payloads import payload
-from asyncstore.testing.faults_proxy import DelayReply, FaultProxy, StallRequest, When
 from asyncstore.testing.servers.faults import Fault
 from asyncstore.testing.servers.github import FAKE_TOKEN, GitHubServer
-from tests.drivers.github import REPOSITORY, ROOT, asset, assets, calls, driver_of, opened, release, releases
+from tests.drivers.github import REPOSITORY, ROOT, assets, calls, opened, release, releases
 
 OLD, NEW = b"the old bytes", b"the new bytes, which are more"
 
@@ -109,207 +105,6 @@ async def test_requests_for_a_new_asset(server: GitHubServer) -> None:
     assert (sent["content-type"], sent["content-length"]) == ("text/x-new", str(len(NEW)))
     assert info.checksum is not None
     assert info.checksum.value == hashlib.sha256(NEW).digest()
-
-
-async def test_requests_for_a_replacement(server: GitHubServer) -> None:
-    """The new one is there before the old one goes, and then gets its name."""
-    async with opened(server) as storage:
-        await with_old(storage, server)
-        await storage.put(storage.root / "a.txt", NEW)
-        assert await storage.read(storage.root / "a.txt") == NEW
-
-    assert calls(server.requests)[:4] == ["GET v1", "POST assets", "DELETE ID", "PATCH ID"]
-    assert ".asyncstore-" in server.requests[1].path
-    assert assets(server) == {"a.txt": "uploaded"}
-
-
-@pytest.mark.parametrize("status", [500, 502, 422, 403, 401, None])
-async def test_upload_that_fails_keeps_the_old(server: GitHubServer, status: int | None) -> None:
-    """Until all of the new one has arrived, nothing happens to the old one."""
-    async with opened(server) as storage:
-        await with_old(storage, server)
-        server.inject(Fault(status=status, method="POST"))
-        with pytest.raises(StorageError):
-            await storage.put(storage.root / "a.txt", NEW)
-        assert await storage.read(storage.root / "a.txt") == OLD
-
-    assert assets(server) == {"a.txt": "uploaded"}
-
-
-@pytest.mark.parametrize("replaced", [False, True])
-async def test_upload_whose_reply_is_lost(server: GitHubServer, replaced: bool) -> None:
-    """What has arrived under a temporary name is taken away; what has its name already is the object."""
-    async with opened(server) as storage:
-        await release(server, "v1")
-        if replaced:
-            await with_old(storage, server)
-        server.inject(Fault(status=None, method="POST", after_work=True))
-        with pytest.raises(UnavailableError):
-            await storage.put(storage.root / "a.txt", NEW)
-        assert await storage.read(storage.root / "a.txt") == (OLD if replaced else NEW)
-
-    assert assets(server) == {"a.txt": "uploaded"}
-
-
-@pytest.mark.parametrize("status", [403, 422])
-async def test_old_one_that_cannot_be_deleted(server: GitHubServer, status: int) -> None:
-    """It stays, and the new one goes."""
-    async with opened(server) as storage:
-        await with_old(storage, server)
-        server.inject(Fault(status=status, method="DELETE"))
-        with pytest.raises((PermissionDeniedError, InvalidRequestError)):
-            await storage.put(storage.root / "a.txt", NEW)
-        assert await storage.read(storage.root / "a.txt") == OLD
-
-    assert assets(server) == {"a.txt": "uploaded"}
-
-
-@pytest.mark.parametrize(("method", "after_work"), [("DELETE", False), ("DELETE", True), ("PATCH", True)])
-async def test_swap_without_an_answer(server: GitHubServer, method: str, after_work: bool) -> None:
-    """Whether a step took place is seen, not guessed; the swap goes on."""
-    async with opened(server) as storage:
-        await with_old(storage, server)
-        fault = server.inject(Fault(status=502, method=method, after_work=after_work))
-        await storage.put(storage.root / "a.txt", NEW)
-        assert await storage.read(storage.root / "a.txt") == NEW
-
-    assert fault.met == 1
-    assert assets(server) == {"a.txt": "uploaded"}
-
-
-async def test_swap_that_fails(server: GitHubServer) -> None:
-    """If the new one cannot get its name, it is said where it is; the next write cleans up."""
-    async with opened(server) as storage:
-        await with_old(storage, server)
-        server.inject(Fault(status=502, method="PATCH"))
-        with pytest.raises(UnavailableError) as failure:
-            await storage.put(storage.root / "a.txt", NEW)
-        (name,) = assets(server)
-        assert name in "".join(failure.value.__notes__)
-        assert await storage.read(storage.root / name) == NEW
-
-        await storage.put(storage.root / "a.txt", NEW)
-        assert await storage.read(storage.root / "a.txt") == NEW
-    assert assets(server) == {"a.txt": "uploaded"}
-
-
-async def test_engine_tries_again(server: GitHubServer) -> None:
-    """With retries, one failure of each step is not noticed."""
-    async with opened(server, attempts=6) as storage:
-        await with_old(storage, server)
-        for method in ("GET", "POST", "DELETE", "PATCH"):
-            server.inject(Fault(status=502, method=method))
-        await storage.put(storage.root / "a.txt", NEW)
-        assert await storage.read(storage.root / "a.txt") == NEW
-
-    assert assets(server) == {"a.txt": "uploaded"}
-
-
-@pytest.mark.parametrize("replaced", [False, True])
-async def test_starter_is_taken_away(server: GitHubServer, replaced: bool) -> None:
-    """ "This may leave an empty asset with a state of starter. It can be safely deleted." """
-    async with opened(server) as storage:
-        await with_old(storage, server)
-        if not replaced:
-            (found,) = releases(server)[0].assets.values()
-            found.state = "starter"
-        await storage.put(storage.root / "a.txt", NEW)
-        assert await storage.read(storage.root / "a.txt") == NEW
-
-    assert assets(server) == {"a.txt": "uploaded"}
-
-
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PATCH"])
-@pytest.mark.parametrize("times", [1, 2])
-async def test_cancelled_at_every_request(server: GitHubServer, method: str, times: int) -> None:
-    """Whenever a replacement is cancelled there is one asset of the name, old or new, and no other."""
-    async with opened(server) as storage:
-        await with_old(storage, server)
-    async with FaultProxy("127.0.0.1", server.port) as proxy, opened(server, url=proxy.url) as storage:
-        rule = proxy.add(DelayReply(0.2), when=When(method=method))
-        task = asyncio.get_running_loop().create_task(storage.put(storage.root / "a.txt", NEW))
-        while not rule.fired:
-            await asyncio.sleep(0.001)
-        for _ in range(times):
-            task.cancel()
-            await asyncio.sleep(0)
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    async with opened(server) as storage:
-        assert await storage.read(storage.root / "a.txt") == (OLD if method in ("GET", "POST") else NEW)
-
-    assert assets(server) == {"a.txt": "uploaded"}
-
-
-async def test_cancelled_and_failed(server: GitHubServer, caplog: pytest.LogCaptureFixture) -> None:
-    """If the last step fails behind the back of who was cancelled, it is logged where the bytes are."""
-    async with opened(server) as storage:
-        await with_old(storage, server)
-        fault = server.inject(Fault(status=502, method="PATCH", delay=0.1))
-        task = asyncio.get_running_loop().create_task(storage.put(storage.root / "a.txt", NEW))
-        while not fault.met:
-            await asyncio.sleep(0.001)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    (name,) = assets(server)
-    assert f"the new bytes are in the asset {name}" in caplog.text
-
-
-@pytest.mark.parametrize("replaced", [False, True])
-async def test_cancelled_within_the_bytes(server: GitHubServer, tmp_path: Path, replaced: bool) -> None:
-    """An upload that is given up half-way leaves no trace."""
-    (tmp_path / "file").write_bytes(payload(4 * MiB))
-    await release(server, "v1")
-    async with FaultProxy("127.0.0.1", server.port) as proxy, opened(server, url=proxy.url) as storage:
-        if replaced:
-            await with_old(storage, server)
-        rule = proxy.add(StallRequest(MiB), when=When(method="POST"))
-        with anyio.move_on_after(0.3) as scope:
-            await storage.upload(tmp_path / "file", storage.root / "a.txt")
-        assert scope.cancelled_caught
-        assert rule.fired == 1
-
-    assert assets(server) == ({"a.txt": "uploaded"} if replaced else {})
-
-
-async def test_others_write_the_same_name(server: GitHubServer) -> None:
-    """Somebody who is quicker is replaced: the last one wins."""
-    made = await release(server, "v1")
-    async with opened(server) as storage:
-        original = driver_of(storage)._writing._releases.ensure
-
-        async def late(uri: object, tag: str) -> object:
-            found = await original(uri, tag)  # type: ignore[arg-type]
-            if not assets(server):
-                await asset(server, made, "a.txt", b"of others")
-            return found
-
-        driver_of(storage)._writing._releases.ensure = late  # type: ignore[assignment, method-assign]
-        await storage.put(storage.root / "a.txt", NEW)
-        assert await storage.read(storage.root / "a.txt") == NEW
-
-    assert assets(server) == {"a.txt": "uploaded"}
-
-
-async def test_name_taken_during_the_swap(server: GitHubServer) -> None:
-    """Somebody who takes the name between the old and the new one is replaced, too."""
-    made = await release(server, "v1")
-    async with opened(server) as storage:
-        await with_old(storage, server)
-        writing = driver_of(storage)._writing
-        original = writing._rename
-
-        async def late(*arguments: object) -> object:
-            await asset(server, made, "a.txt", b"of others")
-            return await original(*arguments)  # type: ignore[arg-type]
-
-        writing._rename = late  # type: ignore[assignment, method-assign]
-        await storage.put(storage.root / "a.txt", NEW)
-        assert await storage.read(storage.root / "a.txt") == NEW
-
-    assert assets(server) == {"a.txt": "uploaded"}
 
 
 async def test_large_file_is_streamed(server: GitHubServer, tmp_path: Path) -> None:
