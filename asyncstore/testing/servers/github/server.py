@@ -93,6 +93,12 @@ class GitHubServer(StandIn):
         """Scheme, host and port, without a slash at the end."""
         return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}"
 
+    def introduce(self, folder: Path | None) -> list[str]:
+        """
+        Return the tokens that are good.
+        """
+        return list(self._tokens.logins)
+
     @property
     def api_url(self) -> str:
         """Where the API begins: what clients take as their base URL."""
