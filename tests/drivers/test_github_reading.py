@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -142,6 +143,17 @@ async def test_replaced_between_parts(server: GitHubServer) -> None:
 
         with pytest.raises(PreconditionFailedError):
             await storage.read(storage.root / "a.bin", options=ReadOptions(range=ByteRange(0, 10), if_match=info.etag))
+
+
+async def test_other_conditions_of_a_range(server: GitHubServer) -> None:
+    """A range of a version that is known is looked up all the same if there is more to compare."""
+    async with opened(server) as storage:
+        info = await storage.stat(storage.root / "a.bin")
+        part = ReadOptions(range=ByteRange(0, 10), if_match=info.etag)
+        await storage.read(storage.root / "a.bin", options=part)
+
+        with pytest.raises(NotModifiedError):
+            await storage.read(storage.root / "a.bin", options=replace(part, if_none_match=info.etag))
 
 
 async def test_deleted_by_others_meanwhile(server: GitHubServer) -> None:

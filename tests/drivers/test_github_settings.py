@@ -4,13 +4,17 @@ What can be set, and what cannot.
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import pytest
 
 from asyncstore import open_storage
 from asyncstore.errors import ConfigurationError
+from asyncstore.options import MiB
+from asyncstore.testing.conformance.payloads import payload
 from asyncstore.testing.servers.github import FAKE_TOKEN, GitHubServer
+from tests.servers.tls import ThrowawayCA
 
 ROOT = "github://octocat/hello"
 
@@ -58,3 +62,16 @@ def test_settings_as_text() -> None:
     storage = open_storage(ROOT, create_release="yes", draft="true", prerelease="0", target_commitish="main")
 
     assert storage.provider == "github"
+
+
+async def test_over_tls(tls_ca: ThrowawayCA) -> None:
+    """Both origins are trusted by the authority that the settings name."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tls_ca.cert_file, tls_ca.key_file)
+    async with GitHubServer(tls=context) as server:
+        settings: dict[str, Any] = {"endpoint_url": server.api_url, "token": FAKE_TOKEN, "create_release": True}
+        async with open_storage(f"{ROOT}/releases/v1/", ca_file=tls_ca.ca_file, **settings) as storage:
+            await storage.put(storage.root / "a.bin", payload(MiB))
+            assert await storage.read(storage.root / "a.bin") == payload(MiB)
+        assert server.assets.url.startswith("https:")
+        assert len(server.assets.requests) == 1

@@ -204,3 +204,13 @@ async def test_token_is_renewed_once(server: GitHubServer) -> None:
 
     assert assets(server) == {"a.txt": "uploaded"}
     assert sum("fake-stale" in request.headers["authorization"] for request in server.requests) == 1
+
+
+async def test_token_that_stays_refused(server: GitHubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not change is not shown twice."""
+    monkeypatch.setenv("GH_TOKEN", "fake-stale")
+    async with opened(server, token=None) as storage:
+        with pytest.raises(UnauthenticatedError):
+            await storage.put(storage.root / "a.txt", NEW)
+
+    assert len(server.requests) == 1

@@ -78,7 +78,7 @@ class Reading:
         bytes of an ETag never change, so parts that are read in parallel cost the API
         nothing.
         """
-        pinned = self._links.pinned(uri, options.if_match) if options.range is not None else None
+        pinned = self._links.pinned(uri, options.if_match) if _is_part(options) else None
         if pinned is not None and (link := self._links.get(pinned)) is not None:
             body = await self._from(link, uri, pinned, options)
             if body is not None:
@@ -136,6 +136,11 @@ class Reading:
             await reply.read_error()
             link = Link(*asset_place(link.origin, reply.headers.get("Location", "")))
         raise UnavailableError("the asset's host answers by one redirect after another")
+
+
+def _is_part(options: ReadOptions) -> bool:
+    others = (options.if_none_match, options.if_modified_since, options.if_unmodified_since)
+    return options.range is not None and options.if_match is not None and not any(others)
 
 
 def _range_header(asset: Asset, options: ReadOptions) -> dict[str, str]:

@@ -109,7 +109,7 @@ class Wire:
                 self._hold(error.retry_after)
             if reply.status != 401 or renewed or not (body is None or body.replayable):
                 raise error
-            if await self.credentials.refresh(lease) is lease:
+            if (await self.credentials.refresh(lease)).value == lease.value:
                 raise error
             renewed = True
 

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import ssl
 import time
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -31,8 +32,8 @@ class AssetHost(StandIn):
         link_port: Where links lead, if that is a proxy in front of the server.
     """
 
-    def __init__(self, *, host: str, link_ttl: float) -> None:
-        super().__init__()
+    def __init__(self, *, host: str, link_ttl: float, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls=tls)
         self.host = host
         self.link_ttl = link_ttl
         self.link_port: int | None = None
@@ -51,7 +52,8 @@ class AssetHost(StandIn):
             "rsct": asset.content_type,
         }
         query["sig"] = self._signature(path, query)
-        return f"http://{self.host}:{self.link_port or self.port}{path}?{urlencode(query, quote_via=quote)}"
+        scheme, port = "https" if self._tls else "http", self.link_port or self.port
+        return f"{scheme}://{self.host}:{port}{path}?{urlencode(query, quote_via=quote)}"
 
     def expire_links(self) -> None:
         """

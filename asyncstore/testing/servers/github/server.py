@@ -71,7 +71,7 @@ class GitHubServer(StandIn):
         write_limit: int | None = None,
     ) -> None:
         super().__init__(port=port, tls=tls)
-        self.assets = AssetHost(host=asset_host, link_ttl=link_ttl)
+        self.assets = AssetHost(host=asset_host, link_ttl=link_ttl, tls=tls)
         self.limits = Limits(authenticated=rate_limit, anonymous=anonymous_rate_limit, writes=write_limit)
         self._host = host
         self._base = base_path.rstrip("/")
