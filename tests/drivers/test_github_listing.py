@@ -4,9 +4,10 @@ Keys in their order, whatever the order of releases, with as few requests as the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 from asyncstore import Storage
 from asyncstore.drivers.github.listing import _KEPT
@@ -17,6 +18,12 @@ from asyncstore.testing.servers.github import GitHubServer
 from tests.drivers.github import REPOSITORY, asset, calls, opened, release
 
 ALL = f"github://{REPOSITORY}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks() -> Iterator[None]:
+    with blockbuster_ctx("asyncstore"):
+        yield
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
+from blockbuster import blockbuster_ctx
 
 from asyncstore.drivers.github import links
 from asyncstore.drivers.github.addresses import asset_place, upload_place
@@ -36,6 +37,12 @@ from tests.drivers.github import REPOSITORY, ask, asset, calls, driver_of, opene
 
 DATA = payload(3 * MiB + 17)
 PARTS = DownloadOptions(part_size=MiB // 2, max_concurrency=8)
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks() -> Iterator[None]:
+    with blockbuster_ctx("asyncstore"):
+        yield
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ An asset is replaced whole or not at all, whatever is lost on the way or cancell
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 from aiohttp import web
+from blockbuster import blockbuster_ctx
 
 from asyncstore import Storage
 from asyncstore.errors import (
@@ -27,6 +28,12 @@ from asyncstore.testing.servers.github import GitHubServer
 from tests.drivers.github import assets, calls, opened, planted, release, releases
 
 OLD, NEW = b"the old bytes", b"the new bytes, which are more"
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks() -> Iterator[None]:
+    with blockbuster_ctx("asyncstore"):
+        yield
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from blockbuster import blockbuster_ctx
 
 from asyncstore import Storage
 from asyncstore.errors import (
@@ -29,6 +30,12 @@ from asyncstore.testing.servers.github import FAKE_TOKEN, GitHubServer
 from tests.drivers.github import REPOSITORY, ROOT, assets, calls, opened, release, releases
 
 OLD, NEW = b"the old bytes", b"the new bytes, which are more"
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks() -> Iterator[None]:
+    with blockbuster_ctx("asyncstore"):
+        yield
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import re
 import secrets
 import ssl
 import time
+from contextlib import suppress
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -110,10 +111,12 @@ async def _send(request: web.BaseRequest, content: Content, query: dict[str, str
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     response.content_length = end - start
     await response.prepare(request)
-    if request.method == "GET":
-        async for piece in content.pieces(start, end):
-            await response.write(piece)
-    await response.write_eof()
+    # Whoever has read enough goes away, which is no error of the server's.
+    with suppress(ConnectionError):
+        if request.method == "GET":
+            async for piece in content.pieces(start, end):
+                await response.write(piece)
+        await response.write_eof()
     return response
 
 
