@@ -14,18 +14,21 @@ from aiohttp import web
 from blockbuster import blockbuster_ctx
 
 from asyncstore import Storage
+from asyncstore.body import Body
 from asyncstore.errors import (
     InvalidRequestError,
     PermissionDeniedError,
+    SourceChangedError,
     StorageError,
+    ThrottledError,
     UnavailableError,
 )
-from asyncstore.options import MiB
+from asyncstore.options import MiB, WriteOptions
 from asyncstore.testing.conformance.payloads import payload
 from asyncstore.testing.faults_proxy import DelayReply, FaultProxy, StallRequest, When
 from asyncstore.testing.servers.faults import Fault
 from asyncstore.testing.servers.github import GitHubServer
-from tests.drivers.github import assets, calls, opened, planted, release, releases
+from tests.drivers.github import assets, calls, driver_of, opened, planted, release, releases
 
 OLD, NEW = b"the old bytes", b"the new bytes, which are more"
 
@@ -206,6 +209,48 @@ async def test_cancelled_within_the_bytes(server: GitHubServer, tmp_path: Path, 
             await storage.upload(tmp_path / "file", storage.root / "a.txt")
         assert scope.cancelled_caught
         assert rule.fired == 1
+
+    assert assets(server) == ({"a.txt": "uploaded"} if replaced else {})
+
+
+async def test_limit_within_the_swap(server: GitHubServer) -> None:
+    """If GitHub wants no more requests before the old one is gone, it stays; the next write cleans up."""
+    async with opened(server) as storage:
+        await with_old(storage, server)
+        server.inject(Fault(status=429, method="DELETE", headers={"Retry-After": "60"}))
+        with pytest.raises(ThrottledError) as failure:
+            await storage.put(storage.root / "a.txt", NEW)
+        assert "could not clean up" in "".join(failure.value.__notes__)
+        assert len(assets(server)) == 2
+
+        driver_of(storage)._wire._held_until = 0.0
+        assert await storage.read(storage.root / "a.txt") == OLD
+        await storage.put(storage.root / "a.txt", NEW)
+        assert await storage.read(storage.root / "a.txt") == NEW
+    assert assets(server) == {"a.txt": "uploaded"}
+
+
+class Changing(Body):
+    """
+    A file that is found to have changed when half of it is sent.
+    """
+
+    size = 2 * MiB
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield bytes(MiB)
+        raise SourceChangedError("it changed")
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_source_that_fails(server: GitHubServer, replaced: bool) -> None:
+    """A source that fails half-way leaves what was there, and nothing else."""
+    await release(server, "v1")
+    async with opened(server) as storage:
+        if replaced:
+            await with_old(storage, server)
+        with pytest.raises(SourceChangedError):
+            await driver_of(storage).put(storage.root / "a.txt", Changing(), WriteOptions())
 
     assert assets(server) == ({"a.txt": "uploaded"} if replaced else {})
 

@@ -61,7 +61,7 @@ class Writing:
         self._releases = releases
         self._links = links
         self._writers = Locks()
-        # New assets whose old ones are gone, and that did not get their names.
+        # New assets that did not get their names, and could not be deleted: the next write does it.
         self._stranded: dict[ObjectURI, set[int]] = {}
 
     async def put(self, uri: ObjectURI, body: Body, options: WriteOptions) -> ObjectInfo:
@@ -129,7 +129,6 @@ class Writing:
             await self._delete(uri, old.id)
         except StorageError as exc:
             if _is_refusal(exc):
-                stranded.discard(new.id)
                 await clean_up(self._drop(uri, new.id), exc)
                 raise
             # It may be gone all the same. If so the name is free, and if not we shall be told.
@@ -211,7 +210,9 @@ class Writing:
         return True
 
     async def _drop(self, uri: ObjectURI, asset_id: int) -> None:
+        self._stranded.setdefault(uri, set()).add(asset_id)
         await self._delete(uri, asset_id)
+        self._stranded[uri].discard(asset_id)
 
     async def _forget_stranded(self, uri: ObjectURI) -> None:
         for left in self._stranded.pop(uri, ()):
