@@ -24,6 +24,7 @@ ENTRY_POINTS: Final = "asyncstore.drivers"
 
 _BUILT_IN: Final = {
     "file": "asyncstore.drivers.local:open_driver",
+    "gcs": "asyncstore.drivers.gcs:open_driver",
     "github": "asyncstore.drivers.github:open_driver",
     "memory": "asyncstore.drivers.memory:open_driver",
     "s3": "asyncstore.drivers.s3:open_driver",

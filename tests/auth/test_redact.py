@@ -40,6 +40,9 @@ from tests.auth.conftest import FAKE_SECRET
         "got eyJ{}.x.y",
         "keyId=ST${}",
         "https://objectstorage/p/{}/n/ns/b/o",
+        "https://h/upload/storage/v1/b/b/o?uploadType=resumable&upload_id={}",
+        "x-goog-encryption-key: {}",
+        "{{'X-Goog-Copy-Source-Encryption-Key': '{}'}}",
     ],
 )
 def test_secrets_are_masked(text: str) -> None:

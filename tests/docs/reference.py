@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from asyncstore.auth.aws import SETTINGS as AUTH_SETTINGS
+from asyncstore.auth.gcp import SETTINGS as GCP_SETTINGS
 from asyncstore.auth.github import SETTINGS as GITHUB_AUTH_SETTINGS
 from asyncstore.config import HTTPOptions, RetryOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
+from asyncstore.drivers.gcs import open_driver as open_gcs
+from asyncstore.drivers.gcs.settings import GCSSettings
 from asyncstore.drivers.github import open_driver as open_github
 from asyncstore.drivers.github.settings import GitHubSettings
 from asyncstore.drivers.local import open_driver as open_local
@@ -39,6 +42,8 @@ def settings() -> str:
     text += "\n# Settings of drivers\n"
     text += _table(S3Settings)
     text += "\nCredentials of S3 are set by " + ", ".join(f"`{name}`" for name in sorted(AUTH_SETTINGS)) + ".\n"
+    text += _table(GCSSettings)
+    text += "\nCredentials of GCS are set by " + ", ".join(f"`{name}`" for name in sorted(GCP_SETTINGS)) + ".\n"
     text += _table(GitHubSettings)
     text += "\nGitHub's API is named by `endpoint_url` or `base_url`, its credentials by "
     text += ", ".join(f"`{name}`" for name in sorted(GITHUB_AUTH_SETTINGS)) + ".\n"
@@ -72,6 +77,7 @@ _DRIVERS: tuple[tuple[Any, str], ...] = (
     (open_memory, "memory://bucket"),
     (open_local, "file:///tmp/asyncstore-capabilities"),
     (open_s3, "s3://bucket"),
+    (open_gcs, "gs://bucket"),
     (open_github, "github://owner/repo"),
 )
 

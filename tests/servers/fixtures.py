@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers import fake_gcs as fake_gcs_server
 from tests.servers import gcs as gcs_server
 from tests.servers import ministack as ministack_server
 from tests.servers import seaweed as seaweed_server
@@ -24,6 +25,7 @@ _TOOL_OF_FIXTURE = {
     "seaweed_tls": "seaweedfs",
     "ministack": "ministack",
     "ministack_tls": "ministack",
+    "fake_gcs": "fake-gcs-server",
 }
 
 
@@ -95,5 +97,15 @@ def gcs_endpoint() -> Iterator[GCSEndpoint]:
     process = gcs_server.start_gcs()
     try:
         yield gcs_server.endpoint(process)
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def fake_gcs() -> Iterator[GCSEndpoint]:
+    """fake-gcs-server, which keeps objects in memory and checks no credentials."""
+    process = fake_gcs_server.start_fake_gcs()
+    try:
+        yield fake_gcs_server.endpoint(process)
     finally:
         process.stop()
