@@ -80,7 +80,8 @@ class Checks:
         able = self._driver.capabilities
         self.require("create-only writes", able.conditional_create, options.if_none_match)
         self.require("if_match on writes", able.conditional_replace, options.if_match)
-        self.require("user metadata", able.metadata, *options.metadata)
+        self.require("user metadata", able.metadata, bool(options.metadata))
+        self.require("content types", able.content_type, options.content_type)
         self.require("content headers", able.content_headers, *_content_headers(options))
         self.require("storage classes", able.storage_classes, options.storage_class)
         if options.checksum is not None:
@@ -101,7 +102,6 @@ class Checks:
 
 def _content_headers(options: WriteOptions) -> tuple[str | None, ...]:
     return (
-        options.content_type,
         options.content_encoding,
         options.content_language,
         options.content_disposition,

@@ -51,6 +51,7 @@ class Capabilities:
 
     Attributes:
         reference: The provider's page that states the limits.
+        min_object_size: Bytes of the smallest object; 1 where there are no empty ones.
         max_object_size: Bytes of the largest object.
         max_put_size: Bytes of the largest object written by one request.
         max_key_bytes: UTF-8 bytes of the longest key.
@@ -73,8 +74,9 @@ class Capabilities:
         conditional_delete: ``if_match`` on delete.
         conditional_copy: Conditions on the target of a copy.
         metadata: User metadata is kept.
-        content_headers: Content type, encoding, language, disposition and
-            cache control are kept.
+        content_type: The content type is kept.
+        content_headers: Content encoding, language, disposition and cache
+            control are kept.
         storage_classes: Objects have a class or tier that can be chosen.
         versions: Old versions can be listed, read and deleted by their id, where the bucket keeps them.
         tags: Tags that an object can have; 0 has none.
@@ -85,6 +87,7 @@ class Capabilities:
     reference: str
     max_object_size: int
     max_put_size: int
+    min_object_size: int = 0
     max_key_bytes: int = 1024
     max_metadata_bytes: int = 2048
     multipart: bool = False
@@ -104,6 +107,7 @@ class Capabilities:
     conditional_delete: bool = False
     conditional_copy: bool = False
     metadata: bool = True
+    content_type: bool = True
     content_headers: bool = True
     storage_classes: bool = False
     versions: bool = False

@@ -79,9 +79,18 @@ class FileSource:
         """
         return FilePart(self, start, end, algorithm, water, buffers)
 
+    def whole(self, *, algorithm: ChecksumAlgorithm | None = None, water: HighWater | None = None) -> FilePart:
+        """
+        Return all of the file as the body of one request.
+
+        That the file is the one that was opened is checked before the last bytes are
+        sent, so of one that changed nothing is published.
+        """
+        return FilePart(self, 0, self.size, algorithm, water, None, checked=True)
+
     async def read(self) -> bytes:
         """
-        Return the whole file.
+        Return the whole file, in memory.
         """
         return await in_thread(self._read_all)
 
@@ -171,6 +180,8 @@ class FilePart(Body):
         algorithm: ChecksumAlgorithm | None,
         water: HighWater | None,
         buffers: Buffers | None,
+        *,
+        checked: bool = False,
     ) -> None:
         self.size = end - start
         self._source = source
@@ -179,6 +190,7 @@ class FilePart(Body):
         self._algorithm = algorithm
         self._water = water
         self._buffers = buffers
+        self._checked = checked
         self._checksum: Checksum | None = None
         self._held: memoryview | None = None
 
@@ -227,6 +239,8 @@ class FilePart(Body):
 
     def _read(self, size: int, offset: int, hasher: Hasher | None) -> bytes:
         data = self._source.pread(size, offset)
+        if self._checked and offset + size == self._end:
+            self._source._check()
         if hasher is not None:
             hasher.update(data)
         return data

@@ -40,7 +40,7 @@ async def upload_file(
     Write a local file.
 
     Small files go in one request, from memory; others by parts that are read while
-    they are sent.
+    they are sent, or in one request that is, where the provider takes no parts.
 
     Raises:
         SourceChangedError: The file was written to meanwhile; nothing is published.
@@ -58,12 +58,22 @@ async def _upload_open_file(
     if not _by_parts(calls, file.size, options):
         if options.resume:
             await discard(calls, target)
+        if file.size >= max(1, options.multipart_threshold):
+            return await _upload_in_one(calls, file, target, options, meter)
         async with calls.limits.bytes.reserve(file.size):
             data = await file.read()
             info = await lost.put(calls, target, BytesBody(data), options, meter.retried)
         meter.advance(file.size)
         return info
     return await _upload_file_parts(calls, file, target, options, meter)
+
+
+async def _upload_in_one(
+    calls: Calls, file: FileSource, target: ObjectURI, options: UploadOptions, meter: ObjectMeter
+) -> ObjectInfo:
+    async with calls.limits.bytes.reserve(_FILE_PART_BYTES):
+        body = file.whole(algorithm=algorithm_of(calls, options), water=HighWater(meter))
+        return await lost.put(calls, target, body, options, meter.retried)
 
 
 async def _upload_file_parts(
@@ -143,6 +153,7 @@ async def _put_stream(calls: Calls, source: StreamSource, target: ObjectURI, opt
     # Most streams are short, and those take nothing of the budget for long ones.
     start = await source.take(CHUNK)
     if len(start) < CHUNK:
+        check_size(len(start), calls.driver.capabilities)
         return await lost.put(calls, target, BytesBody(start), options)
     size = _largest_in_memory(calls, options)
     async with AsyncExitStack() as held:

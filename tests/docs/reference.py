@@ -15,12 +15,15 @@ from typing import Any
 from asyncstore.auth.aws import SETTINGS as AUTH_SETTINGS
 from asyncstore.auth.azure import SETTINGS as AZURE_AUTH_SETTINGS
 from asyncstore.auth.gcp import SETTINGS as GCP_SETTINGS
+from asyncstore.auth.github import SETTINGS as GITHUB_AUTH_SETTINGS
 from asyncstore.config import HTTPOptions, RetryOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
 from asyncstore.drivers.azure import open_driver as open_azure
 from asyncstore.drivers.azure.settings import AzureSettings
 from asyncstore.drivers.gcs import open_driver as open_gcs
 from asyncstore.drivers.gcs.settings import GCSSettings
+from asyncstore.drivers.github import open_driver as open_github
+from asyncstore.drivers.github.settings import GitHubSettings
 from asyncstore.drivers.local import open_driver as open_local
 from asyncstore.drivers.memory import open_driver as open_memory
 from asyncstore.drivers.s3 import open_driver as open_s3
@@ -46,6 +49,9 @@ def settings() -> str:
     text += "\nCredentials of Azure are set by " + ", ".join(f"`{name}`" for name in AZURE_AUTH_SETTINGS) + ".\n"
     text += _table(GCSSettings)
     text += "\nCredentials of GCS are set by " + ", ".join(f"`{name}`" for name in sorted(GCP_SETTINGS)) + ".\n"
+    text += _table(GitHubSettings)
+    text += "\nGitHub's API is named by `endpoint_url` or `base_url`, its credentials by "
+    text += ", ".join(f"`{name}`" for name in sorted(GITHUB_AUTH_SETTINGS)) + ".\n"
     text += "\nFiles have `sync`, memory has `shared` and every field of `Capabilities`.\n"
     text += "\n# Options of operations\n"
     for options in (UploadOptions, DownloadOptions, ReadOptions, CopyOptions, ListOptions, BulkOptions):
@@ -78,6 +84,7 @@ _DRIVERS: tuple[tuple[Any, str, dict[str, Any]], ...] = (
     (open_s3, "s3://bucket", {}),
     (open_gcs, "gs://bucket", {}),
     (open_azure, "azure://container@account", {"anonymous": True}),
+    (open_github, "github://owner/repo", {}),
 )
 
 

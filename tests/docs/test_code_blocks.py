@@ -9,10 +9,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from asyncstore.testing.servers.github import FAKE_TOKEN
 from tests.docs.blocks import ROOT, Block, blocks
 from tests.servers.azure import AzureServer
 from tests.servers.azure import blocking_client as azure_client
@@ -24,8 +26,18 @@ _SETUP = "python3 -m venv"
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 
 
+@pytest.fixture(scope="module")
+def github_url() -> Iterator[str]:
+    """The stand-in for GitHub, started as anybody would."""
+    command = [sys.executable, "-m", "asyncstore.testing.servers", "github"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
 @pytest.fixture
-def environment(seaweed: S3Server, azurite: AzureServer, tmp_path: Path) -> dict[str, str]:
+def environment(seaweed: S3Server, azurite: AzureServer, github_url: str, tmp_path: Path) -> dict[str, str]:
     """
     A person's shell: credentials of real servers, with a bucket called "models" on each, an empty home.
     """
@@ -48,6 +60,8 @@ def environment(seaweed: S3Server, azurite: AzureServer, tmp_path: Path) -> dict
         "AWS_SECRET_ACCESS_KEY": seaweed.keys.secret_access_key,
         "AWS_REGION": seaweed.region,
         "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string,
+        "GITHUB_API_URL": github_url,
+        "GH_TOKEN": FAKE_TOKEN,
     }
 
 

@@ -65,7 +65,7 @@ _NEEDS: Final[dict[str, tuple[str, Callable[[Storage], Awaitable[Any]]]]] = {
     "get-tags": ("tags", lambda storage: storage.get_tags(storage.root / "key")),
     "set-tags": ("tags", lambda storage: storage.set_tags(storage.root / "key", {"a": "1"})),
     "metadata": ("metadata", _put(metadata={"a": "1"})),
-    "content-type": ("content_headers", _put(content_type="text/plain")),
+    "content-type": ("content_type", _put(content_type="text/plain")),
     "cache-control": ("content_headers", _put(cache_control="no-store")),
     "storage-class": ("storage_classes", _put(storage_class="COLD")),
     "initiate": ("multipart", lambda storage: storage.initiate_multipart_upload(storage.root / "key")),

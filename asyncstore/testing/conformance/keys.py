@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from asyncstore.errors import ConfigurationError
+from asyncstore.errors import ConfigurationError, InvalidURIError
 from asyncstore.storage import Storage
 from asyncstore.testing.conformance.harness import Harness, keys_of, relative, requires, top
 from asyncstore.uri import ObjectURI
@@ -89,6 +89,20 @@ class Keys(Harness):
         assert written.uri == target
         assert await storage.read(target) == key.encode()
         assert (await storage.stat(target)).uri == target
+
+    @pytest.mark.parametrize("any_key", KEYS.values(), ids=KEYS)
+    async def test_key_is_held_or_refused(self, storage: Storage, any_key: str) -> None:
+        """
+        A key that the provider's rules forbid is refused; none is changed in silence.
+        """
+        try:
+            await storage.put(storage.root / any_key, b"data")
+        except InvalidURIError:
+            assert not self.holds(any_key)
+            assert await keys_of(storage) == []
+        else:
+            assert self.holds(any_key)
+            assert await keys_of(storage) == [any_key]
 
     @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
     async def test_key_is_listed(self, storage: Storage, key: str) -> None:

@@ -266,7 +266,7 @@ class Multipart(Harness):
         with pytest.raises(InvalidRequestError):
             await self._sent(storage, target, upload_id, storage.capabilities.max_parts + 1, b"data")
 
-    @requires("multipart", "metadata", "content_headers")
+    @requires("multipart", "metadata", "content_type")
     async def test_attributes_of_the_beginning(self, storage: Storage) -> None:
         """
         What is stored beside the bytes is what the upload was begun with.

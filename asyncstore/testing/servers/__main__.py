@@ -14,6 +14,7 @@ from typing import Final
 from asyncstore.testing.servers.stand_in import StandIn
 
 _SERVERS: Final[dict[str, str]] = {
+    "github": "asyncstore.testing.servers.github:GitHubServer",
     "oci": "asyncstore.testing.servers.oci:OCIServer",
     "gcs": "asyncstore.testing.servers.gcs:GCSServer",
 }
