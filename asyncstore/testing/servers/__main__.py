@@ -12,7 +12,9 @@ from typing import Final
 
 from asyncstore.testing.servers.stand_in import StandIn
 
-_SERVERS: Final[dict[str, str]] = {}
+_SERVERS: Final[dict[str, str]] = {
+    "oci": "asyncstore.testing.servers.oci:OCIServer",
+}
 
 
 def main() -> None:
