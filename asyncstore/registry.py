@@ -25,6 +25,7 @@ ENTRY_POINTS: Final = "asyncstore.drivers"
 _BUILT_IN: Final = {
     "file": "asyncstore.drivers.local:open_driver",
     "memory": "asyncstore.drivers.memory:open_driver",
+    "oci": "asyncstore.drivers.oci:open_driver",
     "s3": "asyncstore.drivers.s3:open_driver",
 }
 

@@ -35,9 +35,7 @@ _MAX_FALLBACKS: Final = 10
 _WITH_DOCUMENT: Final = frozenset({"POST", "PATCH"})
 
 
-def oci_credentials(
-    auth: AuthConfig | None = None, settings: MutableMapping[str, Any] | None = None
-) -> OCICredentials:
+def oci_credentials(auth: AuthConfig | None = None, settings: MutableMapping[str, Any] | None = None) -> OCICredentials:
     """
     Return credentials as *auth* and *settings* ask for; nothing is read or sent yet.
 

@@ -192,7 +192,7 @@ def _find(wanted: _Wanted) -> Outcome:
 def _values(wanted: _Wanted) -> tuple[Mapping[str, Any], str]:
     if wanted.inline:
         return wanted.settings, "settings"
-    given = {name: value for name, variable in _VARIABLES.items() if (value := os.environ.get(variable))}
+    given: dict[str, Any] = {name: value for name, variable in _VARIABLES.items() if (value := os.environ.get(variable))}
     if any(name in given for name in _KEYS):
         # A key of the environment takes the place of the profile's, whatever its kind.
         given = {**dict.fromkeys(_KEYS), **given}
@@ -202,7 +202,9 @@ def _values(wanted: _Wanted) -> tuple[Mapping[str, Any], str]:
     if whole and "profile" not in wanted.settings and "config_file" not in wanted.settings:
         return {**given, **_own(wanted)}, "environment"
     if not named and not path.is_file():
-        raise ConfigurationError(f"there is no {path}, and the environment has no whole OCI identity (OCI_CLI_USER, ...)")
+        raise ConfigurationError(
+            f"there is no {path}, and the environment has no whole OCI identity (OCI_CLI_USER, ...)"
+        )
     values = dict(files.read_profile(path, profile))
     if "key_content" in values:
         raise ConfigurationError(f"{path} has key_content: a key is not kept there, name its file by key_file")
@@ -251,7 +253,7 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        value = os.fspath(value)
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} is text or a Secret, not {type(value).__name__}")
     return value.strip() if name != "pass_phrase" else value

@@ -75,7 +75,7 @@ class Addresses:
     async def _regional(self, region: str | None) -> Origin:
         if region is None:
             raise ConfigurationError(
-                "no region for OCI: give region=, write oci://namespace@region/bucket, or set OCI_REGION or the profile's"
+                "no region for OCI: give region=, write oci://namespace@region/bucket/key, or set OCI_REGION"
             )
         domain = known_domain(region) or await anyio.to_thread.run_sync(find_domain, region)
         return Origin.parse(f"https://objectstorage.{region}.{domain}")

@@ -50,9 +50,7 @@ _BY_CODE: Final[Mapping[str, type[StorageError]]] = {
         NotFoundError,
     ),
     **dict.fromkeys(("IfMatchFailed", "IfNoneMatchFailed", "NoEtagMatch"), PreconditionFailedError),
-    **dict.fromkeys(
-        ("LimitExceeded", "QuotaExceeded", "StorageLimitExceeded"), QuotaExceededError
-    ),
+    **dict.fromkeys(("LimitExceeded", "QuotaExceeded", "StorageLimitExceeded"), QuotaExceededError),
     **dict.fromkeys(("TooManyRequests",), ThrottledError),
     **dict.fromkeys(
         # Two writes to one object at a time: one of them has to come again.
