@@ -44,15 +44,20 @@ class RunningOCI:
         self.server.create_bucket(name, **details)
         return name
 
-    def client(self, *, user: User | None = None, endpoint_url: str | None = None, **arguments: Any) -> Any:
-        """Return an `ObjectStorageClient` that does not retry."""
+    @contextmanager
+    def client(self, *, user: User | None = None, endpoint_url: str | None = None, **arguments: Any) -> Iterator[Any]:
+        """Yield an `ObjectStorageClient` that does not retry."""
         import oci
 
-        return oci.object_storage.ObjectStorageClient(
+        client = oci.object_storage.ObjectStorageClient(
             (user or self.user).settings(self.region),
             service_endpoint=endpoint_url or self.server.url,
             **{"retry_strategy": oci.retry.NoneRetryStrategy(), "timeout": (5, 20), **arguments},
         )
+        try:
+            yield client
+        finally:
+            client.base_client.session.close()
 
 
 @cache

@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -52,6 +53,17 @@ class StandIn(ABC):
         Scheme, host and port, without a slash at the end.
         """
         return f"{'https' if self._tls else 'http'}://{_LOOPBACK}:{self.port}"
+
+    def introduce(self, folder: Path | None) -> list[str]:
+        """
+        Let one caller in, and return what to tell them, by the line.
+
+        Called before the server listens, by those who start it from a shell.
+
+        Args:
+            folder: Where to write files that the caller needs; a new one if not given.
+        """
+        return []
 
     def inject(self, fault: Fault) -> Fault:
         """

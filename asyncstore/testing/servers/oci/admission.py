@@ -104,7 +104,7 @@ def _by_upload_token(store: Store, method: str, token: str, names: Mapping[str, 
     if upload is None or upload.access_token != token:
         raise _refused()
     query = {"uploadId": names["upload_id"], "uploadPartNum": names["number"]}
-    return Admission(_UPLOADING[method], names, upload.upload_id, query=query)
+    return Admission(_UPLOADING[method], names, upload.creator, query=query)
 
 
 def _request(store: Store, token: str, names: Mapping[str, str]) -> PreauthenticatedRequest:

@@ -137,7 +137,7 @@ def _resource(action: str, region: str, namespace: str, bucket: str, name: str) 
 
 
 def _failing(code: str, message: str) -> Callable[[float], None]:
-    def work(now: float) -> None:
+    def work(_: float) -> None:
         raise ServiceError(500, code, message)
 
     return work

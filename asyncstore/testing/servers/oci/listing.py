@@ -10,12 +10,13 @@ from typing import Any, Final
 
 from asyncstore.testing.servers.oci.call import Call, Reply, timestamp
 from asyncstore.testing.servers.oci.errors import invalid_parameter
-from asyncstore.testing.servers.oci.paging import page_size
+from asyncstore.testing.servers.oci.paging import page, page_size
 from asyncstore.testing.servers.oci.state import Bucket, Version
 
 _DELIMITER: Final = "/"
 # Sorts after every name: no name has a character above the last one there is.
 _AFTER_ALL: Final = "\U0010ffff"
+_MAX_AGE: Final = 10**9
 
 # By their names in lower case, for case does not count.
 _FIELDS: Final[Mapping[str, tuple[str, Callable[[Version, float], Any]]]] = {
@@ -54,24 +55,19 @@ async def list_object_versions(call: Call) -> Reply:
     """
     https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/Object/ListObjectVersions
     """
-    bucket, fields, limit = call.bucket, _fields(call.query), page_size(call.query)
-    found: list[tuple[str, dict[str, Any] | None]] = []
+    bucket, fields = call.bucket, _fields(call.query)
+    entries: list[tuple[str, Any]] = []
     for name, prefix in _entries(bucket, call.query, lambda _: True):
         if prefix is not None:
-            found.append((prefix, None))
-        else:
-            found.extend((name, _version_summary(one, fields, call.now)) for one in bucket.versions(name))
-    start = int(call.query.get("page", "0"))
-    page = found[start : start + limit]
-    following = {"opc-next-page": str(start + limit)} if start + limit < len(found) else {}
-    return Reply(
-        200,
-        following,
-        {
-            "items": [summary for _, summary in page if summary is not None],
-            "prefixes": [name for name, summary in page if summary is None],
-        },
-    )
+            entries.append((prefix, prefix))
+            continue
+        # The newest first; a mark stays the same when a newer one comes.
+        versions = list(enumerate(reversed(list(bucket.versions(name)))))
+        for age, version in reversed(versions):
+            entries.append((f"{name}\0{_MAX_AGE - age}", _version_summary(version, fields, call.now)))
+    chosen, headers = page(entries, call.query)
+    prefixes = [entry for entry in chosen if isinstance(entry, str)]
+    return Reply(200, headers, {"items": [one for one in chosen if not isinstance(one, str)], "prefixes": prefixes})
 
 
 def _entries(

@@ -26,6 +26,7 @@ async def create(call: Call) -> Reply:
     upload = Upload(
         name=name,
         created=call.now,
+        creator=call.caller,
         headers=user_headers(call.headers),
         tier=tier_or(call.headers.get("storage-tier"), bucket.tier),
         access_token=secrets.token_urlsafe(48),

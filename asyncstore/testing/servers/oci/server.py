@@ -8,6 +8,8 @@ import json
 import secrets
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import mkdtemp
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -69,6 +71,15 @@ class OCIServer(StandIn):
         session = Session.generate(user, seconds=seconds, now=self.store.now())
         self.store.add_session(session)
         return session
+
+    def introduce(self, folder: Path | None) -> list[str]:
+        """
+        Let in a new user, and return where the configuration file for clients is.
+        """
+        user = User.generate()
+        self.store.add_user(user)
+        config = user.write_config(folder or Path(mkdtemp(prefix="oci-")), self.store.region)
+        return [f"namespace: {self.store.namespace}", f"config file: {config}"]
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """

@@ -92,11 +92,13 @@ class Upload:
     An upload by parts, until it is committed or aborted.
 
     Attributes:
+        creator: OCID of the user.
         access_token: Lets in whoever has it, if it was started by a pre-authenticated request.
     """
 
     name: str
     created: float
+    creator: str
     headers: Mapping[str, str]
     tier: str
     algorithm: str | None = None

@@ -39,6 +39,7 @@ async def create_upload(call: Call) -> Reply:
     upload = Upload(
         name=name,
         created=call.now,
+        creator=call.caller,
         headers=detailed_headers(details),
         tier=tier_or(details.get("storageTier"), bucket.tier),
         algorithm=algorithm,
