@@ -192,7 +192,8 @@ def _find(wanted: _Wanted) -> Outcome:
 def _values(wanted: _Wanted) -> tuple[Mapping[str, Any], str]:
     if wanted.inline:
         return wanted.settings, "settings"
-    given: dict[str, Any] = {name: value for name, variable in _VARIABLES.items() if (value := os.environ.get(variable))}
+    found = ((name, os.environ.get(variable)) for name, variable in _VARIABLES.items())
+    given: dict[str, Any] = {name: value for name, value in found if value}
     if any(name in given for name in _KEYS):
         # A key of the environment takes the place of the profile's, whatever its kind.
         given = {**dict.fromkeys(_KEYS), **given}
