@@ -49,15 +49,29 @@ class RunningOCI:
         """Yield an `ObjectStorageClient` that does not retry."""
         import oci
 
+        caller = user or self.user
         client = oci.object_storage.ObjectStorageClient(
-            (user or self.user).settings(self.region),
+            caller.settings(self.region),
             service_endpoint=endpoint_url or self.server.url,
-            **{"retry_strategy": oci.retry.NoneRetryStrategy(), "timeout": (5, 20), **arguments},
+            **{
+                "signer": _signer(caller),
+                "retry_strategy": oci.retry.NoneRetryStrategy(),
+                "timeout": (5, 20),
+                **arguments,
+            },
         )
         try:
             yield client
         finally:
             client.base_client.session.close()
+
+
+@cache
+def _signer(user: User) -> Any:
+    # Kept, for the SDK takes long to read a key.
+    import oci
+
+    return oci.signer.Signer(user.tenancy, user.user, user.fingerprint, "", private_key_content=user.private_key)
 
 
 @cache

@@ -109,7 +109,7 @@ def _by_upload_token(store: Store, method: str, token: str, names: Mapping[str, 
 
 def _request(store: Store, token: str, names: Mapping[str, str]) -> PreauthenticatedRequest:
     bucket = store.buckets.get(names.get("bucket", ""))
-    known: list[PreauthenticatedRequest] = list(bucket.requests.values()) if bucket else []
+    known = bucket.requests.values() if bucket else ()
     found = next((one for one in known if one.token == token), None)
     if found is None or found.expires <= store.now():
         raise _refused()

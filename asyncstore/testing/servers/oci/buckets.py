@@ -4,7 +4,7 @@ The namespace, and buckets in it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from asyncstore.testing.servers.oci.call import Call, Reply, required, timestamp
 from asyncstore.testing.servers.oci.conditions import check_match
@@ -13,7 +13,10 @@ from asyncstore.testing.servers.oci.naming import check_bucket_name
 from asyncstore.testing.servers.oci.paging import page
 from asyncstore.testing.servers.oci.state import STANDARD, Bucket, new_id
 
-_SUMMARY = ("namespace", "name", "compartmentId", "createdBy", "timeCreated", "etag")
+#: Of buckets that are made without a call.
+DEFAULT_COMPARTMENT: Final = "ocid1.compartment.oc1..standin"
+
+_SUMMARY: Final = ("namespace", "name", "compartmentId", "createdBy", "timeCreated", "etag")
 
 
 async def get_namespace(call: Call) -> Reply:
@@ -21,6 +24,14 @@ async def get_namespace(call: Call) -> Reply:
     https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/Namespace/GetNamespace
     """
     return Reply(200, body=call.store.namespace)
+
+
+async def get_namespace_metadata(call: Call) -> Reply:
+    """
+    https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/Namespace/GetNamespaceMetadata
+    """
+    names = ("defaultS3CompartmentId", "defaultSwiftCompartmentId")
+    return Reply(200, body={"namespace": call.namespace, **dict.fromkeys(names, DEFAULT_COMPARTMENT)})
 
 
 async def create_bucket(call: Call) -> Reply:

@@ -16,7 +16,8 @@ from asyncstore.testing.servers.oci.state import Bucket, Version
 _DELIMITER: Final = "/"
 # Sorts after every name: no name has a character above the last one there is.
 _AFTER_ALL: Final = "\U0010ffff"
-_MAX_AGE: Final = 10**9
+# Nine digits, whatever is taken from it.
+_MAX_AGE: Final = 999_999_999
 
 # By their names in lower case, for case does not count.
 _FIELDS: Final[Mapping[str, tuple[str, Callable[[Version, float], Any]]]] = {

@@ -26,7 +26,7 @@ _WORTH_A_THREAD: Final = 256 * 1024
 
 
 def _crc32c(data: bytearray) -> bytes:
-    return compute(ChecksumAlgorithm.CRC32C, data).digest
+    return compute(ChecksumAlgorithm.CRC32C, data).value
 
 
 def _sha256(data: bytearray) -> bytes:

@@ -15,8 +15,19 @@ from asyncstore.testing.servers.oci.errors import ServiceError
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]
 
+
+async def not_implemented(_: Call) -> Reply:
+    """
+    Answer what the service can do, and the stand-in cannot.
+    """
+    raise ServiceError(501, "NotImplemented", "The stand-in for OCI Object Storage does not have this operation")
+
+
+_MISSING: Final[Mapping[str, Handler]] = dict.fromkeys(("GET", "PUT", "POST", "DELETE"), not_implemented)
+
 _ROUTES: Final[Mapping[str, Mapping[str, Handler]]] = {
     "/n": {"GET": buckets.get_namespace},
+    "/n/{namespace}": {"GET": buckets.get_namespace_metadata, "PUT": not_implemented},
     "/n/{namespace}/b": {"GET": buckets.list_buckets, "POST": buckets.create_bucket},
     "/n/{namespace}/b/{bucket}": {
         "GET": buckets.get_bucket,
@@ -52,6 +63,12 @@ _ROUTES: Final[Mapping[str, Mapping[str, Handler]]] = {
         "GET": preauthenticated.get_request,
         "DELETE": preauthenticated.delete_request,
     },
+    # Lifecycles, retention, replication, private endpoints and encrypting anew.
+    "/n/{namespace}/b/{bucket}/l": _MISSING,
+    "/n/{namespace}/b/{bucket}/retentionRules{rest*}": _MISSING,
+    "/n/{namespace}/b/{bucket}/replication{rest*}": _MISSING,
+    "/n/{namespace}/b/{bucket}/actions/{rest*}": _MISSING,
+    "/n/{namespace}/pe{rest*}": _MISSING,
     "/workRequests": {"GET": work.list_work_requests},
     "/workRequests/{work_request}": {"GET": work.get_work_request, "DELETE": work.cancel_work_request},
     "/workRequests/{work_request}/errors": {"GET": work.list_errors},
@@ -62,6 +79,7 @@ _ROUTES: Final[Mapping[str, Mapping[str, Handler]]] = {
 def _pattern(template: str) -> re.Pattern[str]:
     # A name of an object may have slashes as they are; other names have them encoded.
     expression = re.sub(r"\{(\w+)\.\.\.\}", r"(?P<\1>.+)", template)
+    expression = re.sub(r"\{(\w+)\*\}", r"(?P<\1>.*)", expression)
     expression = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", expression)
     return re.compile(expression if template.endswith("...}") else f"{expression}/?", re.DOTALL)
 

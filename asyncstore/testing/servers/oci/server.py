@@ -10,14 +10,17 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from asyncstore.testing.servers.faults import Fault
 from asyncstore.testing.servers.oci.admission import admit
+from asyncstore.testing.servers.oci.buckets import DEFAULT_COMPARTMENT
 from asyncstore.testing.servers.oci.call import Call, Reply, http_date
 from asyncstore.testing.servers.oci.errors import ServiceError
-from asyncstore.testing.servers.oci.state import Bucket
+from asyncstore.testing.servers.oci.state import Bucket, new_id
 from asyncstore.testing.servers.oci.store import Store
 from asyncstore.testing.servers.oci.users import Session, User
 from asyncstore.testing.servers.stand_in import StandIn
@@ -50,10 +53,21 @@ class OCIServer(StandIn):
 
     def create_bucket(self, name: str, **details: str) -> None:
         """
-        Create a bucket, in the compartment ``standin`` unless *details* of CreateBucket say otherwise.
+        Create a bucket, in a compartment that is always there unless *details* of CreateBucket say otherwise.
         """
-        known = {"compartmentId": "standin", **details, "name": name}
-        self.store.buckets[name] = Bucket(name=name, created=self.store.now(), created_by="standin", details=known)
+        known = {"compartmentId": DEFAULT_COMPARTMENT, **details, "name": name}
+        self.store.buckets[name] = Bucket(name=name, created=self.store.now(), created_by="", details=known)
+
+    def fail(self, status: int, code: str, message: str = "Injected.", **where: Any) -> Fault:
+        """
+        Answer requests to come with an error of the service's; the rule returned counts them.
+
+        Args:
+            where: Fields of :class:`Fault`, such as ``method``, ``path`` and ``times``.
+        """
+        body = json.dumps({"code": code, "message": message}).encode()
+        headers = {"content-type": "application/json", "opc-request-id": new_id(), **where.pop("headers", {})}
+        return self.inject(Fault(status=status, headers=headers, body=body, **where))
 
     def link(self, other: OCIServer) -> None:
         """

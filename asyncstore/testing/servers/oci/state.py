@@ -5,12 +5,15 @@ What the server keeps: buckets, objects in versions, uploads.
 from __future__ import annotations
 
 import uuid
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncstore.testing.servers.oci.content import Content
+
+if TYPE_CHECKING:
+    from asyncstore.testing.servers.oci.preauthenticated import PreauthenticatedRequest
 
 STANDARD: Final = "Standard"
 INFREQUENT: Final = "InfrequentAccess"
@@ -126,7 +129,7 @@ class Bucket:
     details: dict[str, Any]
     etag: str = field(default_factory=new_id)
     uploads: dict[str, Upload] = field(default_factory=dict)
-    requests: dict[str, Any] = field(default_factory=dict)
+    requests: dict[str, PreauthenticatedRequest] = field(default_factory=dict)
     _versions: dict[str, list[Version]] = field(default_factory=dict)
     _names: list[str] = field(default_factory=list)
 
@@ -179,7 +182,7 @@ class Bucket:
         Remove all versions of *name*.
         """
         del self._versions[name]
-        self._names.remove(name)
+        del self._names[bisect_left(self._names, name)]
 
     def remove_version(self, version: Version) -> None:
         """

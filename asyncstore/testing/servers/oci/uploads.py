@@ -184,7 +184,7 @@ def _whole_crc32c(content: Content) -> bytes:
     hasher = Hasher(ChecksumAlgorithm.CRC32C)
     for piece in content.pieces:
         hasher.update(piece)
-    return hasher.checksum().digest
+    return hasher.checksum().value
 
 
 def summary(call: Call, upload: Upload) -> dict[str, str]:

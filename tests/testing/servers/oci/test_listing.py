@@ -110,7 +110,7 @@ def test_sdk_pages_by_itself(filled: Place) -> None:
         filled.client.list_object_versions, filled.namespace, filled.bucket, limit=2
     )
 
-    items = [one.name for page in [found.data] for one in page.items]
+    items = [one.name for one in found.data]
     assert items == sorted(NAMES, key=str.encode)
 
 

@@ -9,7 +9,7 @@ import hashlib
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.testing.servers.oci.conftest import Place, refused
@@ -230,6 +230,8 @@ def test_impossible_names(place: Place, name: str) -> None:
 @given(name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\0"), min_size=1, max_size=200))
 def test_any_other_name(place: Place, name: str) -> None:
     """An object can have any other name, and is listed by it."""
+    # The SDK sends no name of nothing but white space.
+    assume(name.strip())
     place.call("put_object", name, name.encode(), enable_strict_url_encoding=True)
 
     assert place.read(name, enable_strict_url_encoding=True) == name.encode()
