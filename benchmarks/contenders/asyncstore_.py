@@ -52,7 +52,11 @@ class Asyncstore(Contender):
         await self._storage.upload(path, self._storage.root / key, options=self._upload)
 
     async def list(self, prefix: str) -> int:
-        return len([info async for info in self._storage.list(self._storage.root / prefix)])
+        # Looked at one by one, and kept no longer than obstore's batches are.
+        found = 0
+        async for _ in self._storage.list(self._storage.root / prefix):
+            found += 1
+        return found
 
     async def upload_many(self, items: Sequence[tuple[Path, str]]) -> None:
         root = self._storage.root

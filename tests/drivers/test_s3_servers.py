@@ -3,6 +3,7 @@ The driver on real servers: SeaweedFS, which checks sums, and ministack, which k
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -322,20 +323,22 @@ async def test_signed_urls(server: S3Server, driver: S3Driver, root: ObjectURI) 
     """
     Who has a URL needs no keys.
     """
-    if server.ca_file is not None:
-        pytest.skip("urllib is not told of the certificate")
     life = timedelta(minutes=1)
     uri = root / "a +%/ä"
     put = Request(await driver.sign("PUT", uri, life), data=b"data", method="PUT")
     get = await driver.sign("GET", uri, life)
-    await asyncio.to_thread(lambda: urlopen(put).close())
-    got = await asyncio.to_thread(lambda: _fetched(get))
+    await asyncio.to_thread(lambda: urlopen(put, context=_trust(server)).close())
+    got = await asyncio.to_thread(lambda: _fetched(get, _trust(server)))
 
     assert got == b"data"
 
 
-def _fetched(url: str) -> bytes:
-    with urlopen(url) as found:
+def _trust(server: S3Server) -> ssl.SSLContext | None:
+    return ssl.create_default_context(cafile=server.ca_file) if server.ca_file else None
+
+
+def _fetched(url: str, trust: ssl.SSLContext | None) -> bytes:
+    with urlopen(url, context=trust) as found:
         data: bytes = found.read()
     return data
 
@@ -361,10 +364,9 @@ async def test_session_of_the_caller(server: S3Server) -> None:
     """
     A session that was passed in is used, and left open.
     """
-    if server.ca_file is not None:
-        pytest.skip("the session would have to be told of the certificate")
     bucket = fresh_bucket(server)
-    async with aiohttp.ClientSession() as session:
+    connector = aiohttp.TCPConnector(ssl=_trust(server) or True)
+    async with aiohttp.ClientSession(connector=connector) as session:
         driver = open_driver(replace(config_of(server, bucket), session=session))
         await driver.put(parse_uri(f"s3://{bucket}/k"), BytesBody(b"x"), PLAIN)
         await driver.aclose()

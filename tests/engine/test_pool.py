@@ -14,11 +14,16 @@ from asyncstore.engine.pool import for_each, iterating, single_error
 async def test_no_more_at_a_time_than_asked_for() -> None:
     now = peak = 0
     seen: list[int] = []
+    full = asyncio.Event()
 
     async def handle(item: int) -> None:
         nonlocal now, peak
         now += 1
         peak = max(peak, now)
+        if now == 7:
+            full.set()
+        # None goes on before seven have come; an eighth would come meanwhile.
+        await full.wait()
         await asyncio.sleep(0.0001)
         seen.append(item)
         now -= 1

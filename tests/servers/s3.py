@@ -51,7 +51,7 @@ class S3Server:
     def keys(self) -> Keys:
         return Keys(self.access_key_id, self.secret_access_key)
 
-    def skip_if(self, quirk: str) -> None:
+    def xfail_if(self, quirk: str) -> None:
         """End the running test as an expected failure, saying why, if this server has the quirk."""
         if quirk in self.quirks:
             pytest.xfail(f"{self.name}: {quirk}. {SENTENCES[quirk]}")

@@ -5,7 +5,7 @@ Pages of keys, and of unfinished uploads.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -13,7 +13,8 @@ from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
 from asyncstore.auth.sigv4 import encode_query
-from asyncstore.drivers.s3.records import object_info
+from asyncstore.drivers.s3.entries import FIELDS, Row, cut
+from asyncstore.drivers.s3.records import listed
 from asyncstore.drivers.s3.wire import Request, Wire
 from asyncstore.drivers.s3.xml import child, expect, text_of
 from asyncstore.errors import UnavailableError
@@ -56,49 +57,45 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _page(body: bytes, prefix: ObjectURI) -> ListPage:
-    root = expect(body, "ListBucketResult")
+    rows, rest = cut(body)
+    root = expect(rest, "ListBucketResult")
+    # A server that does not know encoding-type does not echo it either.
+    encoded = root.findtext("EncodingType") == "url"
     try:
-        entries = _entries(root, prefix)
-    except (TypeError, ValueError) as exc:
+        # One of the two has none.
+        entries = listed(prefix, _rows(rows, encoded=encoded) + _objects(root, encoded=encoded))
+        entries += _prefixes(root, prefix, encoded=encoded)
+    except ValueError as exc:
         raise UnavailableError(f"a listing has an entry that cannot be read: {exc}") from None
+    if entries and entries[-1].is_prefix:
+        # By code points, which is the order of the bytes of UTF-8.
+        entries.sort(key=_key)
     more = child(root, "IsTruncated") == "true"
     return ListPage(entries, text_of(root, "NextContinuationToken") if more else None)
 
 
-def _entries(root: ET.Element, prefix: ObjectURI) -> list[ObjectInfo]:
-    # A server that does not know encoding-type does not echo it either.
-    encoded = root.findtext("EncodingType") == "url"
-    entries = [_object(item, prefix, encoded=encoded) for item in root.iterfind("Contents")]
-    prefixes = [text_of(item, "Prefix") for item in root.iterfind("CommonPrefixes")]
-    if prefixes:
-        entries += [
-            ObjectInfo(uri=prefix.with_key(_decoded(text, encoded=encoded)), size=0, is_prefix=True)
-            for text in prefixes
-        ]
-        # By code points, which is the order of the bytes of UTF-8.
-        entries.sort(key=_key)
-    return entries
+def _rows(rows: Sequence[Row], *, encoded: bool) -> list[Row]:
+    if not encoded:
+        return list(rows)
+    return [(_decoded(row[0], encoded=True), *row[1:]) if "%" in row[0] or "+" in row[0] else row for row in rows]
+
+
+def _objects(root: ET.Element, *, encoded: bool) -> list[Row]:
+    rows = []
+    for item in root.iterfind("Contents"):
+        said = {field.tag: field.text or "" for field in item}
+        key, modified, etag, size, storage_class = [said.get(name, "") for name in FIELDS]
+        rows.append((_decoded(key, encoded=encoded), modified, etag, size, storage_class))
+    return rows
+
+
+def _prefixes(root: ET.Element, prefix: ObjectURI, *, encoded: bool) -> list[ObjectInfo]:
+    texts = [text_of(item, "Prefix") for item in root.iterfind("CommonPrefixes")]
+    return [ObjectInfo(uri=prefix.with_key(_decoded(text, encoded=encoded)), size=0, is_prefix=True) for text in texts]
 
 
 def _key(entry: ObjectInfo) -> str:
     return entry.uri.key
-
-
-def _object(item: ET.Element, prefix: ObjectURI, *, encoded: bool) -> ObjectInfo:
-    said = {field.tag: field.text for field in item}
-    key, modified, etag = said.get("Key"), said.get("LastModified"), said.get("ETag")
-    if not key:
-        raise ValueError("no key")
-    return object_info(
-        prefix.with_key(_decoded(key, encoded=encoded)),
-        int(said.get("Size") or 0),
-        etag and etag.strip('"'),
-        datetime.fromisoformat(modified) if modified else None,
-        None,
-        said.get("StorageClass"),
-        None,
-        False,
-    )
 
 
 def _decoded(text: str, *, encoded: bool) -> str:

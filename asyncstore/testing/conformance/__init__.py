@@ -13,7 +13,7 @@ A driver's own test file is this, and nothing more::
                 yield storage
 
 The place must be empty: a bucket of its own, or a prefix that ends in ``/``. What the
-storage's capabilities do not announce is skipped; what they announce is held to. A test
+storage's capabilities do not announce is an expected failure; what they announce is held to. A test
 *server* that differs from the provider is excused by name, with the reason::
 
         quirks = {"list-order": "this server lists by directory"}

@@ -27,7 +27,7 @@ _FLAGS = frozenset(item.name for item in fields(Capabilities))
 
 def requires(*capabilities: str) -> Callable[[_TestT], _TestT]:
     """
-    Skip a test where the storage lacks one of *capabilities* (fields of :class:`Capabilities`).
+    Expect a test to fail where the storage lacks one of *capabilities* (fields of :class:`Capabilities`).
     """
     assert set(capabilities) <= _FLAGS
     return _adding("_requires", capabilities)
@@ -102,7 +102,7 @@ class Harness:
                 pytest.xfail(f"{name}: {self.quirks[name]}")
         for capability in getattr(test, "_requires", ()):
             if not getattr(storage.capabilities, capability):
-                pytest.skip(f"{storage.provider} does not announce {capability}")
+                pytest.xfail(f"{storage.provider} does not announce {capability}")
 
     def rewrap(self, storage: Storage, driver: Driver, **settings: Any) -> Storage:
         """
