@@ -61,6 +61,9 @@ class Capabilities:
         max_parts: Parts of one upload.
         copy: An object can be copied by the provider itself.
         max_copy_size: Bytes of the largest copy by one request.
+        copy_replace: A copy can be given all that ``CopyOptions.replace`` says. Where it
+            cannot, it has its source's content headers, and its metadata unless other
+            metadata is given.
         copy_part: A part can be made from a range of another object.
         delete_batch_size: Keys that one request can delete; 0 has none.
         list_page_size: Entries of the largest page.
@@ -89,6 +92,7 @@ class Capabilities:
     max_parts: int = 0
     copy: bool = False
     max_copy_size: int = 0
+    copy_replace: bool = True
     copy_part: bool = False
     delete_batch_size: int = 0
     list_page_size: int = 1000
