@@ -4,6 +4,7 @@ Finding an OCI identity: settings, environment, profiles and sessions.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -107,9 +108,8 @@ async def test_file_from_the_environment(home: Path, monkeypatch: pytest.MonkeyP
     The file of the environment comes before that of the home.
     """
     write_profiles(home, DEFAULT={"user": "not this one"})
-    other = home / "other"
-    other.mkdir()
-    monkeypatch.setenv(variable, str(user().write_config(other, "us-phoenix-1")))
+    path = await asyncio.to_thread(user().write_config, home / "other", "us-phoenix-1")
+    monkeypatch.setenv(variable, str(path))
     monkeypatch.setenv("OCI_CLI_PROFILE", "DEFAULT")
 
     assert (await keys_of(oci_credentials())).key_id == user().key_id

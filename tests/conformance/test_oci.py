@@ -13,10 +13,16 @@ import pytest
 from asyncstore import Storage, open_storage
 from asyncstore.testing.conformance import StorageConformance
 from tests.servers.oci import RunningOCI, running_oci
+from tests.servers.quirks import NO_LINES, OCI_SMALL_PARTS, SENTENCES
 
 _numbers = itertools.count(1)
 
-_LINES = "An object's name has no line feed, no carriage return and no NUL (OCI's own rule)."
+_QUIRKS = {
+    "[newline]": SENTENCES[NO_LINES],
+    "[ascii-1-15]": SENTENCES[NO_LINES],
+    "test_bulk_of_awkward_keys": SENTENCES[NO_LINES],
+    "test_small_part_in_the_middle_is_refused": SENTENCES[OCI_SMALL_PARTS],
+}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +41,7 @@ class TestOCI(StorageConformance):
     A bucket for the class, a prefix for each test.
     """
 
-    quirks: ClassVar[Mapping[str, str]] = {"[newline]": _LINES}
+    quirks: ClassVar[Mapping[str, str]] = _QUIRKS
     own_settings: ClassVar[Mapping[str, Any]] = {}
 
     @pytest.fixture

@@ -28,6 +28,8 @@ COPY_CONDITIONS = "conditions on the target of a copy are not checked"
 EMPTY_SUFFIX = "a suffix of an empty object is 206"
 EMPTY_METADATA = "empty metadata values are dropped"
 GHOST_PREFIX = "a common prefix outlives its objects"
+NO_LINES = "keys have no line ends"
+OCI_SMALL_PARTS = "small parts are taken by the OCI stand-in"
 
 SENTENCES: Mapping[str, str] = {
     LIST_ORDER: "`a/x` is listed before `a-x`, where S3 orders whole keys by their bytes; StartAfter follows suit.",
@@ -51,6 +53,8 @@ SENTENCES: Mapping[str, str] = {
     COPY_CONDITIONS: "If-Match and If-None-Match of CopyObject are not looked at, so it replaces what it should not.",
     EMPTY_SUFFIX: "A range `bytes=-1` of an object without bytes is answered by 206, not 416 InvalidRange.",
     EMPTY_METADATA: "User metadata whose value is empty is not stored.",
+    NO_LINES: "No key has a line feed, a carriage return or a NUL, by the rule of OCI itself; the driver refuses them.",
+    OCI_SMALL_PARTS: "Parts under 10 MiB are taken before the last one: OCI's page names no least size any more.",
     GHOST_PREFIX: "A common prefix is still listed when the last object below it has been deleted.",
     REDUNDANT_CREATE: "Creating one's own bucket again is accepted, as by S3 in us-east-1 but nowhere else.",
 }

@@ -13,18 +13,10 @@ from asyncstore.drivers.oci.objects import check_name, stat, without_object
 from asyncstore.drivers.oci.settings import OCISettings
 from asyncstore.drivers.oci.wire import PATIENCE, Request, Wire, document
 from asyncstore.drivers.oci.work_requests import wait_for
-from asyncstore.errors import ConfigurationError, NotFoundError, NotSupportedError, UnavailableError
+from asyncstore.errors import ConfigurationError, NotFoundError, UnavailableError
 from asyncstore.options import CopyOptions, ReadOptions, WriteOptions
 from asyncstore.types import ObjectInfo
 from asyncstore.uri import ObjectURI
-
-_CONTENT: tuple[str, ...] = (
-    "content_type",
-    "content_encoding",
-    "content_language",
-    "content_disposition",
-    "cache_control",
-)
 
 
 async def copy(
@@ -76,11 +68,8 @@ async def _details(wire: Wire, source: ObjectURI, target: ObjectURI, options: Co
 
 
 def _replaced(new: WriteOptions) -> dict[str, Any]:
-    if given := [name for name in _CONTENT if getattr(new, name) is not None]:
-        raise NotSupportedError(f"a copy of OCI keeps its source's {given[0]}", provider="oci")
-    if not new.metadata:
-        # "If you enter no metadata values, the destination object will inherit" them.
-        raise NotSupportedError("a copy of OCI has other metadata or the source's, but not none", provider="oci")
+    # Content headers cannot be replaced, and to give no metadata keeps the source's:
+    # Capabilities.copy_replace is off.
     return {
         "destinationObjectMetadata": metadata_fields(new.metadata),
         "destinationObjectStorageTier": new.storage_class,

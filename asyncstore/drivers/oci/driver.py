@@ -50,6 +50,8 @@ CAPABILITIES: Final = Capabilities(
     max_parts=10_000,
     copy=True,
     max_copy_size=10 * 1024 * GiB,
+    # https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/datatypes/CopyObjectDetails
+    copy_replace=False,
     delete_batch_size=batch.MAX_KEYS,
     list_page_size=listing.MAX_KEYS,
     conditional_read=True,

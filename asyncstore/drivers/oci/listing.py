@@ -49,11 +49,13 @@ async def list_page(wire: Wire, prefix: ObjectURI, options: ListOptions, token: 
         ) from None
     # By code points, which is the order of the bytes of UTF-8.
     entries.sort(key=_key)
-    if options.delimiter in (None, _NATIVE):
-        return ListPage(entries, following)
-    entries = list(_rolled_up(entries, prefix, options.delimiter))
-    if following is not None and entries and entries[-1].is_prefix:
-        following = _later(following, _successor(entries[-1].key))
+    if options.delimiter not in (None, _NATIVE):
+        entries = list(_rolled_up(entries, prefix, options.delimiter))
+        if following is not None and entries and entries[-1].is_prefix:
+            following = _later(following, _successor(entries[-1].key))
+    if options.start_after is not None:
+        # A level that begins before has later keys, but is not later itself.
+        entries = [entry for entry in entries if entry.key > options.start_after]
     return ListPage(entries, following)
 
 

@@ -43,11 +43,12 @@ async def native_client(
 def _make(credentials: OCICredentials, keys: OCIKeys, http: HTTPOptions, endpoint: str, region: str | None) -> Any:
     try:
         from oci.object_storage import ObjectStorageClient
-        from oci.signer import AbstractBaseSigner
+        from oci.auth.signers import SecurityTokenSigner
     except ImportError:
         raise ConfigurationError("native() needs the SDK: install asyncstore[oci]") from None
 
-    class Signer(AbstractBaseSigner):  # type: ignore[misc] # the SDK comes without types
+    # Of a kind that the SDK takes to need nothing of the configuration.
+    class Signer(SecurityTokenSigner):  # type: ignore[misc] # the SDK comes without types
         """Signs with the credentials of the storage, renewed or not."""
 
         def __init__(self) -> None:
