@@ -42,8 +42,8 @@ async def native_client(
 
 def _make(credentials: OCICredentials, keys: OCIKeys, http: HTTPOptions, endpoint: str, region: str | None) -> Any:
     try:
-        from oci.object_storage import ObjectStorageClient
         from oci.auth.signers import SecurityTokenSigner
+        from oci.object_storage import ObjectStorageClient
     except ImportError:
         raise ConfigurationError("native() needs the SDK: install asyncstore[oci]") from None
 
