@@ -155,7 +155,7 @@ async def test_we_read_what_the_upload_manager_writes(
     driver: OCIDriver, root: ObjectURI, sdk: Any, tmp_path: Path
 ) -> None:
     """
-    A file that the SDK sends by parts, in parallel, is read and listed; the MD5 of its MD5s is not taken for a plain one.
+    A file that the SDK sends by parts is read and listed; the MD5 of its MD5s is not taken for a plain one.
     """
     from oci.object_storage import UploadManager
 
