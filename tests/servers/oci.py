@@ -7,10 +7,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from asyncstore.testing.servers.oci import OCIServer, User
@@ -90,14 +91,24 @@ def readonly_user() -> User:
 def running_oci(**arguments: Any) -> Iterator[RunningOCI]:
     """Run a server until the block is left."""
     server = OCIServer(user(), readonly_user(), **arguments)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="oci-stand-in", daemon=True)
+    started: Future[Callable[[], object]] = Future()
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(server, started)), name="oci-stand-in", daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+    stop = started.result(10)
     try:
         yield RunningOCI(server, user(), readonly_user())
     finally:
-        asyncio.run_coroutine_threadsafe(server.aclose(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
+        stop()
         thread.join()
-        loop.close()
+
+
+async def _serve(server: OCIServer, started: Future[Callable[[], object]]) -> None:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        async with server:
+            started.set_result(partial(loop.call_soon_threadsafe, stopped.set))
+            await stopped.wait()
+    except BaseException as error:
+        if not started.done():
+            started.set_exception(error)
+        raise

@@ -11,13 +11,13 @@ from asyncstore.testing.servers.oci.call import Call, Reply, required, timestamp
 from asyncstore.testing.servers.oci.conditions import check_match, check_write
 from asyncstore.testing.servers.oci.errors import ServiceError, object_not_found
 from asyncstore.testing.servers.oci.naming import check_object_name, tier_or
-from asyncstore.testing.servers.oci.objects import check_restored, delete, written
+from asyncstore.testing.servers.oci.objects import check_restored, written
 from asyncstore.testing.servers.oci.state import ARCHIVE, Bucket, new_id
 
-#: https://docs.oracle.com/iaas/Content/Object/Tasks/managingobjects.htm
+#: https://docs.oracle.com/iaas/Content/Object/Tasks/batch-delete-objects.htm
 MAX_BATCH: Final = 1000
 
-#: https://docs.oracle.com/iaas/Content/Object/Tasks/restoringarchivedobjects.htm
+#: https://docs.oracle.com/iaas/Content/Object/Tasks/managingobjects_topic-To_restore_objects_from_Archive_Storage.htm
 MAX_RESTORE_HOURS: Final = 240
 
 _HOUR: Final = 3600.0
@@ -38,7 +38,7 @@ async def rename_object(call: Call) -> Reply:
         check_match(source.etag, details["srcObjIfMatchETag"])
     check_write(there.etag if there else None, details.get("newObjIfMatchETag"), details.get("newObjIfNoneMatchETag"))
     renamed = replace(source, name=new, modified=call.now, etag=new_id(), version_id=new_id())
-    delete(bucket, source, call.now)
+    bucket.delete(old, call.now)
     bucket.store(renamed)
     return Reply(200, written(renamed))
 
@@ -106,4 +106,4 @@ def _delete_one(call: Call, bucket: Bucket, name: str, if_match: str | None) -> 
         raise object_not_found(name, bucket.name, call.namespace)
     if if_match is not None:
         check_match(version.etag, if_match)
-    delete(bucket, version, call.now)
+    bucket.delete(name, call.now)

@@ -25,6 +25,8 @@ def customer_key(headers: Mapping[str, str], prefix: str = "opc-sse-customer") -
     Raises:
         ServiceError: 400, if it is incomplete or not right in itself.
     """
+    if {"opc-sse-kms-key-id", "opc-sse-customer-key"} <= set(headers):
+        raise _invalid("an object is encrypted with a key of the key service, or with the customer's, not with both")
     given = [headers.get(f"{prefix}-{suffix}") for suffix in _SUFFIXES]
     if given == [None, None, None]:
         return None

@@ -39,7 +39,8 @@ async def list_objects(call: Call) -> Reply:
     bucket, fields, limit = call.bucket, _fields(call.query), page_size(call.query)
     objects: list[dict[str, Any]] = []
     prefixes: list[str] = []
-    reply: dict[str, Any] = {"objects": objects, "prefixes": prefixes}
+    # Without a delimiter the service leaves prefixes out.
+    reply: dict[str, Any] = {"objects": objects, **({"prefixes": prefixes} if "delimiter" in call.query else {})}
     for name, prefix in _entries(bucket, call.query, lambda one: bucket.current(one) is not None):
         if len(objects) + len(prefixes) == limit:
             reply["nextStartWith"] = name

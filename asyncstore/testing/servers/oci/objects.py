@@ -95,22 +95,10 @@ async def delete_object(call: Call) -> Reply:
     if "if-match" in call.headers:
         check_match(version.etag, call.headers["if-match"])
     if version_id is None:
-        version = delete(bucket, version, call.now)
+        version = bucket.delete(name, call.now) or version
     else:
         bucket.remove_version(version)
     return Reply(204, {"version-id": version.version_id, "last-modified": http_date(call.now)})
-
-
-def delete(bucket: Bucket, version: Version, now: float) -> Version:
-    """
-    Delete the current version, or hide it if the bucket keeps versions; return what is now the last one.
-    """
-    if not bucket.is_versioned:
-        bucket.remove(version.name)
-        return version
-    marker = Version(name=version.name, content=Content(()), created=now, is_delete_marker=True)
-    bucket.store(marker)
-    return marker
 
 
 def check_write_to(bucket: Bucket, name: str, call: Call) -> None:

@@ -34,8 +34,8 @@ class OCIServer(StandIn):
     limits and error codes. Everything is in memory, and gone with it.
 
     Attributes:
-        store: What it holds. Its ``clock_offset``, ``restore_seconds``, ``copy_polls`` and
-            ``copy_failures`` may be changed at any time.
+        store: What it holds. Its ``clock_offset``, ``restore_seconds``, ``min_part_size``,
+            ``copy_polls`` and ``copy_failures`` may be changed at any time.
     """
 
     def __init__(
@@ -123,7 +123,12 @@ class OCIServer(StandIn):
         return await admitted.handler(call)
 
     async def _send(self, request: web.BaseRequest, asked: Mapping[str, str], reply: Reply) -> web.StreamResponse:
-        headers = {**reply.headers, "date": http_date(self.store.now()), "opc-request-id": secrets.token_hex(16)}
+        headers = {
+            **reply.headers,
+            "date": http_date(self.store.now()),
+            "opc-request-id": f"standin-1:{secrets.token_urlsafe(36)}",
+            "x-api-id": "native",
+        }
         if "opc-client-request-id" in asked:
             headers["opc-client-request-id"] = asked["opc-client-request-id"]
         if reply.content is not None:

@@ -38,6 +38,7 @@ class Version:
         digests: Headers such as ``content-md5`` and ``opc-multipart-md5``.
         headers: Those of the user, such as ``content-type``, beside ``opc-meta-*``.
         restoring_until, restored_until: Seconds since 1970, of an archived object.
+        is_replaceable: Whether another takes its place, for the bucket did not keep versions then.
         customer_key: SHA-256 of the key that the customer keeps, in base64.
     """
 
@@ -53,6 +54,7 @@ class Version:
     restoring_until: float = 0.0
     restored_until: float = 0.0
     is_delete_marker: bool = False
+    is_replaceable: bool = False
     etag: str = field(default_factory=new_id)
     version_id: str = field(default_factory=new_id)
 
@@ -174,13 +176,26 @@ class Bucket:
         if version.name not in self._versions:
             # By code point, which is the order of their UTF-8 bytes.
             insort(self._names, version.name)
-        kept = self._versions.get(version.name, []) if self.is_versioned else []
-        self._versions[version.name] = [*kept, version]
+        version.is_replaceable = not self.is_versioned
+        self._versions[version.name] = [*self._kept(version.name), version]
 
-    def remove(self, name: str) -> None:
+    def delete(self, name: str, now: float) -> Version | None:
         """
-        Remove all versions of *name*.
+        Remove the current version, or hide it if there are others to keep; return the marker, if one is made.
         """
+        if not self._kept(name):
+            self._remove(name)
+            return None
+        marker = Version(name=name, content=Content(()), created=now, is_delete_marker=True)
+        self.store(marker)
+        return marker
+
+    def _kept(self, name: str) -> list[Version]:
+        # When versioning is suspended, those from before are kept, and one more at most.
+        versions = self._versions.get(name, [])
+        return versions if self.is_versioned else [one for one in versions if not one.is_replaceable]
+
+    def _remove(self, name: str) -> None:
         del self._versions[name]
         del self._names[bisect_left(self._names, name)]
 
@@ -192,7 +207,7 @@ class Bucket:
         if left:
             self._versions[version.name] = left
         else:
-            self.remove(version.name)
+            self._remove(version.name)
 
     def names(self) -> list[str]:
         """

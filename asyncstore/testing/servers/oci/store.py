@@ -23,6 +23,8 @@ class Store:
     Attributes:
         clock_offset: Seconds by which the server's clock is ahead of the machine's.
         restore_seconds: How long it takes to restore an archived object.
+        min_part_size: Bytes that every part but the last must have. The service's documentation once
+            said 10 MiB and now says nothing, and clients that send less are in use; so any will do.
         copy_polls: How many times a copy is found under way before it is done; with none, it is
             done before the reply to CopyObject.
         copy_failures: Code and message with which the next copies fail, after that many polls.
@@ -33,6 +35,7 @@ class Store:
     region: str
     clock_offset: float = 0.0
     restore_seconds: float = 0.0
+    min_part_size: int = 0
     copy_polls: int = 1
     copy_failures: deque[tuple[str, str]] = field(default_factory=deque)
     other_regions: dict[str, Store] = field(default_factory=dict, repr=False)

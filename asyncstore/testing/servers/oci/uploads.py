@@ -112,6 +112,8 @@ def commit(call: Call, upload: Upload, parts: list[Part]) -> Reply:
     bucket, content = call.bucket, Content(tuple(part.content for part in parts))
     if not parts:
         raise _invalid_part("There are no parts to commit")
+    if any(len(part.content) < call.store.min_part_size for part in parts[:-1]):
+        raise _invalid_part(f"Every part but the last must have {call.store.min_part_size} bytes")
     if content.size > MAX_OBJECT:
         raise ServiceError(413, "RequestEntityTooLarge", f"An object has at most {MAX_OBJECT} bytes")
     check_write_to(bucket, upload.name, call)

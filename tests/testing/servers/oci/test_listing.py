@@ -27,7 +27,7 @@ def listed(place: Place, **options: Any) -> tuple[list[str], list[str]]:
     while True:
         page = place.call("list_objects", **options).data
         names += [one.name for one in page.objects]
-        prefixes += page.prefixes
+        prefixes += page.prefixes or []
         if page.next_start_with is None:
             return names, prefixes
         options["start"] = page.next_start_with
@@ -53,6 +53,12 @@ def test_all_in_order(filled: Place, limit: int) -> None:
 def test_delimiter(filled: Place, limit: int, prefix: str, names: list[str], prefixes: list[str]) -> None:
     """With a delimiter, what is below comes as one prefix, once."""
     assert listed(filled, prefix=prefix, delimiter="/", limit=limit) == (names, prefixes)
+
+
+def test_prefixes_only_with_a_delimiter(filled: Place) -> None:
+    """Without a delimiter there are no prefixes, not even none of them."""
+    assert filled.call("list_objects").data.prefixes is None
+    assert filled.call("list_objects", delimiter="/", prefix="c").data.prefixes == []
 
 
 def test_only_a_slash_delimits(filled: Place) -> None:
@@ -153,6 +159,22 @@ class TestVersions:
         assert [one.version_id for one in found] == [*reversed(ids), other]
         assert [one.is_delete_marker for one in found] == [True, False, False, False, False]
         assert found[1].size == 1
+
+    def test_suspended(self, kept: Place) -> None:
+        """When versions are no longer kept, those that were are, and one more at most."""
+        from oci.object_storage.models import UpdateBucketDetails
+
+        old = kept.call("put_object", "a", b"old").headers["version-id"]
+        kept.call("update_bucket", UpdateBucketDetails(versioning="Suspended"))
+
+        kept.call("put_object", "a", b"1")
+        newest = kept.call("put_object", "a", b"2").headers["version-id"]
+        assert [one.version_id for one in kept.call("list_object_versions").data.items] == [newest, old]
+
+        kept.call("delete_object", "a")
+        assert kept.refused("get_object", "a") == (404, "ObjectNotFound")
+        assert kept.read("a", version_id=old) == b"old"
+        assert kept.refused("get_object", "a", version_id=newest) == (404, "ObjectNotFound")
 
     def test_deleting_a_version(self, kept: Place) -> None:
         """A version that is deleted is gone; without the marker, the object is back."""

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from oci.exceptions import ServiceError
 
 from tests.testing.servers.oci.conftest import Place, refused
 
@@ -141,6 +143,24 @@ def test_conditions_on_writes(place: Place) -> None:
     assert place.refused("get_object", "a") == (404, "ObjectNotFound")
 
 
+def test_one_of_many_creates(place: Place) -> None:
+    """Of all who create an object at once only if it is not there, one does."""
+
+    def create(number: int) -> int:
+        with place.server.client() as client:
+            body = str(number).encode() * 100_000
+            try:
+                put = client.put_object(place.namespace, place.bucket, "a", body, if_none_match="*")
+            except ServiceError as error:
+                return int(error.status)
+            return int(put.status)
+
+    with ThreadPoolExecutor(8) as threads:
+        found = sorted(threads.map(create, range(10, 18)))
+
+    assert found == [200] + [412] * 7
+
+
 def test_conditions_on_reads(place: Place) -> None:
     """A read is refused if another object is there, and has no body if the same is."""
     etag = place.call("put_object", "a", b"1").headers["etag"]
@@ -202,6 +222,11 @@ def test_customer_keys(place: Place) -> None:
     assert place.refused("put_object", "b", b"x", **{**SSE_C, "opc_sse_customer_algorithm": "DES"})[0] == 400
     place.call("put_object", "c", b"open")
     assert place.refused("get_object", "c", **SSE_C)[0] == 400
+
+
+def test_one_key_at_most(place: Place) -> None:
+    """A key of the key service and a customer's are not for one object."""
+    assert place.refused("put_object", "a", b"1", opc_sse_kms_key_id="ocid1.key.oc1..fake", **SSE_C)[0] == 400
 
 
 def test_kms_key_is_kept(place: Place) -> None:

@@ -8,15 +8,18 @@ import asyncio
 import http.client
 import os
 import socket
+import ssl
 import sys
 from pathlib import Path
 
 import pytest
 
+from asyncstore.testing.faults_proxy import FaultProxy
 from asyncstore.testing.servers.faults import Fault
 from asyncstore.testing.servers.oci import OCIServer, User
-from tests.servers.oci import RunningOCI
-from tests.testing.servers.oci.conftest import Place
+from tests.servers.oci import RunningOCI, running_oci, user
+from tests.servers.tls import ThrowawayCA
+from tests.testing.servers.oci.conftest import Place, refused
 from tests.testing.servers.oci.test_signatures import send, signed
 
 
@@ -126,12 +129,37 @@ def test_a_refusal_comes_before_the_body(place: Place) -> None:
             connection.close()
 
 
+def test_over_tls(tls_ca: ThrowawayCA, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over TLS, where the SDK holds bodies back until it is told to go on."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(tls_ca.cert_file, tls_ca.key_file)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls_ca.ca_file))
+    with running_oci(tls=tls) as server, server.client() as client:
+        bucket, body = server.fresh_bucket(), bytes(3_000_000)
+        client.put_object(server.namespace, bucket, "a", body)
+        again = {"if_none_match": "*"}
+        assert refused(client.put_object, server.namespace, bucket, "a", body, **again) == (412, "IfNoneMatchFailed")
+
+        assert client.get_object(server.namespace, bucket, "a").data.content == body
+
+
+async def test_behind_a_fault_proxy() -> None:
+    """A proxy that spoils replies does not spoil signatures."""
+    async with OCIServer(user()) as server, FaultProxy("127.0.0.1", server.port) as proxy:
+        server.create_bucket("b")
+        running = RunningOCI(server, user(), user())
+        with running.client(endpoint_url=proxy.url) as client:
+            await asyncio.to_thread(client.put_object, running.namespace, "b", "a", b"1")
+            got = await asyncio.to_thread(client.get_object, running.namespace, "b", "a")
+            assert got.data.content == b"1"
+
+
 def test_keys_are_not_shown() -> None:
     """Neither a user nor a session shows what lets in."""
-    user = User.generate(bits=2048)
-    session = OCIServer(user).authenticate(user)
+    made = User.generate()
+    session = OCIServer(made).authenticate(made)
 
-    assert "PRIVATE" not in repr((user, session))
+    assert "PRIVATE" not in repr((made, session))
     assert session.token not in repr(session)
 
 

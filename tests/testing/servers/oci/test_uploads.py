@@ -84,6 +84,19 @@ def test_what_cannot_be_committed(place: Place) -> None:
     assert place.refused("get_object", "a") == (404, "ObjectNotFound")
 
 
+def test_small_parts_on_command(place: Place) -> None:
+    """Any size of parts will do, unless a least one is set; the last may always be smaller."""
+    place.server.server.store.min_part_size = 5
+    upload = start(place)
+    etags = {number: put_part(place, upload, number, body) for number, body in ((1, b"four"), (2, b"12345"), (3, b"1"))}
+
+    refused = place.refused("commit_multipart_upload", "a", upload, chosen(etags))
+    assert refused == (400, "InvalidUploadPart")
+    place.call("commit_multipart_upload", "a", upload, chosen({2: etags[2], 3: etags[3]}, [1]))
+
+    assert place.read("a") == b"123451"
+
+
 @pytest.mark.parametrize("number", [0, 10_001])
 def test_numbers_of_parts(place: Place, number: int) -> None:
     """Parts are numbered from 1 to 10,000."""
