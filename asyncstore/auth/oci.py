@@ -13,6 +13,7 @@ OCI credentials, from settings, the environment or the user's files.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -98,6 +99,12 @@ class OCICredentials(Credentials["OCIKeys | None"]):
             self._region = await self._methods[0].region()
             self._looked = True
         return self._region
+
+    def service_endpoint(self, service: str = "objectstorage") -> str | None:
+        """
+        Return ``OCI_CLI_ENDPOINT``, which is for whatever service is called.
+        """
+        return os.environ.get("OCI_CLI_ENDPOINT") or None
 
     def apply(
         self, request: aiohttp.ClientRequest, lease: Lease[OCIKeys | None], clock_offset: float, scope: Scope

@@ -34,7 +34,8 @@ SETTINGS: Final = (
 
 AUTH_TYPES: Final = ("default", "user_principal", "session_token", "anonymous")
 
-_ALIASES: Final = {"config_path": "config_file"}
+# A profile of asyncstore's own is called "profile" already, where settings are flat.
+_ALIASES: Final = {"config_path": "config_file", "oci_profile": "profile"}
 _TYPE_ALIASES: Final = {
     "api_key": "user_principal",
     "security_token": "session_token",

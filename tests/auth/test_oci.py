@@ -95,7 +95,7 @@ async def test_profile_inherits(home: Path) -> None:
     write_profiles(
         home, DEFAULT=default, LAB={"key_file": write_key(home, name="plain.pem"), "user": "ocid1.user.other"}
     )
-    first = await keys_of(oci_credentials(settings={"profile": "LAB"}))
+    first = await keys_of(oci_credentials(settings={"oci_profile": "LAB"}))
     second = await keys_of(oci_credentials(settings={}))
 
     assert "ocid1.user.other" in first.key_id

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from asyncstore.auth.aws import SETTINGS as AUTH_SETTINGS
+from asyncstore.auth.oci import SETTINGS as OCI_AUTH_SETTINGS
 from asyncstore.config import HTTPOptions, RetryOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
 from asyncstore.drivers.local import open_driver as open_local
 from asyncstore.drivers.memory import open_driver as open_memory
+from asyncstore.drivers.oci import open_driver as open_oci
+from asyncstore.drivers.oci.settings import OCISettings
 from asyncstore.drivers.s3 import open_driver as open_s3
 from asyncstore.drivers.s3.settings import S3Settings
 from asyncstore.options import BulkOptions, CopyOptions, DownloadOptions, ListOptions, ReadOptions, UploadOptions
@@ -36,6 +39,8 @@ def settings() -> str:
     text += "\n# Settings of drivers\n"
     text += _table(S3Settings)
     text += "\nCredentials of S3 are set by " + ", ".join(f"`{name}`" for name in sorted(AUTH_SETTINGS)) + ".\n"
+    text += _table(OCISettings)
+    text += "\nCredentials of OCI are set by " + ", ".join(f"`{name}`" for name in sorted(OCI_AUTH_SETTINGS)) + ".\n"
     text += "\nFiles have `sync`, memory has `shared` and every field of `Capabilities`.\n"
     text += "\n# Options of operations\n"
     for options in (UploadOptions, DownloadOptions, ReadOptions, CopyOptions, ListOptions, BulkOptions):
@@ -66,6 +71,7 @@ _DRIVERS: tuple[tuple[Any, str], ...] = (
     (open_memory, "memory://bucket"),
     (open_local, "file:///tmp/asyncstore-capabilities"),
     (open_s3, "s3://bucket"),
+    (open_oci, "oci://bucket"),
 )
 
 

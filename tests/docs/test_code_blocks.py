@@ -9,11 +9,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.docs.blocks import ROOT, Block, blocks
+from tests.servers.oci import RunningOCI, running_oci
 from tests.servers.s3 import S3Server, blocking_client
 
 # Set-up is not run inside the tests that it sets up: .ci/run calls it.
@@ -22,11 +24,22 @@ _SETUP = "python3 -m venv"
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 
 
+@pytest.fixture(scope="module")
+def oci() -> Iterator[RunningOCI]:
+    """
+    A server with a bucket called "models", into which a person's files let in.
+    """
+    with running_oci() as server:
+        server.server.create_bucket("models")
+        yield server
+
+
 @pytest.fixture
-def environment(seaweed: S3Server, tmp_path: Path) -> dict[str, str]:
+def environment(seaweed: S3Server, oci: RunningOCI, tmp_path: Path) -> dict[str, str]:
     """
-    A person's shell: credentials of a real server, a bucket called "models", an empty home.
+    A person's shell: credentials of real servers, a bucket called "models", a home with nothing else.
     """
+    oci.user.write_config(tmp_path / ".oci", oci.region)
     with blocking_client(seaweed) as client:
         if "models" not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
             client.create_bucket(Bucket="models")
@@ -42,6 +55,7 @@ def environment(seaweed: S3Server, tmp_path: Path) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": seaweed.keys.access_key_id,
         "AWS_SECRET_ACCESS_KEY": seaweed.keys.secret_access_key,
         "AWS_REGION": seaweed.region,
+        "OCI_CLI_ENDPOINT": oci.server.url,
     }
 
 

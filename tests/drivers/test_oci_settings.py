@@ -73,6 +73,18 @@ async def test_region_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found.region == "uk-london-1"
 
 
+async def test_endpoint_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The address that is given to Oracle's own command is ours too, unless the settings name one.
+    """
+    monkeypatch.setenv("OCI_CLI_ENDPOINT", "https://gateway.example")
+    settings = user().settings("us-phoenix-1")
+
+    assert open_driver(StorageConfig.build(ROOT, settings)).describe()["endpoint"] == "https://gateway.example"
+    settings["endpoint_url"] = "https://other.example"
+    assert open_driver(StorageConfig.build(ROOT, settings)).describe()["endpoint"] == "https://other.example"
+
+
 async def test_no_region() -> None:
     """
     A region that nobody names is asked for.

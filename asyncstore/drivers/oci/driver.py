@@ -78,7 +78,7 @@ def open_driver(config: StorageConfig) -> OCIDriver:
     credentials = oci_credentials(config.auth, rest)
     settings = OCISettings.take(rest)
     addresses = Addresses(
-        endpoint=config.endpoint_url,
+        endpoint=config.endpoint_url or credentials.service_endpoint("objectstorage"),
         region=config.region,
         credentials=credentials,
         allow_http=config.http.allow_http,
