@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def server() -> Iterator[RunningOCI]:
 @pytest.fixture
 async def storage(server: RunningOCI) -> AsyncIterator[Storage]:
     uri = f"oci://{server.namespace}/{server.fresh_bucket()}/models/llama/"
-    settings = {"endpoint_url": server.server.url, **server.user.settings(server.region)}
+    settings: dict[str, Any] = {"endpoint_url": server.server.url, **server.user.settings(server.region)}
     async with open_storage(uri, **settings) as storage:
         yield storage
 

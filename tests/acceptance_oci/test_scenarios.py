@@ -190,11 +190,11 @@ async def test_a5_replica_in_another_tenancy(
     """
     await upload_tree(storage, model)
     # It may read here and not there; the writer of there is nobody here.
-    reader = {"endpoint_url": server.server.url, **server.readonly.settings(server.region)}
+    reader: dict[str, Any] = {"endpoint_url": server.server.url, **server.readonly.settings(server.region)}
     session = await asyncio.to_thread(elsewhere.server.authenticate, elsewhere.user)
     for name, text in (("token", session.token), ("session.pem", session.private_key)):
         (tmp_path / name).write_text(text)
-    writer = {
+    writer: dict[str, Any] = {
         "endpoint_url": elsewhere.server.url,
         "region": elsewhere.region,
         "auth_type": "session_token",

@@ -373,18 +373,14 @@ async def test_no_private_key(home: Path, kind: str) -> None:
     """
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    private = serialization.PrivateFormat.PKCS8
+    rsa = serialization.load_pem_private_key(user().private_key.encode(), None)
+    curve = ec.generate_private_key(ec.SECP256R1())
+    encoding, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     pem = {
-        "public": lambda: (
-            serialization.load_pem_private_key(user().private_key.encode(), None)
-            .public_key()
-            .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        ),
-        "elliptic": lambda: ec.generate_private_key(ec.SECP256R1()).private_bytes(
-            serialization.Encoding.PEM, private, serialization.NoEncryption()
-        ),
-        "none": lambda: b"no key",
-    }[kind]()
+        "public": rsa.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo),
+        "elliptic": curve.private_bytes(encoding, private, serialization.NoEncryption()),
+        "none": b"no key",
+    }[kind]
 
     with pytest.raises(ConfigurationError, match=r"RSA key|no private key"):
         await oci_credentials(settings={**identity(), "key_content": pem.decode()}).get()

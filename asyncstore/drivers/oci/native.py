@@ -67,7 +67,7 @@ def _make(credentials: OCICredentials, keys: OCIKeys, http: HTTPOptions, endpoin
     config = {"region": region} if region else {}
     timeout = (http.connect_timeout, http.stall_timeout)
     client = ObjectStorageClient(config, signer=Signer(), service_endpoint=endpoint, timeout=timeout)
-    session = client.base_client.session
+    session: Any = client.base_client.session
     # The SDK's requests read the environment's proxies, which a storage does not.
     session.trust_env = False
     session.verify = str(http.ca_file) if http.ca_file is not None else http.verify
