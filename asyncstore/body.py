@@ -5,15 +5,20 @@ The bytes of a request and of a reply, as drivers and the engine hand them on.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
 
 from asyncstore.checksum import compute
+from asyncstore.threads import in_thread
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
 
 #: Anything whose bytes can be sent without a copy.
 BytesLike = bytes | bytearray | memoryview
 
-# Bytes in a group; see ReadBody.pieces().
+#: Takes consecutive bytes, in a thread; they are overwritten once it returns.
+Sink = Callable[[BytesLike], None]
+
+# Bytes for which a thread is worth while; see ReadBody.into().
 _GROUP = 1024 * 1024
 
 
@@ -108,16 +113,26 @@ class ReadBody(ABC):
                 the bytes so far are good.
         """
 
-    async def pieces(self) -> AsyncGenerator[Sequence[BytesLike], None]:
+    async def into(self, sink: Sink, size: int) -> AsyncGenerator[int, None]:
         """
-        Yield the bytes in groups of about 1 MiB, in one or more pieces each.
+        Hand the next *size* bytes to *sink*, and yield how many at each turn of about 1 MiB.
 
-        A group may be overwritten once the next is asked for. This or ``__aiter__``,
-        not both.
+        *sink* is called in a thread, with consecutive bytes that are good until it
+        returns; what it raises comes out here. This or ``__aiter__``, not both.
 
         Raises:
             UnavailableError: As ``__aiter__`` does, after what came before.
         """
+        async with aclosing(self._groups()) as groups:
+            async for group in groups:
+                wanted = cut(group, size)
+                count = await in_thread(hand, wanted, sink)
+                size -= count
+                yield count
+                if not size:
+                    return
+
+    async def _groups(self) -> AsyncGenerator[Sequence[BytesLike], None]:
         group: list[BytesLike] = []
         size = 0
         chunks = aiter(self)
@@ -168,3 +183,26 @@ class EmptyBody(ReadBody):
         """
         Do nothing: there is nothing to give back.
         """
+
+
+def cut(chunks: Iterable[BytesLike], size: int) -> list[BytesLike]:
+    """
+    Return the first *size* bytes of *chunks*, or all of them if they are fewer.
+    """
+    wanted: list[BytesLike] = []
+    for chunk in chunks:
+        if size > 0:
+            wanted.append(chunk if len(chunk) <= size else memoryview(chunk)[:size])
+            size -= len(chunk)
+    return wanted
+
+
+def hand(chunks: Iterable[BytesLike], sink: Sink) -> int:
+    """
+    Give *chunks* to *sink*, and return how many bytes they were; runs in a thread.
+    """
+    total = 0
+    for chunk in chunks:
+        sink(chunk)
+        total += len(chunk)
+    return total

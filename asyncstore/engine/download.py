@@ -28,9 +28,9 @@ from asyncstore.options import ByteRange, DownloadOptions, ReadOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata, ObjectInfo
 from asyncstore.uri import ObjectURI
 
-# What a range takes of the byte budget while it is read: what is being written, what
-# waits for it, and what is being received.
-_RANGE_BYTES = 3 * CHUNK
+# What a range takes of the byte budget while it is read: what is being written, and what
+# was received meanwhile.
+_RANGE_BYTES = 2 * CHUNK
 
 
 async def download_file(
@@ -123,21 +123,15 @@ class _Download:
 
     async def _store(self, stream: ResumingStream, span: Span) -> None:
         """
-        Write the bytes of *span*, about 1 MiB at a time.
+        Write the bytes of *span*, which is where the stream stands.
         """
         hasher = Hasher(self._algorithm) if self._algorithm else None
-        position = span.start
-        async with aclosing(stream.pieces()) as groups:
-            async for group in groups:
-                wanted = _cut(group, span.end - position)
-                size = sum(map(len, wanted))
-                await self._file.write(wanted, position - self._start, hasher)
-                self._meter.advance(size)
-                position += size
-                if position == span.end:
-                    break
-        if position < span.end:
-            raise IntegrityError("the object ended early", expected=str(span.end), actual=str(position))
+        sink = self._file.sink(span.start - self._start, hasher)
+        async with aclosing(stream.into(sink, span.size)) as counts:
+            async for count in counts:
+                self._meter.advance(count)
+        if stream.position < span.end:
+            raise IntegrityError("the object ended early", expected=str(span.end), actual=str(stream.position))
         if hasher is not None:
             self._sums[span.number] = (hasher.checksum(), span.size)
 
@@ -152,16 +146,6 @@ class _Download:
         for number in range(2, len(self._sums) + 1):
             actual = combine(actual, *self._sums[number])
         compare(expected, actual)
-
-
-def _cut(group: Sequence[BytesLike], size: int) -> list[BytesLike]:
-    # The stream of the first part goes on into the second.
-    wanted: list[BytesLike] = []
-    for piece in group:
-        if size > 0:
-            wanted.append(piece if len(piece) <= size else memoryview(piece)[:size])
-            size -= len(piece)
-    return wanted
 
 
 def _followed(expected: Checksum | None, parts: Sequence[Span]) -> ChecksumAlgorithm | None:

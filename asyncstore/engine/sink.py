@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from asyncstore.body import BytesLike
+from asyncstore.body import BytesLike, Sink
 from asyncstore.checksum import Hasher
 from asyncstore.errors import AlreadyExistsError, InvalidRequestError
 from asyncstore.options import MiB
@@ -72,12 +72,22 @@ class PartFile:
             with local_errors(self._target):
                 await in_thread(_allocate, self._fd, size)
 
-    async def write(self, chunks: list[BytesLike], offset: int, hasher: Hasher | None = None) -> None:
+    def sink(self, offset: int, hasher: Hasher | None = None) -> Sink:
         """
-        Write *chunks* one after the other from *offset* on, and follow them with *hasher*.
+        Return what writes consecutive bytes from *offset* on, in a thread, and follows them with *hasher*.
+
+        It raises what :func:`local_errors` does.
         """
-        with local_errors(self._target):
-            await in_thread(self._write, chunks, offset, hasher)
+
+        def write(data: BytesLike) -> None:
+            nonlocal offset
+            if hasher is not None:
+                hasher.update(data)
+            with local_errors(self._target):
+                write_all(self._fd, [data], offset)
+            offset += len(data)
+
+        return write
 
     async def publish(self, size: int) -> None:
         """
@@ -116,12 +126,6 @@ class PartFile:
             raise AlreadyExistsError(f"{self._target} exists and overwrite is off")
         self._target.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-
-    def _write(self, chunks: list[BytesLike], offset: int, hasher: Hasher | None) -> None:
-        if hasher is not None:
-            for chunk in chunks:
-                hasher.update(chunk)
-        write_all(self._fd, chunks, offset)
 
     def _put(self, chunks: list[BytesLike], size: int) -> None:
         write_all(self._fd, chunks, 0)

@@ -4,12 +4,12 @@ Reading as a stream that survives a broken connection.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Self, TypeVar
 
-from asyncstore.body import BytesLike, EmptyBody, ReadBody
+from asyncstore.body import EmptyBody, ReadBody, Sink
 from asyncstore.checksum import Hasher
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.pool import iterating
@@ -26,7 +26,7 @@ from asyncstore.errors import (
 from asyncstore.options import ByteRange, ReadOptions
 from asyncstore.uri import ObjectURI
 
-_Item = TypeVar("_Item", bytes, Sequence[BytesLike])
+_Item = TypeVar("_Item", bytes, int)
 
 
 class ResumingStream(AsyncIterator[bytes]):
@@ -65,7 +65,7 @@ class ResumingStream(AsyncIterator[bytes]):
         self._expected = whole_checksum(self.info, self.start, self.end, options) if verify else None
         self._hasher = Hasher(self._expected.algorithm) if self._expected else None
         self._failure: StorageError | None = None
-        self._source = self._watched(self._resumed(_chunks, self._follow))
+        self._source = self._watched(self._resumed(_chunks, self._follow, self.end))
         self._rest = b""
 
     def __aiter__(self) -> Self:
@@ -90,14 +90,14 @@ class ResumingStream(AsyncIterator[bytes]):
             wanted -= len(pieces[-1])
         return b"".join(pieces)
 
-    def pieces(self) -> AsyncGenerator[Sequence[BytesLike], None]:
+    def into(self, sink: Sink, size: int) -> AsyncGenerator[int, None]:
         """
-        Return the bytes in groups of about 1 MiB, instead of the chunks.
+        Hand the next *size* bytes to *sink*, in threads, and yield how many at each turn.
 
-        For a stream that is not verified. A group may be overwritten once the next is
-        asked for. Close the generator before the stream.
+        For a stream that is not verified. Close the generator before the stream.
         """
-        return self._watched(self._resumed(_groups, _length))
+        end = self.position + size
+        return self._watched(self._resumed(lambda body: body.into(sink, end - self.position), int, end))
 
     async def aclose(self) -> None:
         """
@@ -143,16 +143,16 @@ class ResumingStream(AsyncIterator[bytes]):
             raise
 
     async def _resumed(
-        self, begin: Callable[[ReadBody], AsyncIterable[_Item]], follow: Callable[[_Item], int]
+        self, begin: Callable[[ReadBody], AsyncIterable[_Item]], follow: Callable[[_Item], int], end: int
     ) -> AsyncGenerator[_Item, None]:
-        while self._body is not None and self.position < self.end:
+        while self._body is not None and self.position < end:
             try:
                 async with iterating(begin(self._body)) as items:
                     async for item in items:
                         if item:
                             self._arrived(follow(item))
                             yield item
-                failed: StorageError = UnavailableError(f"the body ended at byte {self.position} of {self.end}")
+                failed: StorageError = UnavailableError(f"the body ended at byte {self.position} of {end}")
             except Exception as exc:
                 named = self._calls.named(exc)
                 if named is None:
@@ -160,7 +160,7 @@ class ResumingStream(AsyncIterator[bytes]):
                 if not named.retryable:
                     raise named from (None if named is exc else exc)
                 failed = named
-            if self.position < self.end:
+            if self.position < end:
                 await self._reopen(failed)
         if self._expected is not None and self._hasher is not None:
             compare(self._expected, self._hasher.checksum())
@@ -206,14 +206,6 @@ class ResumingStream(AsyncIterator[bytes]):
 
 def _chunks(body: ReadBody) -> AsyncIterable[bytes]:
     return body
-
-
-def _groups(body: ReadBody) -> AsyncIterable[Sequence[BytesLike]]:
-    return body.pieces()
-
-
-def _length(group: Sequence[BytesLike]) -> int:
-    return sum(map(len, group))
 
 
 @asynccontextmanager

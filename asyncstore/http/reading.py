@@ -5,16 +5,23 @@ The body of a read, as it comes off the connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from typing import Final
 
-from asyncstore.body import BytesLike, ReadBody
+import aiohttp
+
+from asyncstore.body import ReadBody, Sink
 from asyncstore.errors import UnavailableError
 from asyncstore.http.failures import FAILURES, translated
-from asyncstore.http.receiving import SLOT, DirectBody, receive
+from asyncstore.http.receiving import DirectBody, receive
 from asyncstore.http.reply import Reply
 from asyncstore.http.session import LARGE_READ, SMALL_READ, read_by
+from asyncstore.options import MiB
 from asyncstore.types import Metadata
+
+# Shorter bodies come with a few receives, for which no thread is worth while.
+DIRECT: Final = 1 * MiB
 
 
 class ReplyBody(ReadBody):
@@ -43,32 +50,29 @@ class ReplyBody(ReadBody):
         while chunk := await self._next():
             yield chunk
 
-    async def pieces(self) -> AsyncGenerator[Sequence[BytesLike], None]:
+    async def into(self, sink: Sink, size: int) -> AsyncGenerator[int, None]:
         direct = self._direct()
         if direct is None:
-            async with aclosing(super().pieces()) as groups:
-                async for group in groups:
-                    yield group
+            async with aclosing(super().into(sink, size)) as counts:
+                async for count in counts:
+                    yield count
             return
         try:
-            while self._left and (group := await self._taken(direct)):
-                self._left -= sum(map(len, group))
-                yield group
+            while size and (count := await direct.pour(sink, size)):
+                self._left -= count
+                size -= count
+                yield count
+        except aiohttp.ClientError as exc:
+            raise translated(exc) from None
         finally:
             direct.close()
             if self._left:
                 self._response.close()
 
     def _direct(self) -> DirectBody | None:
-        if self._left < SLOT or self._left < self.end - self.start or self._skip:
+        if self._left < DIRECT or self._left < self.end - self.start or self._skip:
             return None
         return receive(self._response, self._left)
-
-    async def _taken(self, direct: DirectBody) -> Sequence[BytesLike]:
-        try:
-            return await direct.take()
-        except FAILURES as exc:
-            raise translated(exc) from None
 
     async def read(self) -> bytes:
         if self._left and not self._skip and self._content.is_eof():

@@ -1,40 +1,40 @@
 """
-Receives replies into memory that is there already.
+Receives replies into memory that is there already, and large bodies in threads.
 
 asyncio's own way takes a new 256 KiB for each receive and cuts it down to what came,
 which is two page faults for each small reply; and aiohttp's parser copies every byte of
 a body. So connections get a protocol that brings its own buffer, one for all of them,
-and whose owner can ask for the rest of a long body to be put where it is wanted.
+and whose owner can take the rest of a long body off the connection itself.
 
-This is the one file that knows private names of aiohttp. Where one of them is missing, or
-the loop or the parser are not the usual ones, nothing is changed and :func:`receive`
-says no; whoever asks then reads the body in the ordinary way.
+This is the one file that knows private names of aiohttp, as carrier.py does of asyncio.
+Where one of them is missing, or the loop or the parser are not the usual ones, nothing is
+changed and :func:`receive` says no; whoever asks then reads the body in the ordinary way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Sequence
 from typing import Any, Final
 
 import aiohttp
 from aiohttp import http_parser
 from aiohttp.client_proto import ResponseHandler
 
-from asyncstore.body import BytesLike
-
-#: Bytes received before they are handed on. Smaller is no faster, and more switches of threads.
-SLOT: Final = 1024 * 1024
-
-#: Slots that one body fills ahead of who takes them, the one being taken included.
-_FULL: Final = 2
-
-#: Slots that one body uses at most, with the one that is being filled.
-SLOTS: Final = _FULL + 1
+from asyncstore.body import Sink, cut, hand
+from asyncstore.http.carrier import Carrier
+from asyncstore.http.lines import TURN, drain
+from asyncstore.threads import in_thread
 
 # A whole turn of the loop's receiving, as asyncio has it.
 _SHARED: Final = 256 * 1024
+
+#: Bytes that are waited for before a thread is sent for them, and for how many seconds.
+_WORTHWHILE: Final = 1024 * 1024
+_PATIENCE: Final = 0.25
+
+# More than what can be left of a record of TLS of which the rest is still to come.
+_HALF_DECRYPTED: Final = 32 * 1024
 
 _PRIVATE: Final = ("_drop_timeout", "force_close", "read_timeout", "set_response_params")
 
@@ -55,36 +55,9 @@ def install(connector: aiohttp.TCPConnector) -> bool:
         and http_parser.HttpResponseParser is not http_parser.HttpResponseParserPy
     )
     if possible:
-        new: Any = functools.partial(Receiver, loop, memoryview(bytearray(_SHARED)), Slots())
+        new: Any = functools.partial(Receiver, loop, memoryview(bytearray(_SHARED)))
         connector._factory = new
     return possible
-
-
-class Slots:
-    """
-    Memory for bodies, used again as long as any body is being received.
-
-    Fresh memory costs a page fault for each 4 KiB.
-    """
-
-    def __init__(self) -> None:
-        self.free: list[memoryview] = []
-        self.bodies = 0
-
-    def take(self) -> memoryview:
-        """
-        Return a slot that nobody uses.
-        """
-        return self.free.pop() if self.free else memoryview(bytearray(SLOT))
-
-    def leave(self, slots: list[memoryview]) -> None:
-        """
-        Take back what a body used, now that it is over.
-        """
-        self.bodies -= 1
-        self.free += slots
-        if not self.bodies:
-            self.free.clear()
 
 
 class Receiver(ResponseHandler, asyncio.BufferedProtocol):
@@ -92,24 +65,21 @@ class Receiver(ResponseHandler, asyncio.BufferedProtocol):
     aiohttp's protocol of one connection, with a buffer of our own.
 
     What is received is parsed before anything else is, so one buffer does for all
-    connections. A body that goes into slots never passes the parser, which is left in
+    connections. A body that is drained never passes the parser, which is left in
     the middle of it; aiohttp makes a new one for every request.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, shared: memoryview, slots: Slots) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, shared: memoryview) -> None:
         super().__init__(loop)
         self._shared = shared
-        self.slots = slots
         self.body: DirectBody | None = None
         self.passed = False
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._shared if self.body is None else self.body.room()
+        return self._shared
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self.body is not None:
-            self.body.received(nbytes)
-        elif not self.passed:
+        if not self.passed:
             self.data_received(self._shared[:nbytes])  # type: ignore[arg-type]
         elif self.transport is not None:
             # More than was announced: no reply to anything that we will ask.
@@ -120,9 +90,10 @@ class Receiver(ResponseHandler, asyncio.BufferedProtocol):
         super().set_response_params(**params)
 
     def close(self) -> None:
-        if self.transport is not None and self.transport.get_write_buffer_size():
+        if self.transport is not None and (self.body is not None or self.transport.get_write_buffer_size()):
             # It belongs to a request that was given up. A transport that is closed still
-            # sends it, and stays open for a server that does not read.
+            # sends what is left, and stays open for a server that does not read; and one
+            # with TLS says good-bye, for which no thread may be reading.
             self.transport.abort()
         super().close()
 
@@ -137,7 +108,7 @@ class Receiver(ResponseHandler, asyncio.BufferedProtocol):
 
 def receive(response: aiohttp.ClientResponse, size: int) -> DirectBody | None:
     """
-    Begin to receive the body of *response*, of which nothing was read yet, into slots.
+    Begin to take the body of *response*, of which nothing was read yet, off its connection.
 
     ``None`` if that cannot be done, or if the body is not known to have *size* bytes; then
     nothing was done. What is returned has to be closed, which before the end costs the
@@ -149,147 +120,119 @@ def receive(response: aiohttp.ClientResponse, size: int) -> DirectBody | None:
         return None
     if "Transfer-Encoding" in response.headers or response.headers.get("Content-Length") != str(size):
         return None
+    carrier = None if receiver.transport is None else Carrier.of(receiver.transport)
+    if carrier is None:
+        return None
     arrived = []
     while chunk := content.read_nowait():
         arrived.append(chunk)
     # All that was received is here now, and the parser holds back none of it.
-    return DirectBody(receiver, content, arrived, size - content.total_bytes)
+    return DirectBody(receiver, content, carrier, arrived, size - content.total_bytes)
 
 
 class DirectBody:
     """
-    The rest of a body of known length, received straight into slots.
-
-    A stall is noticed after one to one and a half time-outs, by one timer for all of it;
-    time in which nobody takes what is there does not count.
+    The rest of a body of known length, handed to a sink as it comes.
     """
 
-    def __init__(self, receiver: Receiver, content: aiohttp.StreamReader, arrived: list[bytes], remaining: int) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        content: aiohttp.StreamReader,
+        carrier: Carrier,
+        arrived: list[bytes],
+        remaining: int,
+    ) -> None:
         self._receiver = receiver
         self._content = content
+        self._carrier = carrier
+        self._arrived = arrived
         self._remaining = remaining
         self._loop = asyncio.get_running_loop()
-        self._slots = receiver.slots
-        self._slots.bodies += 1
-        self._ready: list[BytesLike] = list(arrived)
-        self._full: list[memoryview] = []
-        self._lent: list[memoryview] = []
-        self._slot: memoryview | None = None
-        self._filled = 0
-        self._paused = False
-        self._over = False
         self._error: BaseException | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._received = self._seen = 0
-        self._timer: asyncio.TimerHandle | None = None
+        # What was decrypted already is there without anything coming.
+        self._more = True
+        self._closed = False
         if remaining:
             receiver.body = self
             receiver._drop_timeout()
-            self._watch()
+            carrier.stop_reading()
 
-    def room(self) -> memoryview:
+    async def pour(self, sink: Sink, size: int) -> int:
         """
-        Return where the next bytes go.
-        """
-        if self._slot is None:
-            self._slot = self._slots.take()
-        return self._slot[self._filled : self._filled + self._remaining]
+        Hand up to *size* bytes that have come, or come next, to *sink*; return how many, 0 at the end.
 
-    def received(self, count: int) -> None:
+        Raises:
+            aiohttp.ClientError: The connection broke, or nothing came for too long.
         """
-        Note that *count* bytes have come to where :meth:`room` said.
-        """
-        self._received += count
-        self._filled += count
+        if self._arrived:
+            arrived = cut(self._arrived, size)
+            self._arrived = []
+            return await in_thread(hand, arrived, sink)
+        stalled = 0.0
+        while self._remaining and self._error is None:
+            if not self._more:
+                stalled += await self._wait()
+            count = await self._turn(sink, size)
+            if count:
+                return count
+            if stalled > (self._receiver.read_timeout or float("inf")):
+                self._note(aiohttp.SocketTimeoutError("nothing came"))
+        if self._error is not None:
+            raise self._error
+        return 0
+
+    async def _turn(self, sink: Sink, size: int) -> int:
+        count, ended = await in_thread(drain, self._carrier.line, sink, min(self._remaining, size, TURN))
         self._remaining -= count
-        if self._remaining and self._filled < SLOT:
-            return
-        self._pass_on()
+        self._more = ended is None
+        if isinstance(ended, EOFError):
+            self._note(aiohttp.ClientPayloadError("the connection was lost"))
+        elif ended is not None and not isinstance(ended, BlockingIOError):
+            self._note(aiohttp.ClientOSError(ended.errno, ended.strerror))
+        if self._error is None:
+            self._carrier.answer()
         if not self._remaining:
-            self._detach()
-            # The connection goes back to the pool, or is closed if the server wants it so.
-            self._content.feed_eof()
-        elif len(self._full) + len(self._lent) >= _FULL:
-            self._paused = True
-            self._transport("pause_reading")
-        self._wake()
+            self._end()
+        return count
+
+    async def _wait(self) -> float:
+        """
+        Return when something has come, and for how many seconds nothing did.
+        """
+        self._carrier.expect(max(1, min(_WORTHWHILE, self._remaining - _HALF_DECRYPTED)))
+        began = self._loop.time()
+        await self._carrier.readable(_PATIENCE)
+        return self._loop.time() - began
 
     def fail(self, error: BaseException) -> None:
         """
-        Raise *error* in the reader, after what has come before it.
+        Raise *error* in the reader.
         """
-        self._detach()
-        self._pass_on()
-        self._error = error
-        self._wake()
+        self._note(error)
+        self._receiver.body = None
+        self._carrier.wake()
 
-    async def take(self) -> Sequence[BytesLike]:
-        """
-        Return the next bytes, none at the end; what was returned before may be overwritten.
-        """
-        self._slots.free += self._lent
-        self._lent = []
-        self._resume()
-        while not self._full and self._remaining and self._error is None:
-            self._waiter = self._loop.create_future()
-            await self._waiter
-        ready, self._ready = self._ready, []
-        self._lent, self._full = self._full, []
-        if not ready and self._error is not None:
-            raise self._error
-        return ready
+    def _note(self, error: BaseException) -> None:
+        # The first one is the cause of the others.
+        self._error = self._error or error
 
     def close(self) -> None:
         """
-        Give the slots back; nothing comes any more.
+        Let go of the connection, which before the end of the body is of no use any more.
         """
-        if self._over:
+        if self._closed:
             return
-        self._over = True
-        self._detach()
-        self._slots.leave(self._full + self._lent + ([] if self._slot is None else [self._slot]))
-        self._ready, self._full, self._lent, self._slot = [], [], [], None
+        self._closed = True
+        if self._remaining:
+            self._receiver.close()
+        self._carrier.close()
 
-    def _pass_on(self) -> None:
-        if self._slot is not None and self._filled:
-            self._ready.append(self._slot[: self._filled])
-            self._full.append(self._slot)
-            self._slot, self._filled = None, 0
-
-    def _detach(self) -> None:
-        if self._receiver.body is self:
-            self._receiver.body = None
-            self._receiver.passed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _resume(self) -> None:
-        if self._paused and len(self._full) < _FULL:
-            self._paused = False
-            self._seen = -1
-            self._transport("resume_reading")
-
-    def _transport(self, action: str) -> None:
-        # Not by the protocol's own methods, which would speak to the parser.
-        if self._receiver.transport is not None:
-            getattr(self._receiver.transport, action)()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _watch(self, quiet: int = 0) -> None:
-        if timeout := self._receiver.read_timeout:
-            self._timer = self._loop.call_later(timeout / 2, self._look, quiet)
-
-    def _look(self, quiet: int) -> None:
-        moved = self._paused or self._received != self._seen
-        self._seen = self._received
-        if moved:
-            self._watch()
-        elif quiet:
-            self._receiver.force_close()
-            self.fail(aiohttp.SocketTimeoutError("nothing came"))
-        else:
-            self._watch(quiet + 1)
+    def _end(self) -> None:
+        self._receiver.body = None
+        self._receiver.passed = True
+        if self._error is None:
+            self._carrier.expect(1)
+            self._carrier.go_on_reading()
+        # The connection goes back to the pool, or is closed if the server wants it so.
+        self._content.feed_eof()

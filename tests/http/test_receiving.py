@@ -17,14 +17,16 @@ import trustme
 from aiohttp import http_parser
 from aiohttp.client_proto import ResponseHandler
 
+from asyncstore.body import Sink
 from asyncstore.config import HTTPOptions
 from asyncstore.errors import UnavailableError
-from asyncstore.http import HTTPClient, ReplyBody, receiving
+from asyncstore.http import HTTPClient, ReplyBody, lines, receiving
 from asyncstore.http.origin import Origin
+from asyncstore.options import MiB
 from asyncstore.types import Metadata
 
 NO_INFO = cast("Metadata", None)
-SIZE = 5 * receiving.SLOT + 12345
+SIZE = 5 * MiB + 12345
 DATA = bytes(range(256)) * (SIZE // 256) + bytes(SIZE % 256)
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -67,20 +69,20 @@ async def chunked(writer: asyncio.StreamWriter) -> None:
 
 
 async def short(writer: asyncio.StreamWriter) -> None:
-    writer.write(head(f"Content-Length: {SIZE}") + DATA[: 3 * receiving.SLOT])
+    writer.write(head(f"Content-Length: {SIZE}") + DATA[: 3 * MiB])
     await writer.drain()
     raise EOFError
 
 
 async def reset(writer: asyncio.StreamWriter) -> None:
-    writer.write(head(f"Content-Length: {SIZE}") + DATA[: 3 * receiving.SLOT])
+    writer.write(head(f"Content-Length: {SIZE}") + DATA[: 3 * MiB])
     await writer.drain()
     await asyncio.sleep(0.05)
     writer.transport.abort()
 
 
 async def stalled(writer: asyncio.StreamWriter) -> None:
-    writer.write(head(f"Content-Length: {SIZE}") + DATA[: 3 * receiving.SLOT])
+    writer.write(head(f"Content-Length: {SIZE}") + DATA[: 3 * MiB])
     await writer.drain()
     await asyncio.sleep(3600)
 
@@ -123,12 +125,11 @@ async def served(answer: Answer, *, tls: bool = False, stall: float = 20, **give
 
 async def collected(body: ReplyBody, into: bytearray | None = None) -> bytes:
     data = bytearray() if into is None else into
-    async with aclosing(body.pieces()) as groups:
-        async for group in groups:
-            for piece in group:
-                data += piece
-            # Lets what overwrites a group that is in use do so.
-            await asyncio.sleep(0)
+    async with aclosing(body.into(data.extend, body.end)) as counts:
+        total = 0
+        async for count in counts:
+            total += count
+            assert total == len(data)
     await body.aclose()
     return bytes(data)
 
@@ -138,63 +139,106 @@ def direct(body: ReplyBody) -> bool:
     return connection is not None and isinstance(connection.protocol, receiving.Receiver)
 
 
-def slots(client: HTTPClient) -> receiving.Slots:
-    factory: Any = client._session.connector._factory  # type: ignore[union-attr]
-    found: receiving.Slots = factory.args[2]
-    return found
-
-
 @pytest.mark.parametrize("tls", [False, True])
-async def test_a_body_arrives_whole_and_its_connection_is_used_again(tls: bool) -> None:
-    async with served(whole, tls=tls) as (get, server, client):
+async def test_a_body_arrives_whole_and_its_connection_is_used_again(
+    tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drained: list[int] = []
+
+    def counted(line: lines.Line, sink: Sink, wanted: int) -> tuple[int, Any]:
+        count, ended = lines.drain(line, sink, wanted)
+        drained.append(count)
+        return count, ended
+
+    monkeypatch.setattr(receiving, "drain", counted)
+    async with served(whole, tls=tls) as (get, server, _client):
         for _ in range(3):
             body = await get()
             assert direct(body)
             assert await collected(body) == DATA
+            # All but what came with the head.
+            assert sum(drained) > SIZE - MiB
+            drained.clear()
 
         assert (1, 3) == (server.connections, server.requests)
-        assert 0 == slots(client).bodies
-        assert [] == slots(client).free
 
 
-async def test_no_more_slots_are_filled_than_one_body_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[Any] = []
-    take = receiving.Slots.take
-
-    def noted(self: receiving.Slots) -> Any:
-        taken.append(take(self))
-        return taken[-1]
-
-    monkeypatch.setattr(receiving.Slots, "take", noted)
-    async with served(whole) as (get, _, _):
-        body = await get()
-        async with aclosing(body.pieces()) as groups:
-            await anext(groups)
-            await asyncio.sleep(0.2)
-
-            assert len(taken) <= receiving.SLOTS
+@pytest.mark.parametrize("tls", [False, True])
+async def test_no_more_is_taken_than_was_asked_for(tls: bool) -> None:
+    async with served(whole, tls=tls) as (get, server, _):
+        body, data = await get(), bytearray()
+        async with aclosing(body.into(data.extend, 2 * MiB + 1)) as counts:
+            counted = [count async for count in counts]
         await body.aclose()
+
+        assert bytes(data) == DATA[: 2 * MiB + 1]
+        assert sum(counted) == len(data)
+        # What was left of it went with the connection.
+        assert await collected(await get()) == DATA
+        assert 2 == server.connections
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_what_a_sink_raises_comes_out(tls: bool) -> None:
+    def full(_: object) -> None:
+        raise OSError(28, "no room, in this test")
+
+    async with served(whole, tls=tls) as (get, server, _):
+        body = await get()
+        with pytest.raises(OSError, match="in this test"):
+            async with aclosing(body.into(full, SIZE)) as counts:
+                await anext(counts)
+        await body.aclose()
+
+        assert await collected(await get()) == DATA
+        assert 2 == server.connections
 
 
 async def test_a_chunked_body_is_read_in_the_ordinary_way() -> None:
-    async with served(chunked) as (get, server, client):
+    async with served(chunked) as (get, server, _client):
         assert await collected(await get()) == DATA
         assert await collected(await get()) == DATA
         assert 1 == server.connections
-        assert 0 == slots(client).bodies
 
 
 @pytest.mark.parametrize("answer", [short, reset])
 @pytest.mark.parametrize("tls", [False, True])
 async def test_a_connection_that_breaks_gives_what_came_and_an_error(answer: Answer, tls: bool) -> None:
-    async with served(answer, tls=tls) as (get, _, client):
+    async with served(answer, tls=tls) as (get, _, _client):
         body, got = await get(), bytearray()
         with pytest.raises(UnavailableError):
             await collected(body, got)
 
         assert DATA.startswith(bytes(got))
-        assert len(got) > (0 if answer is reset else 2 * receiving.SLOT)
-        assert 0 == slots(client).bodies
+        assert len(got) > (0 if answer is reset else 2 * MiB)
+
+
+async def trickling(writer: asyncio.StreamWriter) -> None:
+    writer.write(head(f"Content-Length: {SIZE}") + DATA[:MiB])
+    for start in range(MiB, SIZE, 300_000):
+        await asyncio.sleep(0.1)
+        writer.write(DATA[start : start + 300_000])
+        await writer.drain()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_slow_connection_is_no_stall(tls: bool) -> None:
+    async with served(trickling, tls=tls, stall=0.5) as (get, server, _):
+        assert await collected(await get()) == DATA
+        server.answer = whole
+        assert await collected(await get()) == DATA
+        assert 1 == server.connections
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_session_that_is_closed_in_mid_body_is_an_error(tls: bool) -> None:
+    async with served(whole, tls=tls) as (get, _, client):
+        body = await get()
+        with pytest.raises(UnavailableError):
+            async with aclosing(body.into(lambda _: None, SIZE)) as counts:
+                async for _ in counts:
+                    await client.aclose()
+        await body.aclose()
 
 
 async def test_a_stall_is_noticed() -> None:
@@ -203,7 +247,7 @@ async def test_a_stall_is_noticed() -> None:
         async with asyncio.timeout(5):
             with pytest.raises(UnavailableError, match="stall"):
                 await collected(await get(), got)
-            assert 3 * receiving.SLOT == len(got)
+            assert 3 * MiB == len(got)
             server.answer = whole
             assert await collected(await get()) == DATA
         assert 2 == server.connections
@@ -212,22 +256,21 @@ async def test_a_stall_is_noticed() -> None:
 async def test_a_reader_that_takes_its_time_is_no_stall() -> None:
     async with served(whole, stall=0.2) as (get, _, _):
         size = 0
-        async with aclosing((await get()).pieces()) as groups:
-            async for group in groups:
-                size += sum(map(len, group))
+        async with aclosing((await get()).into(lambda _: None, SIZE)) as counts:
+            async for count in counts:
+                size += count
                 await asyncio.sleep(0.35)
 
         assert SIZE == size
 
 
 async def test_cancelled_in_mid_body_it_closes_the_connection() -> None:
-    async with served(stalled) as (get, server, client):
+    async with served(stalled) as (get, server, _client):
         body = await get()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await collected(body)
 
-        assert 0 == slots(client).bodies
         server.answer = whole
         assert await collected(await get()) == DATA
         assert 2 == server.connections
@@ -244,11 +287,10 @@ async def test_bytes_that_nobody_asked_for_are_no_answer_to_the_next_request() -
 
 
 async def test_a_body_longer_than_announced_for_the_object_is_read_in_the_ordinary_way() -> None:
-    async with served(whole) as (get, _, client):
+    async with served(whole) as (get, _, _client):
         body = await get(SIZE - 1000)
 
         assert await collected(body) == DATA[:-1000]
-        assert 0 == slots(client).bodies
 
 
 async def test_a_session_of_the_caller_is_left_as_it_is() -> None:

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers import gcs as gcs_server
 from tests.servers import ministack as ministack_server
 from tests.servers import seaweed as seaweed_server
+from tests.servers.gcs import GCSEndpoint
 from tests.servers.install import program
 from tests.servers.process import ServerProcess
 from tests.servers.s3 import S3Server
@@ -83,5 +85,15 @@ def ministack_tls(tls_ca: ThrowawayCA) -> Iterator[S3Server]:
     process = ministack_server.start_ministack(tls_ca)
     try:
         yield ministack_server.with_users("ministack_tls", process)
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def gcs_endpoint() -> Iterator[GCSEndpoint]:
+    """The stand-in for Google Cloud Storage, in a process of its own."""
+    process = gcs_server.start_gcs()
+    try:
+        yield gcs_server.endpoint(process)
     finally:
         process.stop()

@@ -15,6 +15,7 @@ from asyncstore.testing.servers.stand_in import StandIn
 
 _SERVERS: Final[dict[str, str]] = {
     "oci": "asyncstore.testing.servers.oci:OCIServer",
+    "gcs": "asyncstore.testing.servers.gcs:GCSServer",
 }
 
 

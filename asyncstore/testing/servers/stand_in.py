@@ -93,8 +93,15 @@ class StandIn(ABC):
         Stop listening and end every connection; may be called twice.
         """
         runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        if runner is None:
+            return
+        connections = runner.server.connections if runner.server else []
+        transports = [connection.transport for connection in connections if connection.transport]
+        await runner.cleanup()
+        for transport in transports:
+            # Over TLS, one that is closed still waits for its peer to say goodbye.
+            transport.abort()
+        await asyncio.sleep(0)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         received = Received(request.method, request.raw_path, _plain(request.headers))

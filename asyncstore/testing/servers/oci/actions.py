@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from asyncstore.testing.servers.oci.call import Call, Reply, required, timestamp
+from asyncstore.testing.servers.oci.call import Call, Reply, records, required, timestamp
 from asyncstore.testing.servers.oci.conditions import check_match, check_write
 from asyncstore.testing.servers.oci.errors import ServiceError, object_not_found
 from asyncstore.testing.servers.oci.naming import check_object_name, tier_or
@@ -83,8 +83,8 @@ async def batch_delete(call: Call) -> Reply:
     https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/Object/BatchDeleteObjects
     """
     bucket, details = call.bucket, await call.details()
-    wanted = details.get("objects")
-    if not isinstance(wanted, list) or not 1 <= len(wanted) <= MAX_BATCH:
+    wanted = records(details, "objects")
+    if not 1 <= len(wanted) <= MAX_BATCH:
         raise ServiceError(400, "InvalidParameter", f"objects must name 1 to {MAX_BATCH} objects")
     deleted: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []

@@ -48,10 +48,9 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class Call:
     """
-    A request whose signature is good.
+    A request that has been admitted.
 
     Attributes:
-        path: Path and query, as they came over the wire.
         names: The variable segments of the path, decoded.
         query: The last value of each parameter, decoded.
         headers: With lower-case names.
@@ -131,6 +130,16 @@ def required(details: Mapping[str, Any], name: str) -> str:
     value = details.get(name)
     if not isinstance(value, str) or not value:
         raise ServiceError(400, "MissingParameter", f"{name} is required")
+    return value
+
+
+def records(details: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """
+    Return a list of objects in JSON that may be among *details*.
+    """
+    value = details.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise invalid_parameter(f"{name} must be a list of objects in JSON")
     return value
 
 

@@ -74,10 +74,12 @@ def detailed_headers(details: Mapping[str, Any]) -> dict[str, str]:
     return {"content-type": _DEFAULT_TYPE, **kept, **checked_metadata(details.get("metadata", {}))}
 
 
-def checked_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+def checked_metadata(metadata: Any) -> dict[str, str]:
     """
     Return metadata with names in lower case, if all begin with ``opc-meta-``.
     """
+    if not isinstance(metadata, Mapping):
+        raise ServiceError(400, "InvalidMetadata", "Metadata must be an object in JSON")
     lowered = {name.lower(): str(value) for name, value in metadata.items()}
     wrong = [name for name in lowered if not _METADATA_NAME.fullmatch(name)]
     if wrong:

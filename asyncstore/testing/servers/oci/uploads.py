@@ -10,7 +10,7 @@ import hashlib
 from typing import Any, Final
 
 from asyncstore.checksum import Hasher
-from asyncstore.testing.servers.oci.call import Call, Reply, required, timestamp, whole_number
+from asyncstore.testing.servers.oci.call import Call, Reply, records, required, timestamp, whole_number
 from asyncstore.testing.servers.oci.content import Content
 from asyncstore.testing.servers.oci.encryption import check_customer_key, customer_key
 from asyncstore.testing.servers.oci.errors import ServiceError, upload_not_found
@@ -155,9 +155,12 @@ def upload_of(call: Call) -> Upload:
 
 
 def _chosen_parts(upload: Upload, details: dict[str, Any]) -> list[Part]:
-    wanted = {one.get("partNum"): one.get("etag") for one in details.get("partsToCommit", ())}
-    excluded = set(details.get("partsToExclude", ()))
-    if len(wanted) != len(details.get("partsToCommit", ())) or excluded & set(wanted):
+    given, left_out = records(details, "partsToCommit"), details.get("partsToExclude", [])
+    if not isinstance(left_out, list) or not all(isinstance(number, int) for number in left_out):
+        raise _invalid_part("partsToExclude must be a list of numbers")
+    wanted = {_number(one): one.get("etag") for one in given}
+    excluded = set(left_out)
+    if len(wanted) != len(given) or excluded & set(wanted):
         raise _invalid_part("A part can be committed once, or excluded")
     for number, etag in wanted.items():
         if number not in upload.parts or upload.parts[number].etag != etag:
@@ -167,6 +170,13 @@ def _chosen_parts(upload: Upload, details: dict[str, Any]) -> list[Part]:
     if forgotten or excluded - set(upload.parts):
         raise _invalid_part("Every part must be either committed or excluded")
     return [upload.parts[number] for number in sorted(wanted)]
+
+
+def _number(part: dict[str, Any]) -> int:
+    number = part.get("partNum")
+    if not isinstance(number, int):
+        raise _invalid_part("partNum must be a number")
+    return number
 
 
 def _digests(upload: Upload, parts: list[Part], content: Content) -> dict[str, str]:

@@ -21,6 +21,7 @@ from tests.servers.oci import RunningOCI, running_oci, user
 from tests.servers.tls import ThrowawayCA
 from tests.testing.servers.oci.conftest import Place, refused
 from tests.testing.servers.oci.test_signatures import send, signed
+from tests.testing.servers.oci.test_uploads import start
 
 
 def test_rate_limits_on_command(place: Place) -> None:
@@ -100,6 +101,34 @@ def test_what_must_be_in_json(place: Place) -> None:
     target = f"/n/{place.namespace}/b"
     for body in (b"{", b"[]", b"\xff"):
         assert send(place, "POST", target, signed(place, "POST", target, body), body) == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("u", b'{"object": 1}'),
+        ("u", b'{"object": "a", "metadata": "x"}'),
+        ("u", b'{"object": "a", "storageTier": []}'),
+        ("u/a?uploadId={upload}", b'{"partsToCommit": 1}'),
+        ("u/a?uploadId={upload}", b'{"partsToCommit": [1]}'),
+        ("u/a?uploadId={upload}", b'{"partsToCommit": [{"partNum": [], "etag": "x"}]}'),
+        ("u/a?uploadId={upload}", b'{"partsToCommit": [], "partsToExclude": [[]]}'),
+        ("actions/batchDeleteObjects", b'{"objects": ["a"]}'),
+        ("actions/batchDeleteObjects", b'{"objects": [{}]}'),
+        ("actions/renameObject", b'{"sourceName": {}, "newName": "b"}'),
+        ("actions/restoreObjects", b'{"objectName": "a", "hours": "many"}'),
+        ("actions/copyObject", b'{"sourceObjectName": "a", "destinationBucket": 1}'),
+        ("p", b'{"name": "a", "accessType": "ObjectRead", "objectName": "a", "timeExpires": "soon"}'),
+        ("p", b'{"name": "a", "accessType": [], "objectName": "a", "timeExpires": "soon"}'),
+    ],
+)
+def test_details_of_the_wrong_kind(place: Place, path: str, body: bytes) -> None:
+    """Details that are not what they must be are the client's mistake, not the server's."""
+    place.call("put_object", "a", b"1", storage_tier="Standard" if "copy" in path else "Archive")
+    upload = start(place)
+
+    target = f"/n/{place.namespace}/b/{place.bucket}/{path.format(upload=upload)}"
+    assert send(place, "POST", target, signed(place, "POST", target, body), body) == 400
 
 
 def test_chunked_bodies_are_refused(place: Place) -> None:
