@@ -92,6 +92,15 @@ class Checks:
                 f"the metadata has {size} bytes, and {self._driver.provider} allows {able.max_metadata_bytes}"
             )
 
+    def replace(self, options: WriteOptions) -> None:
+        """
+        Refuse what a copy is to be stored with that the provider cannot give it.
+        """
+        self.write(options)
+        able = self._driver.capabilities.copy_replace
+        self.require("copy with other content headers", able, *_content_headers(options))
+        self.require("copy without metadata", able, not options.metadata)
+
     def require(self, what: str, able: bool, *asked: Any) -> None:
         """
         Refuse *what* the provider is not *able* to do, if any of *asked* is set.

@@ -65,6 +65,9 @@ class Capabilities:
             the other; else the first that is completed ends the others.
         copy: An object can be copied by the provider itself.
         max_copy_size: Bytes of the largest copy by one request.
+        copy_replace: A copy can be given all that ``CopyOptions.replace`` says. Where it
+            cannot, it has its source's content headers, and its metadata unless other
+            metadata is given.
         copy_part: A part can be made from a range of another object.
         delete_batch_size: Keys that one request can delete; 0 has none.
         list_page_size: Entries of the largest page.
@@ -98,6 +101,7 @@ class Capabilities:
     independent_uploads: bool = True
     copy: bool = False
     max_copy_size: int = 0
+    copy_replace: bool = True
     copy_part: bool = False
     delete_batch_size: int = 0
     list_page_size: int = 1000

@@ -28,6 +28,7 @@ _BUILT_IN: Final = {
     "gcs": "asyncstore.drivers.gcs:open_driver",
     "github": "asyncstore.drivers.github:open_driver",
     "memory": "asyncstore.drivers.memory:open_driver",
+    "oci": "asyncstore.drivers.oci:open_driver",
     "s3": "asyncstore.drivers.s3:open_driver",
 }
 

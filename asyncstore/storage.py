@@ -348,7 +348,7 @@ class Storage(BulkVerbs, MultipartVerbs, VersionVerbs, TagVerbs):
         )
         self._checks.require("versions", self.capabilities.versions, options.source_version_id)
         if options.replace is not None:
-            self._checks.write(options.replace)
+            self._checks.replace(options.replace)
         return await copy(self._calls, self._checks.object(source), self._checks.object(target), options)
 
     async def delete(self, uri: URILike, *, missing_ok: bool = True, options: DeleteOptions = _DELETE) -> None:

@@ -16,6 +16,7 @@ from asyncstore.auth.aws import SETTINGS as AUTH_SETTINGS
 from asyncstore.auth.azure import SETTINGS as AZURE_AUTH_SETTINGS
 from asyncstore.auth.gcp import SETTINGS as GCP_SETTINGS
 from asyncstore.auth.github import SETTINGS as GITHUB_AUTH_SETTINGS
+from asyncstore.auth.oci import SETTINGS as OCI_AUTH_SETTINGS
 from asyncstore.config import HTTPOptions, RetryOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
 from asyncstore.drivers.azure import open_driver as open_azure
@@ -26,6 +27,8 @@ from asyncstore.drivers.github import open_driver as open_github
 from asyncstore.drivers.github.settings import GitHubSettings
 from asyncstore.drivers.local import open_driver as open_local
 from asyncstore.drivers.memory import open_driver as open_memory
+from asyncstore.drivers.oci import open_driver as open_oci
+from asyncstore.drivers.oci.settings import OCISettings
 from asyncstore.drivers.s3 import open_driver as open_s3
 from asyncstore.drivers.s3.settings import S3Settings
 from asyncstore.options import BulkOptions, CopyOptions, DownloadOptions, ListOptions, ReadOptions, UploadOptions
@@ -52,6 +55,8 @@ def settings() -> str:
     text += _table(GitHubSettings)
     text += "\nGitHub's API is named by `endpoint_url` or `base_url`, its credentials by "
     text += ", ".join(f"`{name}`" for name in sorted(GITHUB_AUTH_SETTINGS)) + ".\n"
+    text += _table(OCISettings)
+    text += "\nCredentials of OCI are set by " + ", ".join(f"`{name}`" for name in sorted(OCI_AUTH_SETTINGS)) + ".\n"
     text += "\nFiles have `sync`, memory has `shared` and every field of `Capabilities`.\n"
     text += "\n# Options of operations\n"
     for options in (UploadOptions, DownloadOptions, ReadOptions, CopyOptions, ListOptions, BulkOptions):
@@ -85,6 +90,7 @@ _DRIVERS: tuple[tuple[Any, str, dict[str, Any]], ...] = (
     (open_gcs, "gs://bucket", {}),
     (open_azure, "azure://container@account", {"anonymous": True}),
     (open_github, "github://owner/repo", {}),
+    (open_oci, "oci://bucket", {}),
 )
 
 

@@ -18,6 +18,7 @@ from asyncstore.testing.servers.github import FAKE_TOKEN
 from tests.docs.blocks import ROOT, Block, blocks
 from tests.servers.azure import AzureServer
 from tests.servers.azure import blocking_client as azure_client
+from tests.servers.oci import RunningOCI, running_oci
 from tests.servers.s3 import S3Server, blocking_client
 
 # Set-up is not run inside the tests that it sets up: .ci/run calls it.
@@ -36,11 +37,24 @@ def github_url() -> Iterator[str]:
         process.terminate()
 
 
+@pytest.fixture(scope="module")
+def oci() -> Iterator[RunningOCI]:
+    """
+    A server with a bucket called "models", into which a person's files let in.
+    """
+    with running_oci() as server:
+        server.server.create_bucket("models")
+        yield server
+
+
 @pytest.fixture
-def environment(seaweed: S3Server, azurite: AzureServer, github_url: str, tmp_path: Path) -> dict[str, str]:
+def environment(
+    seaweed: S3Server, azurite: AzureServer, oci: RunningOCI, github_url: str, tmp_path: Path
+) -> dict[str, str]:
     """
-    A person's shell: credentials of real servers, with a bucket called "models" on each, an empty home.
+    A person's shell: credentials of real servers, with a place called "models" on each, a home with nothing else.
     """
+    oci.user.write_config(tmp_path / ".oci", oci.region)
     with azure_client(azurite) as azure:
         if not azure.get_container_client("models").exists():
             azure.create_container("models")
@@ -62,6 +76,7 @@ def environment(seaweed: S3Server, azurite: AzureServer, github_url: str, tmp_pa
         "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string,
         "GITHUB_API_URL": github_url,
         "GH_TOKEN": FAKE_TOKEN,
+        "OCI_CLI_ENDPOINT": oci.server.url,
     }
 
 

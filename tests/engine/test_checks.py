@@ -184,6 +184,16 @@ UNABLE: dict[str, tuple[dict[str, Any], Callable[[Storage], Awaitable[Any]]]] = 
             KEY, ROOT / "copy", options=CopyOptions(replace=WriteOptions(metadata={"a": "b"}))
         ),
     ),
+    "copy with other headers": (
+        {"copy_replace": False},
+        lambda storage: storage.copy(
+            KEY, ROOT / "copy", options=CopyOptions(replace=WriteOptions(content_type="a/b", metadata={"a": "b"}))
+        ),
+    ),
+    "copy without metadata": (
+        {"copy_replace": False},
+        lambda storage: storage.copy(KEY, ROOT / "copy", options=CopyOptions(replace=WriteOptions())),
+    ),
     "multipart": ({"multipart": False}, lambda storage: storage.initiate_multipart_upload(KEY)),
     "signing": ({"sign": False}, lambda storage: storage.presign(KEY)),
     "bulk upload": (

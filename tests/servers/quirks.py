@@ -35,6 +35,8 @@ SIGNATURES_IGNORED = "signatures are not checked"
 DELIMITER_OF_ONE = "a delimiter is one character"
 PREFIXES_UNCOUNTED = "common prefixes do not count on a page"
 MERGED_COPY = "what is given to a copy is merged with what the source has"
+NO_LINES = "keys have no line ends"
+OCI_SMALL_PARTS = "small parts are taken by the OCI stand-in"
 
 SENTENCES: Mapping[str, str] = {
     LIST_ORDER: "`a/x` is listed before `a-x`, where S3 orders whole keys by their bytes; StartAfter follows suit.",
@@ -58,6 +60,8 @@ SENTENCES: Mapping[str, str] = {
     COPY_CONDITIONS: "If-Match and If-None-Match of CopyObject are not looked at, so it replaces what it should not.",
     EMPTY_SUFFIX: "A range `bytes=-1` of an object without bytes is answered by 206, not 416 InvalidRange.",
     EMPTY_METADATA: "User metadata whose value is empty is not stored.",
+    NO_LINES: "No key has a line feed, a carriage return or a NUL, by the rule of OCI itself; the driver refuses them.",
+    OCI_SMALL_PARTS: "Parts under 10 MiB are taken before the last one: OCI's page names no least size any more.",
     GHOST_PREFIX: "A common prefix is still listed when the last object below it has been deleted.",
     TAGS_STAY: "An object that is written again keeps the tags of the one before it.",
     CONDITIONS_IGNORED: "Preconditions are looked at by insertions of metadata with bytes, and by nothing else.",

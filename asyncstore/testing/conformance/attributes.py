@@ -141,7 +141,7 @@ class Attributes(Harness):
         assert _headers(found) == _HEADERS
         assert found.metadata == _METADATA
 
-    @requires("copy", "metadata", "content_type", "content_headers")
+    @requires("copy", "copy_replace", "metadata", "content_type", "content_headers")
     async def test_copy_replaces_all(self, storage: Storage) -> None:
         """
         A copy that is given its own attributes has nothing of its source's.
