@@ -49,3 +49,11 @@ class GCSConformance(StorageConformance):
             settings = {**_CREDENTIALS, **self.own_settings}
             async with open_storage("gs://bucket/prefix/", endpoint_url=server.url, **settings) as storage:
                 yield storage
+
+    @pytest.fixture
+    async def versioned(self) -> AsyncIterator[Storage]:
+        async with GCSServer(settings=_SERVER) as server:
+            server.create_bucket("bucket", versioning={"enabled": True})
+            settings = {**_CREDENTIALS, **self.own_settings}
+            async with open_storage("gs://bucket/prefix/", endpoint_url=server.url, **settings) as storage:
+                yield storage

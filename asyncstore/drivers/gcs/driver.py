@@ -16,7 +16,7 @@ from asyncstore.auth.goog4 import MAX_EXPIRES, unsigned_url
 from asyncstore.body import Body, ReadBody
 from asyncstore.config import HTTPOptions, StorageConfig
 from asyncstore.driver import Driver
-from asyncstore.drivers.gcs import batch, components, copying, listing, multipart, objects, put
+from asyncstore.drivers.gcs import batch, components, copying, listing, multipart, objects, put, versions
 from asyncstore.drivers.gcs.capabilities import capabilities_of
 from asyncstore.drivers.gcs.compose import ComposedUploads
 from asyncstore.drivers.gcs.endpoints import auth_of, endpoint_of
@@ -97,6 +97,9 @@ class GCSDriver(Driver):
 
     async def list_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
         return await listing.list_page(self._wire, prefix, options, token)
+
+    async def list_versions_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
+        return await versions.list_page(self._wire, prefix, options, token)
 
     async def delete_batch(self, uris: Sequence[ObjectURI]) -> Sequence[StorageError | None]:
         return await batch.delete_batch(self._wire, uris)
