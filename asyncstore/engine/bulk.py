@@ -13,6 +13,7 @@ from asyncstore.engine.calls import Calls
 from asyncstore.engine.download import download_file
 from asyncstore.engine.pool import for_each, iterating
 from asyncstore.engine.progress import Meter, ObjectMeter
+from asyncstore.engine.sink import Directories
 from asyncstore.engine.upload import upload_file
 from asyncstore.errors import AlreadyExistsError, StorageError
 from asyncstore.options import BulkOptions, DeleteOptions
@@ -58,6 +59,7 @@ async def bulk_download(
     Bring many objects into local files.
     """
     ledger = _Ledger(options, progress)
+    directories = Directories()
 
     async def handle(item: tuple[Path, ObjectURI]) -> None:
         target, source = item
@@ -67,7 +69,7 @@ async def bulk_download(
             source,
             target,
             meter,
-            lambda: download_file(calls, check(source), target, options.download, meter),
+            lambda: download_file(calls, check(source), target, options.download, meter, directories),
             skippable,
         )
 

@@ -14,7 +14,7 @@ from asyncstore.engine.calls import Calls
 from asyncstore.engine.plan import Span, spans
 from asyncstore.engine.pool import for_each
 from asyncstore.engine.progress import ObjectMeter
-from asyncstore.engine.sink import PartFile
+from asyncstore.engine.sink import Directories, PartFile
 from asyncstore.engine.source import CHUNK
 from asyncstore.engine.stream import ResumingStream, open_stream
 from asyncstore.engine.verify import check_pinned, compare, pinned, whole_checksum
@@ -34,7 +34,12 @@ _RANGE_BYTES = 3 * CHUNK
 
 
 async def download_file(
-    calls: Calls, source: ObjectURI, target: Path, options: DownloadOptions, meter: ObjectMeter
+    calls: Calls,
+    source: ObjectURI,
+    target: Path,
+    options: DownloadOptions,
+    meter: ObjectMeter,
+    directories: Directories | None = None,
 ) -> ObjectInfo:
     """
     Write one object, or the range that *options* name, to a local file.
@@ -43,12 +48,15 @@ async def download_file(
     of a large object it brings the first part, and others bring the rest, pinned to
     that version. One request does for a small one.
 
+    Args:
+        directories: Of one bulk of downloads, where files were made already.
+
     Raises:
         SourceChangedError: The object was replaced meanwhile.
         IntegrityError: The bytes are not those that were stored.
     """
     with calls.naming("download", source):
-        async with PartFile(target, overwrite=options.overwrite, sync=options.sync) as file:
+        async with PartFile(target, overwrite=options.overwrite, sync=options.sync, directories=directories) as file:
             return await _Download(calls, source, file, options, meter).run()
 
 
@@ -94,7 +102,7 @@ class _Download:
         return info
 
     async def _small(self, stream: ResumingStream, size: int, expected: Checksum | None) -> None:
-        chunks: list[BytesLike] = [chunk async for chunk in stream]
+        chunks = await stream.collect()
         if expected is not None:
             hasher = Hasher(expected.algorithm)
             for chunk in chunks:

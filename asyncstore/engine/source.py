@@ -158,6 +158,26 @@ class FileSource:
             os.close(fd)
 
 
+async def read_small(path: Path, most: int) -> bytes | None:
+    """
+    Return a file that has at most *most* bytes, by one visit to a thread; ``None`` if it has more.
+
+    Raises:
+        SourceChangedError: It was written to meanwhile.
+    """
+    with local_errors(path):
+        return await in_thread(_read_small, path, most)
+
+
+def _read_small(path: Path, most: int) -> bytes | None:
+    file = FileSource(path)
+    try:
+        file._open()
+        return file._read_all() if file.size <= most else None
+    finally:
+        file._close()
+
+
 class FilePart(Body):
     """
     A range of a file: read as it is sent, or before if its checksum is wanted in front.
