@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from asyncstore.engine.calls import Calls
-from asyncstore.engine.download import download_file
+from asyncstore.engine.download import SoFar, download_file
 from asyncstore.engine.pool import for_each, iterating
 from asyncstore.engine.progress import Meter, ObjectMeter
-from asyncstore.engine.sink import Directories
 from asyncstore.engine.upload import upload_file
 from asyncstore.errors import AlreadyExistsError, StorageError
 from asyncstore.options import BulkOptions, DeleteOptions
@@ -59,7 +58,7 @@ async def bulk_download(
     Bring many objects into local files.
     """
     ledger = _Ledger(options, progress)
-    directories = Directories()
+    so_far = SoFar()
 
     async def handle(item: tuple[Path, ObjectURI]) -> None:
         target, source = item
@@ -69,7 +68,7 @@ async def bulk_download(
             source,
             target,
             meter,
-            lambda: download_file(calls, check(source), target, options.download, meter, directories),
+            lambda: download_file(calls, check(source), target, options.download, meter, so_far),
             skippable,
         )
 

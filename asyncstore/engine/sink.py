@@ -14,6 +14,7 @@ from typing import Self
 
 from asyncstore.body import BytesLike
 from asyncstore.checksum import Hasher
+from asyncstore.engine.verify import compare
 from asyncstore.errors import AlreadyExistsError, InvalidRequestError
 from asyncstore.options import MiB
 from asyncstore.oserrors import local_errors
@@ -64,7 +65,7 @@ class PartFile:
             it is at once, so that a place which cannot be written is known before any request.
     """
 
-    def __init__(self, target: Path, *, overwrite: bool, sync: bool, directories: Directories | None = None) -> None:
+    def __init__(self, target: Path, *, overwrite: bool, sync: bool, directories: Directories) -> None:
         if not target.name:
             raise InvalidRequestError(f"{target} is a directory: name a file in it")
         self._target = target
@@ -76,7 +77,7 @@ class PartFile:
         self._fd = -1
 
     async def __aenter__(self) -> Self:
-        if self._overwrite and self._directories is not None and self._directory in self._directories:
+        if self._overwrite and self._directory in self._directories:
             return self
         try:
             with local_errors(self._target):
@@ -85,8 +86,7 @@ class PartFile:
             # Cancelled while the thread was making it.
             await in_thread(self._discard)
             raise
-        if self._directories is not None:
-            self._directories.add(self._directory)
+        self._directories.add(self._directory)
         return self
 
     async def __aexit__(
@@ -124,12 +124,15 @@ class PartFile:
         with local_errors(self._target):
             await in_thread(self._publish, size)
 
-    async def put(self, chunks: list[BytesLike], size: int) -> None:
+    async def put(self, chunks: list[BytesLike], expected: Checksum | None) -> None:
         """
         Make, write and name a whole small file, in one visit to a thread.
+
+        Raises:
+            IntegrityError: The bytes do not have the checksum *expected*.
         """
         with local_errors(self._target):
-            await in_thread(self._put, chunks, size)
+            await in_thread(self._put, chunks, expected)
 
     async def checksum(self, algorithm: ChecksumAlgorithm, size: int) -> Checksum:
         """
@@ -174,7 +177,12 @@ class PartFile:
                 hasher.update(chunk)
         write_all(self._fd, chunks, offset)
 
-    def _put(self, chunks: list[BytesLike], size: int) -> None:
+    def _put(self, chunks: list[BytesLike], expected: Checksum | None) -> None:
+        if expected is not None:
+            hasher = Hasher(expected.algorithm)
+            for chunk in chunks:
+                hasher.update(chunk)
+            compare(expected, hasher.checksum())
         try:
             if self._fd < 0:
                 self._make_late()

@@ -52,9 +52,9 @@ async def upload_file(
     with calls.naming("upload", target):
         most = _read_at_once(calls, options)
         async with calls.limits.bytes.reserve(most):
-            data = await read_small(source, most)
-            if data is not None:
-                return await _upload_small(calls, data, target, options, meter)
+            body = await read_small(source, most, algorithm_of(calls, options))
+            if body is not None:
+                return await _upload_small(calls, body, target, options, meter)
         async with FileSource(source) as file:
             return await _upload_open_file(calls, file, target, options, meter)
 
@@ -66,13 +66,13 @@ def _read_at_once(calls: Calls, options: UploadOptions) -> int:
 
 
 async def _upload_small(
-    calls: Calls, data: bytes, target: ObjectURI, options: UploadOptions, meter: ObjectMeter
+    calls: Calls, body: BytesBody, target: ObjectURI, options: UploadOptions, meter: ObjectMeter
 ) -> ObjectInfo:
     if options.resume:
         await discard(calls, target)
-    meter.expect(len(data))
-    info = await lost.put(calls, target, BytesBody(data), options, meter.retried)
-    meter.advance(len(data))
+    meter.expect(body.size)
+    info = await lost.put(calls, target, body, options, meter.retried)
+    meter.advance(body.size)
     return info
 
 
@@ -81,7 +81,7 @@ async def _upload_open_file(
 ) -> ObjectInfo:
     if not _by_parts(calls, file.size, options):
         async with calls.limits.bytes.reserve(file.size):
-            return await _upload_small(calls, await file.read(), target, options, meter)
+            return await _upload_small(calls, BytesBody(await file.read()), target, options, meter)
     meter.expect(file.size)
     return await _upload_file_parts(calls, file, target, options, meter)
 

@@ -242,3 +242,45 @@ async def test_wrong_bytes_in_a_known_directory(
     (failure,) = result.failures
     assert isinstance(failure.error, IntegrityError)
     assert COUNT - 1 == len(list(tmp_path.iterdir()))
+
+
+async def test_as_many_at_once_as_there_are_requests(storage: Storage, faults: FaultyDriver, tmp_path: Path) -> None:
+    """
+    Bytes are reserved for what small objects take, once they are seen to be small.
+    """
+    for number in range(150):
+        await storage.put(ROOT / f"key{number}", DATA)
+    # The first ones have begun before anything was known.
+    stop = faults.hang("open_read", times=None, after=64)
+    items = [Download(ROOT / f"key{number}", tmp_path / f"file{number}") for number in range(150)]
+    task = asyncio.ensure_future(storage.bulk_download(items, options=BulkOptions(max_concurrency=64)))
+    async with asyncio.timeout(30):
+        while faults.in_flight["open_read"] < 64:
+            await asyncio.sleep(0.001)
+    stop.release()
+    result = await task
+
+    assert 150 == result.done
+    assert storage.statistics().bytes_peak <= 48 * 1024 * KiB
+
+
+@pytest.mark.parametrize("large", [300 * KiB, 3000 * KiB])
+async def test_large_ones_among_small_ones(faults: FaultyDriver, tmp_path: Path, large: int) -> None:
+    """
+    One that is larger than expected takes what it needs, or asks again if others have it; the budget is kept.
+    """
+    storage = faults.storage(ROOT, max_buffer_bytes=4096 * KiB)
+    kinds = (patterned(1000), patterned(1001), patterned(large))
+    for number in range(60):
+        await storage.put(ROOT / f"key{number}", kinds[number % 3])
+    faults.calls.clear()
+    items = [Download(ROOT / f"key{number}", tmp_path / f"file{number}") for number in range(60)]
+    result = await storage.bulk_download(items)
+
+    assert 60 == result.done
+    assert [True] * 60 == [kinds[number % 3] == item.target.read_bytes() for number, item in enumerate(items)]
+    assert storage.statistics().bytes_peak <= 4096 * KiB
+    # The second request of some, and none more than that.
+    assert 60 < faults.calls["open_read"] <= 80
+    assert 20 * sum(map(len, kinds)) == result.total_bytes
+    at_rest(storage, faults)
