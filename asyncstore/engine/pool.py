@@ -75,7 +75,7 @@ async def _work(
 
 def _one_at_a_time(source: AsyncIterator[_Item]) -> Callable[[], Awaitable[_Item]]:
     # Two tasks cannot be inside one async generator.
-    drawing = anyio.Lock()
+    drawing = anyio.Lock(fast_acquire=True)
     exhausted = False
 
     async def draw() -> _Item:
