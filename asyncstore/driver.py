@@ -283,6 +283,9 @@ class Driver(ABC):
     async def list_parts(self, uri: ObjectURI, upload_id: str, token: str | None) -> PartPage:
         """
         Return one page of the parts of an upload, by number.
+
+        An interrupted upload is gone on with by what this says: the ``etag`` that
+        :meth:`upload_part` returned, and the checksum of each part if the provider tells it.
         """
         raise self._unsupported("list_parts")
 

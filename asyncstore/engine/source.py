@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from asyncstore.body import Body, BytesLike
+from asyncstore.body import Body, BytesBody, BytesLike
 from asyncstore.checksum import Hasher, compute
 from asyncstore.engine.limits import Buffers
 from asyncstore.engine.progress import HighWater
@@ -165,6 +165,32 @@ class FileSource:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+async def read_small(path: Path, most: int, algorithm: ChecksumAlgorithm | None) -> BytesBody | None:
+    """
+    Return a file that has at most *most* bytes, by one visit to a thread; ``None`` if it has more.
+
+    Args:
+        algorithm: Of the checksum that is computed there as well.
+
+    Raises:
+        SourceChangedError: It was written to meanwhile.
+    """
+    with local_errors(path):
+        return await in_thread(_read_small, path, most, algorithm)
+
+
+def _read_small(path: Path, most: int, algorithm: ChecksumAlgorithm | None) -> BytesBody | None:
+    file = FileSource(path)
+    try:
+        file._open()
+        if file.size > most:
+            return None
+        data = file._read_all()
+    finally:
+        file._close()
+    return BytesBody(data, compute(algorithm, data) if algorithm else None)
 
 
 class FilePart(Body):

@@ -99,6 +99,32 @@ class ResumingStream(AsyncIterator[bytes]):
         end = self.position + size
         return self._watched(self._resumed(lambda body: body.into(sink, end - self.position), int, end))
 
+    async def collect(self) -> list[BytesLike]:
+        """
+        Return all the bytes of a short stream, of which nothing was read yet.
+
+        For a stream that is not verified.
+        """
+        if self._body is None or self.position == self.end:
+            return []
+        try:
+            data = await self._body.read()
+        except Exception as exc:
+            failed = self._calls.named(exc)
+            if failed is None:
+                raise
+            if not failed.retryable:
+                raise failed from (None if failed is exc else exc)
+            # What had come of it is gone, and asked for again.
+            data = b""
+        else:
+            self._arrived(len(data))
+            if self.position == self.end:
+                return [data]
+            failed = UnavailableError(f"the body ended at byte {self.position} of {self.end}")
+        await self._reopen(failed)
+        return [data, *[chunk async for chunk in self]]
+
     async def aclose(self) -> None:
         """
         Give the connection back, and the place in the budget if it was kept.

@@ -19,9 +19,9 @@ from asyncstore.engine.plan import Span, check_size, part_size, spans
 from asyncstore.engine.pool import for_each
 from asyncstore.engine.progress import HighWater, ObjectMeter
 from asyncstore.engine.resuming import discard, resumable_session
-from asyncstore.engine.source import CHUNK, FileSource
+from asyncstore.engine.source import CHUNK, FileSource, read_small
 from asyncstore.errors import InvalidRequestError, NotSupportedError
-from asyncstore.options import UploadOptions
+from asyncstore.options import KiB, UploadOptions
 from asyncstore.protocols import DataLike
 from asyncstore.types import ObjectInfo
 from asyncstore.uri import ObjectURI
@@ -31,6 +31,10 @@ from asyncstore.uri import ObjectURI
 _FILE_PART_BYTES = 2 * CHUNK
 
 _PARTS_IN_MEMORY = 3
+
+# Files up to this size are opened and read by one visit to a thread, for which as many
+# bytes are reserved before the size is known. As large as lets 64 be under way at once.
+_SMALL_FILE = 256 * KiB
 
 
 async def upload_file(
@@ -46,25 +50,43 @@ async def upload_file(
         SourceChangedError: The file was written to meanwhile; nothing is published.
     """
     with calls.naming("upload", target):
+        most = _read_at_once(calls, options)
+        async with calls.limits.bytes.reserve(most):
+            body = await read_small(source, most, algorithm_of(calls, options))
+            if body is not None:
+                return await _upload_small(calls, body, target, options, meter)
         async with FileSource(source) as file:
             return await _upload_open_file(calls, file, target, options, meter)
+
+
+def _read_at_once(calls: Calls, options: UploadOptions) -> int:
+    able = calls.driver.capabilities
+    largest = min(options.multipart_threshold - 1, able.max_put_size) if able.multipart else able.max_put_size
+    return max(0, min(_SMALL_FILE, largest, able.max_object_size, calls.limits.bytes.total))
+
+
+async def _upload_small(
+    calls: Calls, body: BytesBody, target: ObjectURI, options: UploadOptions, meter: ObjectMeter
+) -> ObjectInfo:
+    check_size(body.size, calls.driver.capabilities)
+    if options.resume:
+        await discard(calls, target)
+    meter.expect(body.size)
+    info = await lost.put(calls, target, body, options, meter.retried)
+    meter.advance(body.size)
+    return info
 
 
 async def _upload_open_file(
     calls: Calls, file: FileSource, target: ObjectURI, options: UploadOptions, meter: ObjectMeter
 ) -> ObjectInfo:
-    check_size(file.size, calls.driver.capabilities)
-    meter.expect(file.size)
     if not _by_parts(calls, file.size, options):
-        if options.resume:
-            await discard(calls, target)
         if file.size >= max(1, options.multipart_threshold):
+            meter.expect(file.size)
             return await _upload_in_one(calls, file, target, options, meter)
         async with calls.limits.bytes.reserve(file.size):
-            data = await file.read()
-            info = await lost.put(calls, target, BytesBody(data), options, meter.retried)
-        meter.advance(file.size)
-        return info
+            return await _upload_small(calls, BytesBody(await file.read()), target, options, meter)
+    meter.expect(file.size)
     return await _upload_file_parts(calls, file, target, options, meter)
 
 
