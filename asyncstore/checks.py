@@ -98,7 +98,7 @@ class Checks:
         """
         self.write(options)
         able = self._driver.capabilities.copy_replace
-        self.require("copy with other content headers", able, *_content_headers(options))
+        self.require("copy with other content headers", able, options.content_type, *_content_headers(options))
         self.require("copy without metadata", able, not options.metadata)
 
     def require(self, what: str, able: bool, *asked: Any) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Self, TypeVar
 
-from asyncstore.body import EmptyBody, ReadBody, Sink
+from asyncstore.body import BytesLike, EmptyBody, ReadBody, Sink
 from asyncstore.checksum import Hasher
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.pool import iterating

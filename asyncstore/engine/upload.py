@@ -61,8 +61,8 @@ async def upload_file(
 
 def _read_at_once(calls: Calls, options: UploadOptions) -> int:
     able = calls.driver.capabilities
-    largest = min(options.multipart_threshold - 1, able.max_put_size) if able.multipart else able.max_put_size
-    return max(0, min(_SMALL_FILE, largest, able.max_object_size, calls.limits.bytes.total))
+    largest = min(options.multipart_threshold - 1, able.max_put_size, able.max_object_size)
+    return max(0, min(_SMALL_FILE, largest, calls.limits.bytes.total))
 
 
 async def _upload_small(
