@@ -22,6 +22,8 @@ from tests.servers.quirks import (
     PREFIXES_UNCOUNTED,
     SENTENCES,
     SIGNATURES_IGNORED,
+    VERSION_NOT_DELETED,
+    VERSIONS_REPEATED,
 )
 
 _UNCONDITIONAL: Final = (
@@ -49,6 +51,8 @@ QUIRKS: Final = {
     "test_delimiter[word]": SENTENCES[DELIMITER_OF_ONE],
     "test_levels_on_pages_of_every_size[1]": SENTENCES[PREFIXES_UNCOUNTED],
     "test_copy_replaces_all": SENTENCES[MERGED_COPY],
+    "test_version_is_deleted_for_good": SENTENCES[VERSION_NOT_DELETED],
+    **{f"test_versions_on_pages_of_every_size[{size}]": SENTENCES[VERSIONS_REPEATED] for size in (1, 2, 3, 5, 12)},
 }
 
 _numbers = itertools.count(1)
@@ -57,6 +61,11 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="class")
 def bucket(fake_gcs: GCSEndpoint) -> str:
     return fresh_bucket(fake_gcs)
+
+
+@pytest.fixture(scope="class")
+def versioned_bucket(fake_gcs: GCSEndpoint) -> str:
+    return fresh_bucket(fake_gcs, versioning={"enabled": True})
 
 
 class TestFakeGCS(StorageConformance):
@@ -68,9 +77,17 @@ class TestFakeGCS(StorageConformance):
 
     @pytest.fixture
     async def storage(self, fake_gcs: GCSEndpoint, bucket: str) -> AsyncIterator[Storage]:
-        place = f"gs://{bucket}/{next(_numbers)}/"
-        async with open_storage(
-            place,
+        async with self._opened(fake_gcs, bucket) as storage:
+            yield storage
+
+    @pytest.fixture
+    async def versioned(self, fake_gcs: GCSEndpoint, versioned_bucket: str) -> AsyncIterator[Storage]:
+        async with self._opened(fake_gcs, versioned_bucket) as storage:
+            yield storage
+
+    def _opened(self, fake_gcs: GCSEndpoint, bucket: str) -> Storage:
+        return open_storage(
+            f"gs://{bucket}/{next(_numbers)}/",
             endpoint_url=fake_gcs.url,
             anonymous=True,
             hmac_access_id="GOOGFAKE",
@@ -78,5 +95,4 @@ class TestFakeGCS(StorageConformance):
             multipart="compose",
             # It takes the question how much has arrived for the end of the upload.
             resumable_threshold=1 << 40,
-        ) as storage:
-            yield storage
+        )

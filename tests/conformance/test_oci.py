@@ -36,6 +36,11 @@ def bucket(server: RunningOCI) -> str:
     return server.fresh_bucket()
 
 
+@pytest.fixture(scope="class")
+def versioned_bucket(server: RunningOCI) -> str:
+    return server.fresh_bucket(versioning="Enabled")
+
+
 class TestOCI(StorageConformance):
     """
     A bucket for the class, a prefix for each test.
@@ -48,4 +53,12 @@ class TestOCI(StorageConformance):
     async def storage(self, server: RunningOCI, bucket: str) -> AsyncIterator[Storage]:
         settings = {"endpoint_url": server.server.url, **server.user.settings(server.region), **self.own_settings}
         async with open_storage(f"oci://{server.namespace}/{bucket}/{next(_numbers)}/", **settings) as storage:
+            yield storage
+
+    @pytest.fixture
+    async def versioned(self, server: RunningOCI, versioned_bucket: str) -> AsyncIterator[Storage]:
+        settings = {"endpoint_url": server.server.url, **server.user.settings(server.region), **self.own_settings}
+        async with open_storage(
+            f"oci://{server.namespace}/{versioned_bucket}/{next(_numbers)}/", **settings
+        ) as storage:
             yield storage

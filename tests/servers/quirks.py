@@ -34,6 +34,8 @@ CHECKSUMS_IGNORED = "checksums are not checked"
 SIGNATURES_IGNORED = "signatures are not checked"
 DELIMITER_OF_ONE = "a delimiter is one character"
 PREFIXES_UNCOUNTED = "common prefixes do not count on a page"
+VERSION_NOT_DELETED = "an old version is not deleted by its generation"
+VERSIONS_REPEATED = "pages of versions repeat and lose some"
 MERGED_COPY = "what is given to a copy is merged with what the source has"
 NO_LINES = "keys have no line ends"
 OCI_SMALL_PARTS = "small parts are taken by the OCI stand-in"
@@ -69,6 +71,8 @@ SENTENCES: Mapping[str, str] = {
     SIGNATURES_IGNORED: "Any signature is as good as none, for any method.",
     DELIMITER_OF_ONE: "Of a longer delimiter only the first character ends a common prefix.",
     PREFIXES_UNCOUNTED: "maxResults counts objects, so that a page has more entries, or one prefix twice.",
+    VERSION_NOT_DELETED: "A deletion that names a generation leaves it where it is.",
+    VERSIONS_REPEATED: "A page token is a name, so that a page that ends between versions of one key begins anew.",
     MERGED_COPY: "A rewrite with metadata keeps those fields of the source that are not given.",
     REDUNDANT_CREATE: "Creating one's own bucket again is accepted, as by S3 in us-east-1 but nowhere else.",
 }

@@ -14,7 +14,7 @@ from asyncstore.auth.oci import oci_credentials
 from asyncstore.body import Body, ReadBody
 from asyncstore.config import HTTPOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
-from asyncstore.drivers.oci import actions, batch, copying, listing, multipart, objects, preauthenticated
+from asyncstore.drivers.oci import actions, batch, copying, listing, multipart, objects, preauthenticated, versions
 from asyncstore.drivers.oci.addresses import Addresses
 from asyncstore.drivers.oci.native import native_client
 from asyncstore.drivers.oci.preauthenticated import PreauthenticatedRequest
@@ -119,6 +119,9 @@ class OCIDriver(Driver):
 
     async def list_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
         return await listing.list_page(self._wire, prefix, options, token)
+
+    async def list_versions_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
+        return await versions.list_page(self._wire, prefix, options, token)
 
     async def delete_batch(self, uris: Sequence[ObjectURI]) -> Sequence[StorageError | None]:
         return await batch.delete_batch(self._wire, uris)

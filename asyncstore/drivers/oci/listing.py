@@ -23,33 +23,34 @@ from asyncstore.uri import ObjectURI
 #: Entries of the largest page.
 MAX_KEYS: Final = 1000
 
-# Names come alone unless more is asked for.
-_FIELDS: Final = "name,size,etag,md5,timeModified,storageTier"
-_NATIVE: Final = "/"
+#: Names come alone unless more is asked for.
+FIELDS: Final = "name,size,etag,md5,timeModified,storageTier"
+#: The only delimiter that OCI knows.
+NATIVE: Final = "/"
 
 
 async def list_page(wire: Wire, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
-    pairs = [("fields", _FIELDS), ("limit", str(min(options.page_size or MAX_KEYS, MAX_KEYS)))]
+    pairs = [("fields", FIELDS), ("limit", str(min(options.page_size or MAX_KEYS, MAX_KEYS)))]
     if prefix.key:
         pairs.append(("prefix", prefix.key))
     if token is not None:
         pairs.append(("start", token))
     elif options.start_after is not None:
         pairs.append(("startAfter", options.start_after))
-    if options.delimiter == _NATIVE:
-        pairs.append(("delimiter", _NATIVE))
+    if options.delimiter == NATIVE:
+        pairs.append(("delimiter", NATIVE))
     reply, page = await wire.read(Request("GET", prefix, "/o", encode_query(pairs)))
     try:
-        entries = [_object(item, prefix) for item in page["objects"]]
-        entries += [_common(prefix, text) for text in page.get("prefixes") or ()]
+        entries = [info_of(item, prefix) for item in page["objects"]]
+        entries += [common(prefix, text) for text in page.get("prefixes") or ()]
         following = page.get("nextStartWith")
     except (AttributeError, KeyError, TypeError, ValueError) as exc:
         raise UnavailableError(
             f"a listing has an entry that cannot be read: {exc!r}", request_id=reply.request_id
         ) from None
     # By code points, which is the order of the bytes of UTF-8.
-    entries.sort(key=_key)
-    if options.delimiter not in (None, _NATIVE):
+    entries.sort(key=key_of)
+    if options.delimiter not in (None, NATIVE):
         entries = list(_rolled_up(entries, prefix, options.delimiter))
         if following is not None and entries and entries[-1].is_prefix:
             following = _later(following, _successor(entries[-1].key))
@@ -59,7 +60,7 @@ async def list_page(wire: Wire, prefix: ObjectURI, options: ListOptions, token: 
     return ListPage(entries, following)
 
 
-def _object(item: Mapping[str, Any], prefix: ObjectURI) -> ObjectInfo:
+def info_of(item: Mapping[str, Any], prefix: ObjectURI) -> ObjectInfo:
     modified, etag, md5 = item.get("timeModified"), item.get("etag"), item.get("md5")
     return ObjectInfo(
         uri=prefix.with_key(item["name"]),
@@ -79,11 +80,11 @@ def parse_time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
 
 
-def _common(prefix: ObjectURI, key: str) -> ObjectInfo:
+def common(prefix: ObjectURI, key: str) -> ObjectInfo:
     return ObjectInfo(uri=prefix.with_key(key), size=0, is_prefix=True)
 
 
-def _key(entry: ObjectInfo) -> str:
+def key_of(entry: ObjectInfo) -> str:
     return entry.uri.key
 
 
@@ -93,9 +94,9 @@ def _rolled_up(entries: Iterable[ObjectInfo], prefix: ObjectURI, delimiter: str)
         at = entry.key.find(delimiter, len(prefix.key))
         if at < 0:
             yield entry
-        elif (common := entry.key[: at + len(delimiter)]) != last:
-            last = common
-            yield _common(prefix, common)
+        elif (rolled := entry.key[: at + len(delimiter)]) != last:
+            last = rolled
+            yield common(prefix, rolled)
 
 
 def _later(token: str, start: str | None) -> str | None:
