@@ -120,7 +120,7 @@ class ReadBody(ABC):
 
     async def into(self, sink: Sink, size: int) -> AsyncGenerator[int, None]:
         """
-        Hand the next *size* bytes to *sink*, and yield how many at each turn of about 1 MiB.
+        Hand the next *size* bytes to *sink*, and yield how many at each turn, of 1 MiB or a few.
 
         *sink* is called in a thread, with consecutive bytes that are good until it
         returns; what it raises comes out here. This or ``__aiter__``, not both.

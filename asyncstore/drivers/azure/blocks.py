@@ -33,9 +33,10 @@ from asyncstore.drivers.azure.headers import checksum_header, condition_headers,
 from asyncstore.drivers.azure.objects import prepared, verify, written
 from asyncstore.drivers.azure.settings import AzureSettings
 from asyncstore.drivers.azure.wire import Request, Wire, document
-from asyncstore.drivers.azure.xml import block_list, expect
+from asyncstore.drivers.azure.xml import block_list
 from asyncstore.errors import IntegrityError, InvalidRequestError, NotFoundError, UnavailableError
 from asyncstore.http.reply import Reply
+from asyncstore.http.xml import expect
 from asyncstore.options import WriteOptions
 from asyncstore.types import Checksum, ObjectInfo, Part, PartPage
 from asyncstore.uri import ObjectURI

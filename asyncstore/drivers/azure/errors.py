@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from asyncstore.auth.redact import redact
-from asyncstore.drivers.azure.xml import parse
 from asyncstore.errors import (
     AlreadyExistsError,
     IntegrityError,
@@ -27,6 +26,7 @@ from asyncstore.errors import (
     UnavailableError,
 )
 from asyncstore.http.reply import Reply
+from asyncstore.http.xml import parse
 
 #: Characters of the provider's own words that are kept.
 _MAX_MESSAGE: Final = 500

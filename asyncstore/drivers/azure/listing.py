@@ -18,9 +18,10 @@ from asyncstore.drivers.azure.blocks import uploads_of
 from asyncstore.drivers.azure.headers import SNAPSHOT
 from asyncstore.drivers.azure.settings import AzureSettings
 from asyncstore.drivers.azure.wire import Request, Wire
-from asyncstore.drivers.azure.xml import expect, name_of
+from asyncstore.drivers.azure.xml import name_of
 from asyncstore.errors import UnavailableError
 from asyncstore.http.values import parse_date
+from asyncstore.http.xml import expect
 from asyncstore.options import ListOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, ListPage, MultipartUpload, MultipartUploadPage, ObjectInfo
 from asyncstore.uri import ObjectURI

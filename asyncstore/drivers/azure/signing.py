@@ -15,8 +15,9 @@ import anyio
 from asyncstore.auth.azure_access import KeyAccess, TokenAccess
 from asyncstore.auth.azure_sas import BlobGrant, UserDelegationKey, service_sas, timestamp, user_delegation_sas
 from asyncstore.drivers.azure.wire import MAX_REPLY, Wire, document
-from asyncstore.drivers.azure.xml import expect, key_info
+from asyncstore.drivers.azure.xml import key_info
 from asyncstore.errors import ConfigurationError, NotSupportedError, UnavailableError
+from asyncstore.http.xml import expect
 from asyncstore.uri import ObjectURI
 
 # A writer may create a blob and replace it.

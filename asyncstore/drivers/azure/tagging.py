@@ -11,8 +11,9 @@ from typing import Final
 
 from asyncstore.drivers.azure.settings import AzureSettings
 from asyncstore.drivers.azure.wire import Request, Wire, document
-from asyncstore.drivers.azure.xml import can_carry, expect, tag_set
+from asyncstore.drivers.azure.xml import tag_set
 from asyncstore.errors import InvalidRequestError
+from asyncstore.http.xml import can_carry, expect
 from asyncstore.uri import ObjectURI
 
 _QUERY: Final = "comp=tags"

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from asyncstore.auth.redact import redact
-from asyncstore.drivers.gcs.xml import child, parse
 from asyncstore.errors import (
     AlreadyExistsError,
     IntegrityError,
@@ -29,6 +28,7 @@ from asyncstore.errors import (
     UnavailableError,
 )
 from asyncstore.http.reply import Reply
+from asyncstore.http.xml import child, parse
 
 #: Characters of the provider's own words that are kept.
 _MAX_MESSAGE: Final = 500

@@ -23,8 +23,9 @@ from asyncstore.drivers.gcs.objects import stat
 from asyncstore.drivers.gcs.put import prepared
 from asyncstore.drivers.gcs.settings import GCSSettings
 from asyncstore.drivers.gcs.wire import Request, Wire
-from asyncstore.drivers.gcs.xml import child, completion, expect, text_of
+from asyncstore.drivers.gcs.xml import completion
 from asyncstore.errors import IntegrityError, InvalidRequestError, NotFoundError, UnavailableError
+from asyncstore.http.xml import child, expect, text_of
 from asyncstore.options import MiB, ReadOptions, WriteOptions
 from asyncstore.types import Checksum, MultipartUpload, MultipartUploadPage, ObjectInfo, Part, PartPage
 from asyncstore.uri import ObjectURI

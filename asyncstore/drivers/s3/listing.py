@@ -16,8 +16,8 @@ from asyncstore.auth.sigv4 import encode_query
 from asyncstore.drivers.s3.entries import FIELDS, Row, cut
 from asyncstore.drivers.s3.records import listed
 from asyncstore.drivers.s3.wire import Request, Wire
-from asyncstore.drivers.s3.xml import child, expect, text_of
 from asyncstore.errors import UnavailableError
+from asyncstore.http.xml import child, expect, text_of
 from asyncstore.options import ListOptions
 from asyncstore.types import ListPage, MultipartUpload, MultipartUploadPage, ObjectInfo
 from asyncstore.uri import ObjectURI

@@ -13,8 +13,9 @@ from typing import Final
 
 from asyncstore.body import BytesBody
 from asyncstore.drivers.s3.wire import Request, Wire
-from asyncstore.drivers.s3.xml import can_carry, expect, tag_set
+from asyncstore.drivers.s3.xml import tag_set
 from asyncstore.errors import InvalidRequestError
+from asyncstore.http.xml import can_carry, expect
 from asyncstore.uri import ObjectURI
 
 _QUERY: Final = "tagging="

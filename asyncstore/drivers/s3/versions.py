@@ -13,8 +13,8 @@ from xml.etree import ElementTree as ET
 from asyncstore.auth.sigv4 import encode_query
 from asyncstore.drivers.s3.listing import MAX_KEYS, collector_paused, decoded, with_common_prefixes
 from asyncstore.drivers.s3.wire import Request, Wire
-from asyncstore.drivers.s3.xml import child, expect, text_of
 from asyncstore.errors import UnavailableError
+from asyncstore.http.xml import child, expect, text_of
 from asyncstore.options import ListOptions
 from asyncstore.types import ListPage, ObjectInfo
 from asyncstore.uri import ObjectURI
