@@ -48,6 +48,8 @@ from asyncstore.protocols import MultipartCapable as MultipartCapable
 from asyncstore.protocols import ProgressSink as ProgressSink
 from asyncstore.protocols import ReadStream as ReadStream
 from asyncstore.protocols import SigningCapable as SigningCapable
+from asyncstore.protocols import TaggingCapable as TaggingCapable
+from asyncstore.protocols import VersionedCapable as VersionedCapable
 from asyncstore.registry import open_storage as open_storage
 from asyncstore.storage import Storage as Storage
 from asyncstore.types import BulkResult as BulkResult
@@ -120,12 +122,14 @@ __all__ = [
     "Storage",
     "StorageConfig",
     "StorageError",
+    "TaggingCapable",
     "ThrottledError",
     "Transfer",
     "UnauthenticatedError",
     "UnavailableError",
     "Upload",
     "UploadOptions",
+    "VersionedCapable",
     "WriteOptions",
     "__version__",
     "connect_auth",

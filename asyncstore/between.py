@@ -17,7 +17,7 @@ from asyncstore.storage import Storage
 from asyncstore.types import Metadata, ObjectInfo
 from asyncstore.uri import URILike, parse_uri
 
-_HEADERS: Final = ("content_type", "content_encoding", "content_language", "content_disposition", "cache_control")
+_HEADERS: Final = ("content_encoding", "content_language", "content_disposition", "cache_control")
 
 
 async def copy_between(
@@ -62,8 +62,10 @@ async def copy_between(
 
 def _kept(options: UploadOptions, info: Metadata, able: Capabilities) -> UploadOptions:
     kept: dict[str, Any] = {}
+    if able.content_type:
+        kept["content_type"] = options.content_type or info.content_type
     if able.content_headers:
-        kept = {name: getattr(options, name) or getattr(info, name) for name in _HEADERS}
+        kept |= {name: getattr(options, name) or getattr(info, name) for name in _HEADERS}
     if able.metadata and not options.metadata:
         kept["metadata"] = info.metadata
     return replace(options, **kept)

@@ -72,9 +72,13 @@ class Body(ABC):
 class BytesBody(Body):
     """
     Bytes that are in memory already.
+
+    Args:
+        checksum: Of the bytes, if somebody has computed it already.
     """
 
-    def __init__(self, data: BytesLike) -> None:
+    def __init__(self, data: BytesLike, checksum: Checksum | None = None) -> None:
+        self._checksum = checksum
         self.data = self._bytes = data
         self.size = data.nbytes if isinstance(data, memoryview) else len(data)
 
@@ -83,7 +87,8 @@ class BytesBody(Body):
             yield self._bytes
 
     def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
-        return compute(algorithm, self._bytes)
+        known = self._checksum
+        return known if known is not None and known.algorithm is algorithm else compute(algorithm, self._bytes)
 
 
 class ReadBody(ABC):
@@ -115,7 +120,7 @@ class ReadBody(ABC):
 
     async def into(self, sink: Sink, size: int) -> AsyncGenerator[int, None]:
         """
-        Hand the next *size* bytes to *sink*, and yield how many at each turn of about 1 MiB.
+        Hand the next *size* bytes to *sink*, and yield how many at each turn, of 1 MiB or a few.
 
         *sink* is called in a thread, with consecutive bytes that are good until it
         returns; what it raises comes out here. This or ``__aiter__``, not both.

@@ -80,7 +80,8 @@ class Checks:
         able = self._driver.capabilities
         self.require("create-only writes", able.conditional_create, options.if_none_match)
         self.require("if_match on writes", able.conditional_replace, options.if_match)
-        self.require("user metadata", able.metadata, *options.metadata)
+        self.require("user metadata", able.metadata, bool(options.metadata))
+        self.require("content types", able.content_type, options.content_type)
         self.require("content headers", able.content_headers, *_content_headers(options))
         self.require("storage classes", able.storage_classes, options.storage_class)
         if options.checksum is not None:
@@ -90,6 +91,15 @@ class Checks:
             raise InvalidRequestError(
                 f"the metadata has {size} bytes, and {self._driver.provider} allows {able.max_metadata_bytes}"
             )
+
+    def replace(self, options: WriteOptions) -> None:
+        """
+        Refuse what a copy is to be stored with that the provider cannot give it.
+        """
+        self.write(options)
+        able = self._driver.capabilities.copy_replace
+        self.require("copy with other content headers", able, options.content_type, *_content_headers(options))
+        self.require("copy without metadata", able, not options.metadata)
 
     def require(self, what: str, able: bool, *asked: Any) -> None:
         """
@@ -101,7 +111,6 @@ class Checks:
 
 def _content_headers(options: WriteOptions) -> tuple[str | None, ...]:
     return (
-        options.content_type,
         options.content_encoding,
         options.content_language,
         options.content_disposition,

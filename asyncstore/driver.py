@@ -19,7 +19,7 @@ no connection, file or task behind.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -51,6 +51,7 @@ class Capabilities:
 
     Attributes:
         reference: The provider's page that states the limits.
+        min_object_size: Bytes of the smallest object; 1 where there are no empty ones.
         max_object_size: Bytes of the largest object.
         max_put_size: Bytes of the largest object written by one request.
         max_key_bytes: UTF-8 bytes of the longest key.
@@ -59,8 +60,14 @@ class Capabilities:
         min_part_size: Bytes of every part but the last.
         max_part_size: Bytes of the largest part.
         max_parts: Parts of one upload.
+        empty_uploads: An upload by parts is there, and listed, before its first part.
+        independent_uploads: Several uploads by parts to one key can be completed one after
+            the other; else the first that is completed ends the others.
         copy: An object can be copied by the provider itself.
         max_copy_size: Bytes of the largest copy by one request.
+        copy_replace: A copy can be given all that ``CopyOptions.replace`` says. Where it
+            cannot, it has its source's content headers, and its metadata unless other
+            metadata is given.
         copy_part: A part can be made from a range of another object.
         delete_batch_size: Keys that one request can delete; 0 has none.
         list_page_size: Entries of the largest page.
@@ -70,10 +77,12 @@ class Capabilities:
         conditional_delete: ``if_match`` on delete.
         conditional_copy: Conditions on the target of a copy.
         metadata: User metadata is kept.
-        content_headers: Content type, encoding, language, disposition and
-            cache control are kept.
+        content_type: The content type is kept.
+        content_headers: Content encoding, language, disposition and cache
+            control are kept.
         storage_classes: Objects have a class or tier that can be chosen.
-        versions: Old versions can be read and deleted by their id.
+        versions: Old versions can be listed, read and deleted by their id, where the bucket keeps them.
+        tags: Tags that an object can have; 0 has none.
         checksums: Algorithms that the provider can check on a write.
         sign: URLs can be signed for others.
     """
@@ -81,14 +90,18 @@ class Capabilities:
     reference: str
     max_object_size: int
     max_put_size: int
+    min_object_size: int = 0
     max_key_bytes: int = 1024
     max_metadata_bytes: int = 2048
     multipart: bool = False
     min_part_size: int = 1
     max_part_size: int = 0
     max_parts: int = 0
+    empty_uploads: bool = True
+    independent_uploads: bool = True
     copy: bool = False
     max_copy_size: int = 0
+    copy_replace: bool = True
     copy_part: bool = False
     delete_batch_size: int = 0
     list_page_size: int = 1000
@@ -98,9 +111,11 @@ class Capabilities:
     conditional_delete: bool = False
     conditional_copy: bool = False
     metadata: bool = True
+    content_type: bool = True
     content_headers: bool = True
     storage_classes: bool = False
     versions: bool = False
+    tags: int = 0
     checksums: frozenset[ChecksumAlgorithm] = frozenset()
     sign: bool = False
 
@@ -166,6 +181,34 @@ class Driver(ABC):
 
         *token* is ``None`` for the first page, later the ``next_token`` before.
         """
+
+    async def list_versions_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
+        """
+        Return one page of the versions of the objects whose keys start with ``prefix.key``.
+
+        Keys come in byte order and the versions of a key one after the other, each with
+        ``version_id`` (as a read takes it), ``is_current`` and ``is_deleted``.
+        """
+        raise self._unsupported("list_versions_page")
+
+    async def get_tags(self, uri: ObjectURI) -> Mapping[str, str]:
+        """
+        Return the tags of an object.
+
+        Raises:
+            NotFoundError: No such object.
+        """
+        raise self._unsupported("get_tags")
+
+    async def set_tags(self, uri: ObjectURI, tags: Mapping[str, str]) -> None:
+        """
+        Put *tags*, up to ``capabilities.tags`` of them, in the place of all that the object has.
+
+        Raises:
+            NotFoundError: No such object.
+            InvalidRequestError: A tag is not as the provider wants it.
+        """
+        raise self._unsupported("set_tags")
 
     async def delete_batch(self, uris: Sequence[ObjectURI]) -> Sequence[StorageError | None]:
         """
@@ -240,6 +283,9 @@ class Driver(ABC):
     async def list_parts(self, uri: ObjectURI, upload_id: str, token: str | None) -> PartPage:
         """
         Return one page of the parts of an upload, by number.
+
+        An interrupted upload is gone on with by what this says: the ``etag`` that
+        :meth:`upload_part` returned, and the checksum of each part if the provider tells it.
         """
         raise self._unsupported("list_parts")
 

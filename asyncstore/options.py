@@ -168,11 +168,17 @@ class UploadOptions(WriteOptions):
         max_concurrency: Parts in flight for this object. Peak memory is about
             1 MiB for each part of a file, and *part_size* for each part of a
             stream that cannot be read again.
+        resume: Keep the parts of a file that were sent when its upload by parts is
+            cancelled or fails for a reason that may pass. The next ``upload()`` of the
+            unchanged file to the same place, by the same storage and with the same
+            options, sends what is missing. What is left is billed by the provider until
+            then; closing the storage aborts it. Counts for files only.
     """
 
     part_size: int = 8 * MiB
     multipart_threshold: int = 16 * MiB
     max_concurrency: int = 8
+    resume: bool = False
 
     def __post_init__(self) -> None:
         super(UploadOptions, self).__post_init__()

@@ -4,7 +4,7 @@ What callers see: the verbs of every storage, as protocols to write code against
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -180,3 +180,24 @@ class SigningCapable(Protocol):
     """
 
     async def presign(self, uri: URILike, *, method: str = "GET", expires: timedelta = ...) -> str: ...
+
+
+@runtime_checkable
+class VersionedCapable(Protocol):
+    """
+    Storages that keep old versions of objects (``capabilities.versions``).
+    """
+
+    def list_versions(
+        self, prefix: URILike | None = None, *, options: ListOptions = ...
+    ) -> AsyncIterator[ObjectInfo]: ...
+
+
+@runtime_checkable
+class TaggingCapable(Protocol):
+    """
+    Storages whose objects have tags (``capabilities.tags``).
+    """
+
+    async def get_tags(self, uri: URILike) -> Mapping[str, str]: ...
+    async def set_tags(self, uri: URILike, tags: Mapping[str, str]) -> None: ...

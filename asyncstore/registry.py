@@ -23,8 +23,12 @@ DriverFactory = Callable[[StorageConfig], Driver]
 ENTRY_POINTS: Final = "asyncstore.drivers"
 
 _BUILT_IN: Final = {
+    "azure": "asyncstore.drivers.azure:open_driver",
     "file": "asyncstore.drivers.local:open_driver",
+    "gcs": "asyncstore.drivers.gcs:open_driver",
+    "github": "asyncstore.drivers.github:open_driver",
     "memory": "asyncstore.drivers.memory:open_driver",
+    "oci": "asyncstore.drivers.oci:open_driver",
     "s3": "asyncstore.drivers.s3:open_driver",
 }
 

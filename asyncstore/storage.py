@@ -18,7 +18,7 @@ import anyio
 from asyncstore.checks import Checks
 from asyncstore.config import StorageConfig
 from asyncstore.driver import Capabilities, Driver
-from asyncstore.engine import lost, upload
+from asyncstore.engine import lost, resuming, upload
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.copying import copy
 from asyncstore.engine.download import download_file
@@ -43,12 +43,14 @@ from asyncstore.options import (
 )
 from asyncstore.parts import MultipartVerbs
 from asyncstore.protocols import DataLike, ProgressSink, ReadStream
+from asyncstore.tags import TagVerbs
 from asyncstore.types import (
     ListPage,
     Metadata,
     ObjectInfo,
 )
 from asyncstore.uri import ObjectURI, URILike
+from asyncstore.versions import VersionVerbs
 
 _READ: Final = ReadOptions()
 _UPLOAD: Final = UploadOptions()
@@ -58,13 +60,14 @@ _LIST: Final = ListOptions()
 _COPY: Final = CopyOptions()
 
 
-class Storage(BulkVerbs, MultipartVerbs):
+class Storage(BulkVerbs, MultipartVerbs, VersionVerbs, TagVerbs):
     """
     One provider's objects, seen from one bucket or prefix.
 
     Made by :func:`asyncstore.open_storage`. Every operation is a coroutine that can
     run in any number of tasks at once; all of them share one budget of requests
-    and of memory. An operation that is cancelled leaves nothing behind.
+    and of memory. An operation that is cancelled leaves nothing behind, unless an
+    upload is told to by ``resume``.
 
     All operations raise :class:`~asyncstore.errors.StorageError` with the operation,
     URI, provider and the provider's own code; only what is special is listed below.
@@ -111,10 +114,15 @@ class Storage(BulkVerbs, MultipartVerbs):
     async def aclose(self) -> None:
         """
         Close the connections that the storage has made; may be called twice.
+
+        Uploads that ``resume`` has kept are aborted before, for at most ten seconds.
         """
         if not self._checks.closed:
             self._checks.closed = True
-            await self._driver.aclose()
+            try:
+                await resuming.discard_all(self._calls)
+            finally:
+                await self._driver.aclose()
 
     def statistics(self) -> Statistics:
         """
@@ -270,7 +278,8 @@ class Storage(BulkVerbs, MultipartVerbs):
         """
         Write a local file as an object, by parts and in parallel if it is large.
 
-        It appears whole or not at all; failure and cancellation leave no unfinished upload.
+        It appears whole or not at all; failure and cancellation leave no unfinished upload,
+        unless ``options.resume`` keeps it for the next attempt.
 
         Args:
             progress: Called in the event loop with cumulative counts; must not block.
@@ -339,7 +348,7 @@ class Storage(BulkVerbs, MultipartVerbs):
         )
         self._checks.require("versions", self.capabilities.versions, options.source_version_id)
         if options.replace is not None:
-            self._checks.write(options.replace)
+            self._checks.replace(options.replace)
         return await copy(self._calls, self._checks.object(source), self._checks.object(target), options)
 
     async def delete(self, uri: URILike, *, missing_ok: bool = True, options: DeleteOptions = _DELETE) -> None:

@@ -21,6 +21,11 @@ _T = TypeVar("_T")
 _WORKERS = 8
 _executor: ThreadPoolExecutor | None = None
 
+# More get in each other's way: between two calls of the system each needs the
+# interpreter's lock, and sleeps for it if another has it.
+_BUSY = 2
+_busy: ThreadPoolExecutor | None = None
+
 # Enough for as many of the callers' own pipes, none of which holds up a disk.
 _PATIENT = 64
 _patient: ThreadPoolExecutor | None = None
@@ -35,6 +40,13 @@ async def in_thread(func: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs)
     file or a buffer that its owner has given up. Keep each call short.
     """
     return await _result(_submit(functools.partial(func, *args, **kwargs)))
+
+
+async def in_busy_thread(func: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """
+    As :func:`in_thread`, for what keeps a processor busy and never waits for the network.
+    """
+    return await _result(_submit_busily(functools.partial(func, *args, **kwargs)))
 
 
 async def in_patient_thread(func: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -89,6 +101,13 @@ def _submit(work: Callable[[], _T]) -> Future[_T]:
     return _executor.submit(work)
 
 
+def _submit_busily(work: Callable[[], _T]) -> Future[_T]:
+    global _busy  # noqa: PLW0603 - as above
+    if _busy is None:
+        _busy = ThreadPoolExecutor(_BUSY, thread_name_prefix="asyncstore-bodies")
+    return _busy.submit(work)
+
+
 def _submit_patiently(work: Callable[[], _T]) -> Future[_T]:
     global _patient  # noqa: PLW0603 - as above
     if _patient is None:
@@ -97,8 +116,8 @@ def _submit_patiently(work: Callable[[], _T]) -> Future[_T]:
 
 
 def _forget() -> None:
-    global _executor, _patient  # noqa: PLW0603
-    _executor = _patient = None
+    global _executor, _busy, _patient  # noqa: PLW0603
+    _executor = _busy = _patient = None
 
 
 # A forked child has the pool but none of its threads.

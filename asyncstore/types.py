@@ -91,6 +91,10 @@ class ObjectInfo:
         storage_class: The provider's name of its class or tier.
         checksum: A checksum that the reply named.
         is_prefix: Whether this is a common prefix and not an object.
+        is_current: In a listing of versions, whether this is the one that is read
+            without an id; ``None`` elsewhere.
+        is_deleted: In a listing of versions, whether this stands for a deletion: a
+            marker without bytes, or a version that only an undelete brings back.
     """
 
     uri: ObjectURI
@@ -101,6 +105,8 @@ class ObjectInfo:
     storage_class: str | None = None
     checksum: Checksum | None = None
     is_prefix: bool = False
+    is_current: bool | None = None
+    is_deleted: bool = False
 
     @property
     def key(self) -> str:

@@ -99,8 +99,10 @@ class AuthMiddleware:
         try:
             code = await _error_code(reply)
             self._learn_clock(reply)
-            if code in self._credentials.expired_codes or _maybe_expired(reply, code):
-                return bool((await self._credentials.refresh(lease)).value != lease.value)
+            expired = code in self._credentials.expired_codes or _maybe_expired(reply, code)
+            if expired and (await self._credentials.refresh(lease)).value != lease.value:
+                return True
+            # A provider can have one code for both.
             # Another request may have learnt it while this one was under way.
             return self._blames_clock(code) and abs(self.clock_offset - offset) > _TOLERANCE
         except BaseException:

@@ -11,16 +11,17 @@ _MASK: Final = "***"
 
 _QUERY_KEYS: Final = (
     "X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token|X-Goog-Signature|X-Goog-Credential|Signature"
-    "|AWSAccessKeyId|GoogleAccessId|sig|token|access_token|refresh_token|id_token|client_secret|code"
+    "|AWSAccessKeyId|GoogleAccessId|sig|token|access_token|refresh_token|id_token|client_secret|code|upload_id"
 )
 _HEADERS: Final = (
     "authorization|proxy-authorization|cookie|set-cookie|x-amz-security-token|opc-obo-token|x-ms-copy-source[\\w-]*"
     "|x-aws-ec2-metadata-token|x-amz-server-side-encryption-customer-key|x-amz-sso_bearer_token"
+    "|x-goog-encryption-key|x-goog-copy-source-encryption-key"
 )
 _FIELDS: Final = (
     "SecretAccessKey|SessionToken|AccessKeyId|secret_?access_?key|aws_secret_access_key|session_?token"
     "|aws_session_token|access_?key_?id|aws_access_key_id|access_?token|refresh_?token|id_?token|client_?secret"
-    "|private_?key|password|pass_?phrase"
+    "|private_?key|password|pass_?phrase|account_?key|SharedAccessSignature|sas_?token"
 )
 
 _PATTERNS: Final = (

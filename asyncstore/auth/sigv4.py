@@ -19,6 +19,8 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from asyncstore.auth.keyed_hash import KeyedHash
+
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
 #: What is signed in place of a hash where the body is not hashed.
@@ -217,11 +219,18 @@ def _canonical_query(query: str) -> str:
 
 def _signature(canonical: str, secret: str, stamp: str, where: str, scope: Scope) -> str:
     digest = sha256(canonical.encode()).hexdigest()
-    key = signing_key(secret, stamp[:8], scope.region, scope.service)
-    return hmac.digest(key, f"{ALGORITHM}\n{stamp}\n{where}\n{digest}".encode(), "sha256").hex()
+    key = keyed_hash(secret, stamp[:8], scope.region, scope.service)
+    return key.hexdigest(f"{ALGORITHM}\n{stamp}\n{where}\n{digest}".encode())
 
 
 @lru_cache(maxsize=64)
+def keyed_hash(secret: str, date: str, region: str, service: str) -> KeyedHash:
+    """
+    Return what signs the requests of one day to one service.
+    """
+    return KeyedHash(signing_key(secret, date, region, service))
+
+
 def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     key = f"AWS4{secret}".encode()
     for part in (date, region, service, "aws4_request"):

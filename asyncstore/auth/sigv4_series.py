@@ -4,11 +4,10 @@ Signatures for many requests that differ in method and path only.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 from hashlib import sha256
 
-from asyncstore.auth.sigv4 import ALGORITHM, AWSKeys, Scope, sign_headers, signing_key, timestamp
+from asyncstore.auth.sigv4 import ALGORITHM, AWSKeys, Scope, keyed_hash, sign_headers, timestamp
 
 
 class SignatureSeries:
@@ -46,7 +45,7 @@ class SignatureSeries:
         if second != self._second:
             self._begin(second)
         digest = sha256(f"{method}\n{path}\n{query}\n{self._lines}".encode()).hexdigest()
-        signature = hmac.digest(self._key, f"{self._string}{digest}".encode(), "sha256").hex()
+        signature = self._key.hexdigest(f"{self._string}{digest}".encode())
         return {**self._added, "Authorization": self._authorization + signature}
 
     def _begin(self, second: int) -> None:
@@ -69,6 +68,6 @@ class SignatureSeries:
         where = f"{stamp[:8]}/{self._scope.region}/{self._scope.service}/aws4_request"
         self._lines = f"{covered}\n\n{names}\n{values['x-amz-content-sha256']}"
         self._string = f"{ALGORITHM}\n{stamp}\n{where}\n"
-        self._key = signing_key(self.keys.secret_access_key, stamp[:8], self._scope.region, self._scope.service)
+        self._key = keyed_hash(self.keys.secret_access_key, stamp[:8], self._scope.region, self._scope.service)
         self._added = {**self._given, **added}
         self._second = second

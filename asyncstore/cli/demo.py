@@ -17,6 +17,7 @@ import anyio
 import typer
 from rich.console import Console
 
+from asyncstore.cleanup import clean_up
 from asyncstore.cli.ahead import Totals, read_ahead
 from asyncstore.cli.copying import operation
 from asyncstore.cli.demo_content import Content, Model
@@ -28,7 +29,6 @@ from asyncstore.cli.plan import Item, Planner, Refusal, Step
 from asyncstore.cli.progress import watched
 from asyncstore.cli.running import FAILED, OK, run
 from asyncstore.cli.settings import Connection
-from asyncstore.engine.cleanup import clean_up
 from asyncstore.engine.pool import for_each
 from asyncstore.errors import ConfigurationError, StorageError
 from asyncstore.options import BulkOptions

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncstore.engine.calls import Calls
-from asyncstore.engine.download import download_file
+from asyncstore.engine.download import SoFar, download_file
 from asyncstore.engine.pool import for_each, iterating
 from asyncstore.engine.progress import Meter, ObjectMeter
 from asyncstore.engine.upload import upload_file
@@ -58,6 +58,7 @@ async def bulk_download(
     Bring many objects into local files.
     """
     ledger = _Ledger(options, progress)
+    so_far = SoFar()
 
     async def handle(item: tuple[Path, ObjectURI]) -> None:
         target, source = item
@@ -67,7 +68,7 @@ async def bulk_download(
             source,
             target,
             meter,
-            lambda: download_file(calls, check(source), target, options.download, meter),
+            lambda: download_file(calls, check(source), target, options.download, meter, so_far),
             skippable,
         )
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from asyncstore.driver import Driver
+from asyncstore.engine.journal import Journal
 from asyncstore.engine.limits import Limits, Statistics
 from asyncstore.engine.retry import Retry, RetryObserver
 from asyncstore.errors import StorageError
@@ -26,7 +27,8 @@ class Calls:
         driver: Whose requests.
         limits: The storage's budgets.
         retry: When to send again.
-        uploads: Ids of the uploads by parts that are under way here.
+        uploads: Ids of the uploads by parts that are under way or left here.
+        journal: The uploads by parts that were left, to be gone on with.
     """
 
     def __init__(self, driver: Driver, limits: Limits, retry: Retry) -> None:
@@ -34,6 +36,7 @@ class Calls:
         self.limits = limits
         self.retry = retry
         self.uploads: set[str] = set()
+        self.journal = Journal()
         self._sent = 0
         self._retries = 0
 

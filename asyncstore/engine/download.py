@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from asyncstore.body import BytesLike
 from asyncstore.checksum import COMBINABLE, Hasher, combine
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.plan import Span, spans
 from asyncstore.engine.pool import for_each
 from asyncstore.engine.progress import ObjectMeter
-from asyncstore.engine.sink import PartFile
+from asyncstore.engine.sink import Directories, PartFile
 from asyncstore.engine.source import CHUNK
 from asyncstore.engine.stream import ResumingStream, open_stream
 from asyncstore.engine.verify import check_pinned, compare, pinned, whole_checksum
@@ -24,7 +24,7 @@ from asyncstore.errors import (
     RangeNotSatisfiableError,
     SourceChangedError,
 )
-from asyncstore.options import ByteRange, DownloadOptions, ReadOptions
+from asyncstore.options import ByteRange, DownloadOptions, KiB, ReadOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata, ObjectInfo
 from asyncstore.uri import ObjectURI
 
@@ -32,9 +32,32 @@ from asyncstore.uri import ObjectURI
 # was received meanwhile.
 _RANGE_BYTES = 2 * CHUNK
 
+# What a whole small object takes, and the most that one may have: so many can be under way
+# as there are requests. Anything up to a chunk is received whole, though.
+_SMALL_BYTES = 256 * KiB
+
+
+@dataclass(slots=True)
+class SoFar:
+    """
+    What one bulk of downloads has seen, for the next one.
+
+    Attributes:
+        directories: Where files were made.
+        small: Whether the last object was small, as the next one may be.
+    """
+
+    directories: Directories = field(default_factory=Directories)
+    small: bool = False
+
 
 async def download_file(
-    calls: Calls, source: ObjectURI, target: Path, options: DownloadOptions, meter: ObjectMeter
+    calls: Calls,
+    source: ObjectURI,
+    target: Path,
+    options: DownloadOptions,
+    meter: ObjectMeter,
+    so_far: SoFar | None = None,
 ) -> ObjectInfo:
     """
     Write one object, or the range that *options* name, to a local file.
@@ -43,37 +66,63 @@ async def download_file(
     of a large object it brings the first part, and others bring the rest, pinned to
     that version. One request does for a small one.
 
+    Args:
+        so_far: Of the bulk of downloads that this is one of.
+
     Raises:
         SourceChangedError: The object was replaced meanwhile.
         IntegrityError: The bytes are not those that were stored.
     """
+    so_far = so_far or SoFar()
     with calls.naming("download", source):
-        async with PartFile(target, overwrite=options.overwrite, sync=options.sync) as file:
-            return await _Download(calls, source, file, options, meter).run()
+        async with PartFile(
+            target, overwrite=options.overwrite, sync=options.sync, directories=so_far.directories
+        ) as file:
+            return await _Download(calls, source, file, options, meter, so_far).run()
 
 
 class _Download:
     def __init__(
-        self, calls: Calls, source: ObjectURI, file: PartFile, options: DownloadOptions, meter: ObjectMeter
+        self,
+        calls: Calls,
+        source: ObjectURI,
+        file: PartFile,
+        options: DownloadOptions,
+        meter: ObjectMeter,
+        so_far: SoFar,
     ) -> None:
         self._calls = calls
         self._source = source
         self._file = file
         self._options = options
         self._meter = meter
+        self._so_far = so_far
         self._start = 0
         self._algorithm: ChecksumAlgorithm | None = None
         self._sums: dict[int, tuple[Checksum, int]] = {}
 
     async def run(self) -> ObjectInfo:
+        """
+        Bring the object; one that is larger than was expected, if need be by another request.
+        """
+        reserved = _SMALL_BYTES if self._so_far.small else _RANGE_BYTES
+        while (info := await self._bring(reserved)) is None:
+            reserved = _RANGE_BYTES
+        return info
+
+    async def _bring(self, reserved: int) -> ObjectInfo | None:
         async with AsyncExitStack() as opening:
-            await opening.enter_async_context(self._calls.limits.bytes.reserve(_RANGE_BYTES))
+            await opening.enter_async_context(self._calls.limits.bytes.reserve(reserved))
             stream = await opening.enter_async_context(self._open(self._options))
             info, size = stream.info, stream.end - stream.start
+            self._so_far.small = size <= _SMALL_BYTES
+            if not self._so_far.small and not self._reserve_more(reserved, opening):
+                return None
             self._meter.expect(size)
             expected = whole_checksum(info, stream.start, stream.end, self._options)
             if size <= CHUNK:
-                await self._small(stream, size, expected)
+                await self._file.put(await stream.collect(), expected)
+                self._meter.advance(size)
                 return info
             await self._file.allocate(size)
             self._start = stream.start
@@ -93,15 +142,18 @@ class _Download:
         await self._file.publish(size)
         return info
 
-    async def _small(self, stream: ResumingStream, size: int, expected: Checksum | None) -> None:
-        chunks: list[BytesLike] = [chunk async for chunk in stream]
-        if expected is not None:
-            hasher = Hasher(expected.algorithm)
-            for chunk in chunks:
-                hasher.update(chunk)
-            compare(expected, hasher.checksum())
-        await self._file.put(chunks, size)
-        self._meter.advance(size)
+    def _reserve_more(self, reserved: int, opening: AsyncExitStack) -> bool:
+        """
+        Take what a large object needs, if it is there: who holds a request does not wait for bytes.
+        """
+        budget = self._calls.limits.bytes
+        more = min(_RANGE_BYTES, budget.total) - min(reserved, budget.total)
+        if more == 0:
+            return True
+        if not budget.take(more):
+            return False
+        opening.callback(budget.release, more)
+        return True
 
     async def _range(self, info: Metadata, span: Span) -> None:
         options = pinned(self._options, info, ByteRange(span.start, span.end), self._calls.driver.capabilities)

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 
 from asyncstore.body import Body
 from asyncstore.checksum import COMBINABLE, combine
+from asyncstore.cleanup import CLEANUP_TIMEOUT, clean_up, ended
 from asyncstore.engine import lost
 from asyncstore.engine.calls import Calls
-from asyncstore.engine.cleanup import CLEANUP_TIMEOUT, clean_up, ended
+from asyncstore.engine.journal import SentPart
 from asyncstore.engine.retry import RetryObserver
 from asyncstore.errors import NotFoundError, PreconditionFailedError, StorageError
 from asyncstore.options import WriteOptions
@@ -28,18 +29,24 @@ class MultipartSession:
     Attributes:
         uri: The object.
         upload_id: The provider's id of the upload.
+        sent: The parts that the provider has, by number.
     """
 
     def __init__(
-        self, calls: Calls, uri: ObjectURI, upload_id: str, options: WriteOptions, observer: RetryObserver | None
+        self,
+        calls: Calls,
+        uri: ObjectURI,
+        upload_id: str,
+        options: WriteOptions,
+        observer: RetryObserver | None,
+        sent: dict[int, SentPart] | None = None,
     ) -> None:
         self.uri = uri
         self.upload_id = upload_id
+        self.sent = {} if sent is None else sent
         self._calls = calls
         self._options = options
         self._observer = observer
-        self._parts: dict[int, Part] = {}
-        self._sums: dict[int, Checksum | None] = {}
         self._began = datetime.now(UTC)
 
     async def send(self, number: int, body: Body, algorithm: ChecksumAlgorithm | None) -> None:
@@ -64,8 +71,7 @@ class MultipartSession:
         """
         Count a part that has been written; *checksum* is that of what was sent.
         """
-        self._parts[part.number] = part
-        self._sums[part.number] = checksum
+        self.sent[part.number] = SentPart(part, checksum)
 
     async def complete(self) -> ObjectInfo:
         """
@@ -74,7 +80,7 @@ class MultipartSession:
         After a lost reply the provider may say that there is no such upload, or that
         the object exists, though all is well: then the object is looked at.
         """
-        parts = [self._parts[number] for number in sorted(self._parts)]
+        parts = [self.sent[number].part for number in sorted(self.sent)]
         checksum = self._checksum(parts)
         reply = lost.LostReply(self._observer)
         try:
@@ -112,7 +118,7 @@ class MultipartSession:
         """Of the whole object, if that of every part is known and they can be combined."""
         whole: Checksum | None = None
         for part in parts:
-            checksum = self._sums[part.number]
+            checksum = self.sent[part.number].checksum
             if checksum is None or checksum.algorithm not in COMBINABLE:
                 return None
             whole = checksum if whole is None else combine(whole, checksum, part.size)
@@ -129,7 +135,7 @@ async def multipart_session(
     Send parts from tasks inside the block, so that all have stopped before the
     abort: a part still in flight can outlive it and be billed.
     """
-    beginning = _Beginning(calls, uri, options, observer)
+    beginning = Beginning(calls, uri, options, observer)
     try:
         upload_id = await beginning.run()
         yield MultipartSession(calls, uri, upload_id, options, observer)
@@ -142,9 +148,13 @@ async def multipart_session(
         await clean_up(beginning.sweep())
 
 
-class _Beginning:
+class Beginning:
     """
     The start of an upload, which must not be lost sight of.
+
+    Attributes:
+        upload_id: The provider's id of the upload, once it is known.
+        lost: Whether a reply was lost, so that there may be an upload without an owner.
     """
 
     def __init__(self, calls: Calls, uri: ObjectURI, options: WriteOptions, observer: RetryObserver | None) -> None:
@@ -164,6 +174,17 @@ class _Beginning:
             return await self._calls("initiate_multipart_upload", self._uri, self._initiate, observer=self.lost)
         except StorageError as exc:
             self.lost.notice(exc)
+            raise
+
+    async def run_or_undo(self) -> str:
+        """
+        Begin the upload and return its id; abort it if it is not known to have begun.
+        """
+        try:
+            return await self.run()
+        except BaseException as exc:
+            await clean_up(self.undo(), exc)
+            self._calls.uploads.discard(self.upload_id)
             raise
 
     async def _initiate(self) -> str:

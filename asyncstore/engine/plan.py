@@ -58,6 +58,11 @@ def check_size(total: int, capabilities: Capabilities) -> None:
     """
     Refuse an object that the provider cannot store.
     """
+    if total < capabilities.min_object_size:
+        raise InvalidRequestError(
+            f"{total} bytes are fewer than the {capabilities.min_object_size} that an object must have "
+            f"(see {capabilities.reference})"
+        )
     if total > capabilities.max_object_size:
         raise InvalidRequestError(
             f"{total} bytes are more than the {capabilities.max_object_size} that an object can have "

@@ -28,9 +28,9 @@ async def for_each(
     """
     if isinstance(items, AsyncIterable):
         async with iterating(items) as source:
-            await _work(source, handle, max_concurrency)
+            await _work(_one_at_a_time(source), handle, max_concurrency)
     else:
-        await _work(_Shared(iter(items)), handle, max_concurrency)
+        await _work(_at_once(iter(items)), handle, max_concurrency)
 
 
 @asynccontextmanager
@@ -48,27 +48,24 @@ async def iterating(items: AsyncIterable[_Item]) -> AsyncIterator[AsyncIterator[
             await source.aclose()
 
 
-async def _work(source: AsyncIterator[_Item], handle: Callable[[_Item], Awaitable[None]], max_concurrency: int) -> None:
-    drawing = anyio.Lock()
+async def _work(
+    draw: Callable[[], Awaitable[_Item]], handle: Callable[[_Item], Awaitable[None]], max_concurrency: int
+) -> None:
     exhausted = False
     workers = 1
 
     async def worker() -> None:
         nonlocal exhausted, workers
-        while True:
-            # One at a time: two tasks cannot be inside one async generator.
-            async with drawing:
-                if exhausted:
-                    return
-                try:
-                    item = await anext(source)
-                except StopAsyncIteration:
-                    exhausted = True
-                    return
-                if workers < max_concurrency:
-                    # Workers are started as there is work, not all at once.
-                    workers += 1
-                    group.start_soon(worker)
+        while not exhausted:
+            try:
+                item = await draw()
+            except StopAsyncIteration:
+                exhausted = True
+                return
+            if workers < max_concurrency:
+                # Workers are started as there is work, not all at once.
+                workers += 1
+                group.start_soon(worker)
             await handle(item)
 
     with single_error():
@@ -76,14 +73,33 @@ async def _work(source: AsyncIterator[_Item], handle: Callable[[_Item], Awaitabl
             group.start_soon(worker)
 
 
-class _Shared(AsyncIterator[_Item]):
-    def __init__(self, items: Iterator[_Item]) -> None:
-        self._items = items
+def _one_at_a_time(source: AsyncIterator[_Item]) -> Callable[[], Awaitable[_Item]]:
+    # Two tasks cannot be inside one async generator.
+    drawing = anyio.Lock(fast_acquire=True)
+    exhausted = False
 
-    async def __anext__(self) -> _Item:
-        for item in self._items:
+    async def draw() -> _Item:
+        nonlocal exhausted
+        async with drawing:
+            if exhausted:
+                raise StopAsyncIteration
+            try:
+                return await anext(source)
+            except StopAsyncIteration:
+                exhausted = True
+                raise
+
+    return draw
+
+
+def _at_once(items: Iterator[_Item]) -> Callable[[], Awaitable[_Item]]:
+    # Nothing waits between two items, so nobody need be kept out.
+    async def draw() -> _Item:
+        for item in items:
             return item
         raise StopAsyncIteration
+
+    return draw
 
 
 @contextmanager

@@ -7,12 +7,14 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from asyncstore.body import BytesLike, Sink
 from asyncstore.checksum import Hasher
+from asyncstore.engine.verify import compare
 from asyncstore.errors import AlreadyExistsError, InvalidRequestError
 from asyncstore.options import MiB
 from asyncstore.oserrors import local_errors
@@ -24,7 +26,30 @@ _MAX_NAME = 255
 
 _READ_BACK = 1 * MiB
 
+# Directories; more are looked at again.
+_REMEMBERED = 1000
+
 _CANNOT_ALLOCATE = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV})
+
+
+class Directories:
+    """
+    Where files were made a moment ago, so that one more can be: the next one is not tried beforehand.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._known
+
+    def add(self, path: str) -> None:
+        """
+        Note that a file was made in *path*.
+        """
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known.add(path)
 
 
 class PartFile:
@@ -34,16 +59,26 @@ class PartFile:
     Bytes may come in any order, at their offsets. Until :meth:`publish` they are
     in a file of another name in the same directory, readable by its owner only;
     leaving the block without publishing removes it.
+
+    Args:
+        directories: Where the file needs not be made before its bytes are here. Elsewhere
+            it is at once, so that a place which cannot be written is known before any request.
     """
 
-    def __init__(self, target: Path, *, overwrite: bool, sync: bool) -> None:
+    def __init__(self, target: Path, *, overwrite: bool, sync: bool, directories: Directories) -> None:
+        if not target.name:
+            raise InvalidRequestError(f"{target} is a directory: name a file in it")
         self._target = target
-        self._path = _temporary(target)
+        self._directory, self._name = os.path.split(target)
+        self._path = ""
         self._overwrite = overwrite
         self._sync = sync
+        self._directories = directories
         self._fd = -1
 
     async def __aenter__(self) -> Self:
+        if self._overwrite and self._directory in self._directories:
+            return self
         try:
             with local_errors(self._target):
                 await in_thread(self._open)
@@ -51,6 +86,7 @@ class PartFile:
             # Cancelled while the thread was making it.
             await in_thread(self._discard)
             raise
+        self._directories.add(self._directory)
         return self
 
     async def __aexit__(
@@ -68,9 +104,8 @@ class PartFile:
         Raises:
             QuotaExceededError: The disk has less.
         """
-        if size:
-            with local_errors(self._target):
-                await in_thread(_allocate, self._fd, size)
+        with local_errors(self._target):
+            await in_thread(self._allocate, size)
 
     def sink(self, offset: int, hasher: Hasher | None = None) -> Sink:
         """
@@ -99,12 +134,15 @@ class PartFile:
         with local_errors(self._target):
             await in_thread(self._publish, size)
 
-    async def put(self, chunks: list[BytesLike], size: int) -> None:
+    async def put(self, chunks: list[BytesLike], expected: Checksum | None) -> None:
         """
-        Write a whole small file and give it its name, in one go.
+        Make, write and name a whole small file, in one visit to a thread.
+
+        Raises:
+            IntegrityError: The bytes do not have the checksum *expected*.
         """
         with local_errors(self._target):
-            await in_thread(self._put, chunks, size)
+            await in_thread(self._put, chunks, expected)
 
     async def checksum(self, algorithm: ChecksumAlgorithm, size: int) -> Checksum:
         """
@@ -125,31 +163,67 @@ class PartFile:
         if not self._overwrite and os.path.lexists(self._target):
             raise AlreadyExistsError(f"{self._target} exists and overwrite is off")
         self._target.parent.mkdir(parents=True, exist_ok=True)
+        self._make()
+
+    def _make(self) -> None:
+        self._path = _temporary(self._directory, self._name)
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
-    def _put(self, chunks: list[BytesLike], size: int) -> None:
-        write_all(self._fd, chunks, 0)
-        self._publish(size)
+    def _make_late(self) -> None:
+        try:
+            self._make()
+        except FileNotFoundError:
+            # The directory is gone since.
+            self._open()
+
+    def _allocate(self, size: int) -> None:
+        if self._fd < 0:
+            self._make_late()
+        _allocate(self._fd, size)
+
+    def _put(self, chunks: list[BytesLike], expected: Checksum | None) -> None:
+        if expected is not None:
+            hasher = Hasher(expected.algorithm)
+            for chunk in chunks:
+                hasher.update(chunk)
+            compare(expected, hasher.checksum())
+        try:
+            if self._fd < 0:
+                self._make_late()
+            write_all(self._fd, chunks, 0)
+            self._give_name()
+        except BaseException:
+            self._discard()
+            raise
 
     def _publish(self, size: int) -> None:
         os.ftruncate(self._fd, size)
+        self._give_name()
+
+    def _give_name(self) -> None:
         os.fchmod(self._fd, 0o666 & ~_UMASK)
         if self._sync:
             os.fsync(self._fd)
         if self._overwrite:
-            self._path.replace(self._target)
+            try:
+                os.replace(self._path, self._target)  # noqa: PTH105 - as above
+            except IsADirectoryError:
+                raise InvalidRequestError(f"{self._target} is a directory: name a file in it") from None
         else:
             # A link, unlike a renaming, fails if the name is taken.
             os.link(self._path, self._target)
-        self._discard()
+            os.unlink(self._path)  # noqa: PTH108
+        fd, self._fd = self._fd, -1
+        os.close(fd)
         if self._sync:
-            _sync_directory(self._target.parent)
+            _sync_directory(self._directory)
 
     def _discard(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-            self._path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(self._path)  # noqa: PTH108
 
 
 def write_all(fd: int, chunks: list[BytesLike], offset: int) -> None:
@@ -178,21 +252,19 @@ def _allocate(fd: int, size: int) -> None:
             raise
 
 
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sync_directory(path: str) -> None:
+    fd = os.open(path or os.curdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def _temporary(target: Path) -> Path:
+def _temporary(directory: str, name: str) -> str:
     # Of its own, so that two downloads to one target do not write into each other.
     suffix = f".{secrets.token_hex(6)}.part"
-    if not target.name:
-        raise InvalidRequestError(f"{target} is a directory: name a file in it")
-    stem = os.fsencode(target.name)[: _MAX_NAME - len(suffix) - 1]
-    return target.with_name(f".{os.fsdecode(stem)}{suffix}")
+    stem = os.fsencode(name)[: _MAX_NAME - len(suffix) - 1]
+    return os.path.join(directory, f".{os.fsdecode(stem)}{suffix}")  # noqa: PTH118 - for each of many small files
 
 
 def _read_umask() -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from asyncstore.body import Body, BytesLike
+from asyncstore.body import Body, BytesBody, BytesLike
 from asyncstore.checksum import Hasher, compute
 from asyncstore.engine.limits import Buffers
 from asyncstore.engine.progress import HighWater
@@ -32,11 +32,15 @@ class FileSource:
     Attributes:
         path: The file.
         size: Bytes, when it was opened.
+        identity: What tells it from another file, and from itself after any change:
+            path, device, inode, size, and the times of the last change of the bytes and
+            of anything else, in nanoseconds.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
+        self.identity: tuple[str | int, ...] = ()
         self._fd = -1
         self._identity: tuple[int, ...] = ()
 
@@ -75,11 +79,29 @@ class FileSource:
         """
         return FilePart(self, start, end, algorithm, water, buffers)
 
+    def whole(self, *, algorithm: ChecksumAlgorithm | None = None, water: HighWater | None = None) -> FilePart:
+        """
+        Return all of the file as the body of one request.
+
+        That the file is the one that was opened is checked before the last bytes are
+        sent, so of one that changed nothing is published.
+        """
+        return FilePart(self, 0, self.size, algorithm, water, None, checked=True)
+
     async def read(self) -> bytes:
         """
-        Return the whole file.
+        Return the whole file, in memory.
         """
         return await in_thread(self._read_all)
+
+    async def checksum(self, start: int, end: int, algorithm: ChecksumAlgorithm) -> Checksum:
+        """
+        Read the bytes from *start* up to *end*, for their checksum only.
+        """
+        hasher = Hasher(algorithm)
+        for offset in range(start, end, CHUNK):
+            await in_thread(self._hash, min(CHUNK, end - offset), offset, hasher)
+        return hasher.checksum()
 
     async def check(self) -> None:
         """
@@ -115,6 +137,9 @@ class FileSource:
                     raise SourceChangedError(f"{self.path} became shorter while it was being read")
                 done += count
 
+    def _hash(self, size: int, offset: int, hasher: Hasher) -> None:
+        hasher.update(self.pread(size, offset))
+
     def _read_all(self) -> bytes:
         data = self.pread(self.size, 0)
         self._check()
@@ -133,11 +158,39 @@ class FileSource:
             raise InvalidRequestError(f"{self.path} is {what}: give a file, or open it and put() the stream")
         self.size = status.st_size
         self._identity = _identity(status)
+        # The bytes can be changed and their time be set back; the other time cannot.
+        self.identity = (str(self.path.absolute()), *self._identity, status.st_ctime_ns)
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+async def read_small(path: Path, most: int, algorithm: ChecksumAlgorithm | None) -> BytesBody | None:
+    """
+    Return a file that has at most *most* bytes, by one visit to a thread; ``None`` if it has more.
+
+    Args:
+        algorithm: Of the checksum that is computed there as well.
+
+    Raises:
+        SourceChangedError: It was written to meanwhile.
+    """
+    with local_errors(path):
+        return await in_thread(_read_small, path, most, algorithm)
+
+
+def _read_small(path: Path, most: int, algorithm: ChecksumAlgorithm | None) -> BytesBody | None:
+    file = FileSource(path)
+    try:
+        file._open()
+        if file.size > most:
+            return None
+        data = file._read_all()
+    finally:
+        file._close()
+    return BytesBody(data, compute(algorithm, data) if algorithm else None)
 
 
 class FilePart(Body):
@@ -153,6 +206,8 @@ class FilePart(Body):
         algorithm: ChecksumAlgorithm | None,
         water: HighWater | None,
         buffers: Buffers | None,
+        *,
+        checked: bool = False,
     ) -> None:
         self.size = end - start
         self._source = source
@@ -161,6 +216,7 @@ class FilePart(Body):
         self._algorithm = algorithm
         self._water = water
         self._buffers = buffers
+        self._checked = checked
         self._checksum: Checksum | None = None
         self._held: memoryview | None = None
 
@@ -174,10 +230,7 @@ class FilePart(Body):
             self._held = self._buffers.take(self.size)
             self._checksum = await in_thread(self._load, self._held, algorithm)
             return
-        hasher = Hasher(algorithm)
-        for offset in range(self._start, self._end, CHUNK):
-            await in_thread(self._read, min(CHUNK, self._end - offset), offset, hasher)
-        self._checksum = hasher.checksum()
+        self._checksum = await self._source.checksum(self._start, self._end, algorithm)
 
     async def chunks(self) -> AsyncIterator[BytesLike]:
         sent = 0
@@ -212,6 +265,8 @@ class FilePart(Body):
 
     def _read(self, size: int, offset: int, hasher: Hasher | None) -> bytes:
         data = self._source.pread(size, offset)
+        if self._checked and offset + size == self._end:
+            self._source._check()
         if hasher is not None:
             hasher.update(data)
         return data

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Self, TypeVar
 
-from asyncstore.body import EmptyBody, ReadBody, Sink
+from asyncstore.body import BytesLike, EmptyBody, ReadBody, Sink
 from asyncstore.checksum import Hasher
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.pool import iterating
@@ -98,6 +98,32 @@ class ResumingStream(AsyncIterator[bytes]):
         """
         end = self.position + size
         return self._watched(self._resumed(lambda body: body.into(sink, end - self.position), int, end))
+
+    async def collect(self) -> list[BytesLike]:
+        """
+        Return all the bytes of a short stream, of which nothing was read yet.
+
+        For a stream that is not verified.
+        """
+        if self._body is None or self.position == self.end:
+            return []
+        try:
+            data = await self._body.read()
+        except Exception as exc:
+            failed = self._calls.named(exc)
+            if failed is None:
+                raise
+            if not failed.retryable:
+                raise failed from (None if failed is exc else exc)
+            # What had come of it is gone, and asked for again.
+            data = b""
+        else:
+            self._arrived(len(data))
+            if self.position == self.end:
+                return [data]
+            failed = UnavailableError(f"the body ended at byte {self.position} of {self.end}")
+        await self._reopen(failed)
+        return [data, *[chunk async for chunk in self]]
 
     async def aclose(self) -> None:
         """

@@ -160,6 +160,12 @@ class HTTPClient:
         if middlewares is not None:
             self._arguments["middlewares"] = middlewares
 
+    async def session(self) -> aiohttp.ClientSession:
+        """
+        Return the session, for an SDK that is to share its connections; it stays ours to close.
+        """
+        return self._session or await self._open()
+
     async def aclose(self) -> None:
         """
         Close the connections, unless the session is the caller's; may be called twice.

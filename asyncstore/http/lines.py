@@ -1,5 +1,5 @@
 """
-Connections as threads read them: what comes is handed on while it is in the processor's cache.
+Connections as threads read them: what comes is handed on by whoever received it.
 
 The event loop only learns that something has come. To receive, decrypt, sum up and
 write a large body is work of the system and of C, all of it without the interpreter's
@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from asyncstore.body import Sink
 
-#: Bytes handed to a sink at a time: small enough for a processor's own cache.
-PIECE: Final = 256 * 1024
+#: Bytes handed to a sink at a time. Fewer stay in a processor's own cache, and cost more turns
+#: of the interpreter's lock.
+PIECE: Final = 1024 * 1024
 
 #: Bytes after which a thread comes back, so that progress is told and a cancellation heard.
 TURN: Final = 4 * 1024 * 1024

@@ -24,7 +24,7 @@ from aiohttp.client_proto import ResponseHandler
 from asyncstore.body import Sink, cut, hand
 from asyncstore.http.carrier import Carrier
 from asyncstore.http.lines import TURN, drain
-from asyncstore.threads import in_thread
+from asyncstore.threads import in_busy_thread
 
 # A whole turn of the loop's receiving, as asyncio has it.
 _SHARED: Final = 256 * 1024
@@ -168,7 +168,7 @@ class DirectBody:
         if self._arrived:
             arrived = cut(self._arrived, size)
             self._arrived = []
-            return await in_thread(hand, arrived, sink)
+            return await in_busy_thread(hand, arrived, sink)
         stalled = 0.0
         while self._remaining and self._error is None:
             if not self._more:
@@ -183,7 +183,7 @@ class DirectBody:
         return 0
 
     async def _turn(self, sink: Sink, size: int) -> int:
-        count, ended = await in_thread(drain, self._carrier.line, sink, min(self._remaining, size, TURN))
+        count, ended = await in_busy_thread(drain, self._carrier.line, sink, min(self._remaining, size, TURN))
         self._remaining -= count
         self._more = ended is None
         if isinstance(ended, EOFError):

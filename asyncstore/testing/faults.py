@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import timedelta
 from functools import partial
@@ -54,6 +54,9 @@ OPERATIONS: Final = frozenset(
         "delete",
         "stat",
         "list_page",
+        "list_versions_page",
+        "get_tags",
+        "set_tags",
         "delete_batch",
         "copy",
         "initiate_multipart_upload",
@@ -241,6 +244,16 @@ class FaultyDriver(Driver):
 
     async def list_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
         return await self._request(Call("list_page", prefix), partial(self.driver.list_page, prefix, options, token))
+
+    async def list_versions_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
+        send = partial(self.driver.list_versions_page, prefix, options, token)
+        return await self._request(Call("list_versions_page", prefix), send)
+
+    async def get_tags(self, uri: ObjectURI) -> Mapping[str, str]:
+        return await self._request(Call("get_tags", uri), partial(self.driver.get_tags, uri))
+
+    async def set_tags(self, uri: ObjectURI, tags: Mapping[str, str]) -> None:
+        await self._request(Call("set_tags", uri), partial(self.driver.set_tags, uri, tags))
 
     async def delete_batch(self, uris: Sequence[ObjectURI]) -> Sequence[StorageError | None]:
         return await self._request(Call("delete_batch", uris[0]), partial(self.driver.delete_batch, uris))

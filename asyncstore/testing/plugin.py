@@ -13,13 +13,15 @@ and in a test::
         assert storage_faults.calls["put"] == 3
 
 Nothing leaves the process, and no test waits between two attempts. It needs
-pytest and pytest-asyncio, in either of its modes.
+pytest and pytest-asyncio, in either of its modes; the stand-ins of providers need
+what their drivers do.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
@@ -28,6 +30,9 @@ from asyncstore.drivers.memory import MemoryDriver
 from asyncstore.registry import open_storage
 from asyncstore.storage import Storage
 from asyncstore.testing.faults import FaultyDriver
+
+if TYPE_CHECKING:
+    from asyncstore.testing.servers.oci import OCIServer, User
 
 
 @pytest_asyncio.fixture
@@ -67,3 +72,24 @@ async def faulty_storage(storage_faults: FaultyDriver) -> AsyncIterator[Storage]
     """
     async with storage_faults.storage("memory://bucket") as storage:
         yield storage
+
+
+@pytest.fixture(scope="session")
+def oci_user() -> User:
+    """
+    Whom :func:`oci_server` lets in. There is one for all tests, for it takes long to make a key.
+    """
+    from asyncstore.testing.servers.oci import User
+
+    return User.generate()
+
+
+@pytest_asyncio.fixture
+async def oci_server(oci_user: User) -> AsyncIterator[OCIServer]:
+    """
+    A server that stands in for OCI Object Storage, without buckets.
+    """
+    from asyncstore.testing.servers.oci import OCIServer
+
+    async with OCIServer(oci_user) as server:
+        yield server

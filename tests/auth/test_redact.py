@@ -40,6 +40,12 @@ from tests.auth.conftest import FAKE_SECRET
         "got eyJ{}.x.y",
         "keyId=ST${}",
         "https://objectstorage/p/{}/n/ns/b/o",
+        "DefaultEndpointsProtocol=https;AccountName=a;AccountKey={};EndpointSuffix=core.windows.net",
+        "BlobEndpoint=https://h;SharedAccessSignature=sv=1&sig={}",
+        "account_key='{}'",
+        "https://h/upload/storage/v1/b/b/o?uploadType=resumable&upload_id={}",
+        "x-goog-encryption-key: {}",
+        "{{'X-Goog-Copy-Source-Encryption-Key': '{}'}}",
     ],
 )
 def test_secrets_are_masked(text: str) -> None:

@@ -4,6 +4,7 @@ Our signatures are those of botocore, whatever is signed.
 
 from __future__ import annotations
 
+import hmac
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from botocore.utils import percent_encode
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from asyncstore.auth.keyed_hash import KeyedHash
 from asyncstore.auth.sigv4 import (
     UNSIGNED_PAYLOAD,
     AWSKeys,
@@ -251,3 +253,15 @@ def test_signing_is_fast() -> None:
         return (time.perf_counter() - started) / 500
 
     assert min(once() for _ in range(5)) < 60e-6
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_keyed_hash_is_hmac(key: bytes, message: bytes) -> None:
+    """
+    A key that is set up once makes the codes of the standard library, one after another.
+    """
+    keyed = KeyedHash(key)
+
+    assert keyed.hexdigest(message) == hmac.new(key, message, "sha256").hexdigest()
+    assert keyed.hexdigest(message[1:]) == hmac.new(key, message[1:], "sha256").hexdigest()
+    assert repr(keyed).startswith("<asyncstore.auth.keyed_hash.KeyedHash object")

@@ -46,6 +46,12 @@ class S3Places(Harness):
         async with open_storage(f"s3://{bucket}/{next(_numbers)}/", **settings(server), **self.own_settings) as storage:
             yield storage
 
+    @pytest.fixture
+    async def versioned(self, server: S3Server, versioned_bucket: str) -> AsyncIterator[Storage]:
+        root = f"s3://{versioned_bucket}/{next(_numbers)}/"
+        async with open_storage(root, **settings(server), **self.own_settings) as storage:
+            yield storage
+
 
 class S3Conformance(S3Places, StorageConformance):
     """

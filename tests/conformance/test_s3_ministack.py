@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 import pytest
 
 from tests.conformance.s3 import S3Conformance
-from tests.servers.quirks import COMPOSITE_ONLY, COPY_CONDITIONS, EMPTY_SUFFIX, SENTENCES, SMALL_PARTS
+from tests.servers.quirks import COMPOSITE_ONLY, COPY_CONDITIONS, EMPTY_SUFFIX, SENTENCES, SMALL_PARTS, TAGS_STAY
 from tests.servers.s3 import S3Server
 
 QUIRKS: Final = {
@@ -18,6 +18,7 @@ QUIRKS: Final = {
     "test_copy_if_match": SENTENCES[COPY_CONDITIONS],
     "test_copy_if_none_match": SENTENCES[COPY_CONDITIONS],
     "test_range_of_an_empty_object[suffix]": SENTENCES[EMPTY_SUFFIX],
+    "tags-until-overwritten": SENTENCES[TAGS_STAY],
     "whole-checksums": SENTENCES[COMPOSITE_ONLY],
     "test_checksum_of_choice[part-and-one-crc32]": SENTENCES[COMPOSITE_ONLY],
     "test_checksum_of_choice[part-and-one-crc32c]": SENTENCES[COMPOSITE_ONLY],

@@ -13,10 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from asyncstore.auth.aws import SETTINGS as AUTH_SETTINGS
+from asyncstore.auth.azure import SETTINGS as AZURE_AUTH_SETTINGS
+from asyncstore.auth.gcp import SETTINGS as GCP_SETTINGS
+from asyncstore.auth.github import SETTINGS as GITHUB_AUTH_SETTINGS
+from asyncstore.auth.oci import SETTINGS as OCI_AUTH_SETTINGS
 from asyncstore.config import HTTPOptions, RetryOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
+from asyncstore.drivers.azure import open_driver as open_azure
+from asyncstore.drivers.azure.settings import AzureSettings
+from asyncstore.drivers.gcs import open_driver as open_gcs
+from asyncstore.drivers.gcs.settings import GCSSettings
+from asyncstore.drivers.github import open_driver as open_github
+from asyncstore.drivers.github.settings import GitHubSettings
 from asyncstore.drivers.local import open_driver as open_local
 from asyncstore.drivers.memory import open_driver as open_memory
+from asyncstore.drivers.oci import open_driver as open_oci
+from asyncstore.drivers.oci.settings import OCISettings
 from asyncstore.drivers.s3 import open_driver as open_s3
 from asyncstore.drivers.s3.settings import S3Settings
 from asyncstore.options import BulkOptions, CopyOptions, DownloadOptions, ListOptions, ReadOptions, UploadOptions
@@ -36,6 +48,15 @@ def settings() -> str:
     text += "\n# Settings of drivers\n"
     text += _table(S3Settings)
     text += "\nCredentials of S3 are set by " + ", ".join(f"`{name}`" for name in sorted(AUTH_SETTINGS)) + ".\n"
+    text += _table(AzureSettings)
+    text += "\nCredentials of Azure are set by " + ", ".join(f"`{name}`" for name in AZURE_AUTH_SETTINGS) + ".\n"
+    text += _table(GCSSettings)
+    text += "\nCredentials of GCS are set by " + ", ".join(f"`{name}`" for name in sorted(GCP_SETTINGS)) + ".\n"
+    text += _table(GitHubSettings)
+    text += "\nGitHub's API is named by `endpoint_url` or `base_url`, its credentials by "
+    text += ", ".join(f"`{name}`" for name in sorted(GITHUB_AUTH_SETTINGS)) + ".\n"
+    text += _table(OCISettings)
+    text += "\nCredentials of OCI are set by " + ", ".join(f"`{name}`" for name in sorted(OCI_AUTH_SETTINGS)) + ".\n"
     text += "\nFiles have `sync`, memory has `shared` and every field of `Capabilities`.\n"
     text += "\n# Options of operations\n"
     for options in (UploadOptions, DownloadOptions, ReadOptions, CopyOptions, ListOptions, BulkOptions):
@@ -47,7 +68,7 @@ def capabilities() -> str:
     """
     Return the page of what each provider can do.
     """
-    drivers = [factory(StorageConfig.build(uri, {})) for factory, uri in _DRIVERS]
+    drivers = [factory(StorageConfig.build(uri, settings)) for factory, uri, settings in _DRIVERS]
     described = _described(Capabilities)
     lines = ["# Capabilities", "", _HEADER.strip(), "", "What is off is refused before any request.", ""]
     lines += [
@@ -62,10 +83,14 @@ def capabilities() -> str:
 
 PAGES = {"settings.md": settings, "capabilities.md": capabilities}
 
-_DRIVERS: tuple[tuple[Any, str], ...] = (
-    (open_memory, "memory://bucket"),
-    (open_local, "file:///tmp/asyncstore-capabilities"),
-    (open_s3, "s3://bucket"),
+_DRIVERS: tuple[tuple[Any, str, dict[str, Any]], ...] = (
+    (open_memory, "memory://bucket", {}),
+    (open_local, "file:///tmp/asyncstore-capabilities", {}),
+    (open_s3, "s3://bucket", {}),
+    (open_gcs, "gs://bucket", {}),
+    (open_azure, "azure://container@account", {"anonymous": True}),
+    (open_github, "github://owner/repo", {}),
+    (open_oci, "oci://bucket", {}),
 )
 
 

@@ -9,11 +9,16 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from asyncstore.testing.servers.github import FAKE_TOKEN
 from tests.docs.blocks import ROOT, Block, blocks
+from tests.servers.azure import AzureServer
+from tests.servers.azure import blocking_client as azure_client
+from tests.servers.oci import RunningOCI, running_oci
 from tests.servers.s3 import S3Server, blocking_client
 
 # Set-up is not run inside the tests that it sets up: .ci/run calls it.
@@ -22,11 +27,37 @@ _SETUP = "python3 -m venv"
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 
 
+@pytest.fixture(scope="module")
+def github_url() -> Iterator[str]:
+    """The stand-in for GitHub, started as anybody would."""
+    command = [sys.executable, "-m", "asyncstore.testing.servers", "github"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def oci() -> Iterator[RunningOCI]:
+    """
+    A server with a bucket called "models", into which a person's files let in.
+    """
+    with running_oci() as server:
+        server.server.create_bucket("models")
+        yield server
+
+
 @pytest.fixture
-def environment(seaweed: S3Server, tmp_path: Path) -> dict[str, str]:
+def environment(
+    seaweed: S3Server, azurite: AzureServer, oci: RunningOCI, github_url: str, tmp_path: Path
+) -> dict[str, str]:
     """
-    A person's shell: credentials of a real server, a bucket called "models", an empty home.
+    A person's shell: credentials of real servers, with a place called "models" on each, a home with nothing else.
     """
+    oci.user.write_config(tmp_path / ".oci", oci.region)
+    with azure_client(azurite) as azure:
+        if not azure.get_container_client("models").exists():
+            azure.create_container("models")
     with blocking_client(seaweed) as client:
         if "models" not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
             client.create_bucket(Bucket="models")
@@ -42,6 +73,10 @@ def environment(seaweed: S3Server, tmp_path: Path) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": seaweed.keys.access_key_id,
         "AWS_SECRET_ACCESS_KEY": seaweed.keys.secret_access_key,
         "AWS_REGION": seaweed.region,
+        "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string,
+        "GITHUB_API_URL": github_url,
+        "GH_TOKEN": FAKE_TOKEN,
+        "OCI_CLI_ENDPOINT": oci.server.url,
     }
 
 

@@ -376,3 +376,67 @@ async def test_page() -> None:
     assert [info.is_prefix for info in page.objects] == [False, True, False]
     assert (page.objects[0].size, page.objects[0].etag) == (7, "e")
     assert page.next_token == "t&"
+
+
+async def test_versions_in_their_order() -> None:
+    """
+    Versions and delete markers keep their places, and the next page starts after the last one.
+    """
+    body = (
+        b"<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>"
+        b"<NextKeyMarker>a+b</NextKeyMarker><NextVersionIdMarker>v1</NextVersionIdMarker>"
+        b"<DeleteMarker><Key>a+b</Key><VersionId>v3</VersionId><IsLatest>true</IsLatest></DeleteMarker>"
+        b"<Version><Key>a+b</Key><VersionId>v2</VersionId><IsLatest>false</IsLatest><Size>2</Size></Version>"
+        b"<Version><Key>a+b</Key><VersionId>v1</VersionId><IsLatest>false</IsLatest><Size>1</Size></Version>"
+        b"</ListVersionsResult>"
+    )
+    async with driving(saying(reply(200, body)), saying(reply(200, b"<ListVersionsResult/>"))) as (driver, server):
+        page = await driver.list_versions_page(URI, ListOptions(), None)
+        last = await driver.list_versions_page(URI, ListOptions(), page.next_token)
+
+        assert [(info.key, info.version_id, info.is_deleted) for info in page.objects] == [
+            ("a b", "v3", True),
+            ("a b", "v2", False),
+            ("a b", "v1", False),
+        ]
+        assert [info.is_current for info in page.objects] == [True, False, False]
+        assert "key-marker=a%20b" in server.requests[1].target
+        assert "version-id-marker=v1" in server.requests[1].target
+        assert (last.objects, last.next_token) == ([], None)
+
+
+async def test_versions_after_a_common_prefix() -> None:
+    """
+    A page that ends with a common prefix has no version to go on from, only a key.
+    """
+    body = (
+        b"<ListVersionsResult><IsTruncated>true</IsTruncated><NextKeyMarker>a/</NextKeyMarker>"
+        b"<CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes></ListVersionsResult>"
+    )
+    async with driving(saying(reply(200, body)), saying(reply(200, b"<ListVersionsResult/>"))) as (driver, server):
+        page = await driver.list_versions_page(URI, ListOptions(delimiter="/"), None)
+        await driver.list_versions_page(URI, ListOptions(delimiter="/"), page.next_token)
+
+        assert [info.is_prefix for info in page.objects] == [True]
+        assert "key-marker=a%2F" in server.requests[1].target
+        assert "version-id-marker" not in server.requests[1].target
+
+
+async def test_version_that_cannot_be_read() -> None:
+    """
+    A version without a key is the server's fault, and worth another attempt.
+    """
+    body = b"<ListVersionsResult><Version><Size>1</Size></Version></ListVersionsResult>"
+    async with driving(saying(reply(200, body))) as (driver, _):
+        with pytest.raises(UnavailableError, match="version"):
+            await driver.list_versions_page(URI, ListOptions(), None)
+
+
+async def test_tag_that_xml_cannot_carry() -> None:
+    """
+    It is refused before anything is sent.
+    """
+    async with driving() as (driver, server):
+        with pytest.raises(InvalidRequestError):
+            await driver.set_tags(URI, {"key": "\x00"})
+        assert server.requests == []

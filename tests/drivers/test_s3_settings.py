@@ -12,8 +12,8 @@ from asyncstore.auth.sigv4_series import SignatureSeries
 from asyncstore.body import BytesBody
 from asyncstore.config import StorageConfig
 from asyncstore.drivers.s3 import S3Driver, open_driver
-from asyncstore.drivers.s3.headers import decode_value, encode_value, parse_date
 from asyncstore.errors import ConfigurationError
+from asyncstore.http.values import decode_value, encode_value, parse_date
 from asyncstore.options import WriteOptions
 from asyncstore.types import ChecksumAlgorithm
 from asyncstore.uri import parse_uri

@@ -7,6 +7,7 @@ every await in it meets a cancellation, those of its own clean-up included.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -328,6 +329,22 @@ async def test_bulk_download_of_a_listing(cancel_everywhere: Everywhere, way: ty
         await bench.storage.bulk_download(items(), options=BULK)
 
     await cancel_everywhere(way, run)
+
+
+async def test_bulk_download_into_a_known_directory(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    """
+    The second file is made, written and named by one visit to a thread.
+    """
+
+    async def run(bench: Bench) -> None:
+        for name in ("target", "second"):
+            bench.memory._world.bucket(ROOT).write(name, _stored(name, OLD))
+        items = [Download(ROOT / name, bench.path / name) for name in ("target", "second")]
+        await bench.storage.bulk_download(items, options=replace(BULK, max_concurrency=1))
+
+    steps = await cancel_everywhere(way, run)
+
+    assert steps > 10
 
 
 async def test_bulk_delete(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:

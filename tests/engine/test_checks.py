@@ -137,8 +137,12 @@ UNABLE: dict[str, tuple[dict[str, Any], Callable[[Storage], Awaitable[Any]]]] = 
         lambda storage: storage.put(KEY, b"", options=UploadOptions(metadata={"a": "b"})),
     ),
     "content type": (
-        {"content_headers": False},
+        {"content_type": False},
         lambda storage: storage.put(KEY, b"", options=UploadOptions(content_type="text/plain")),
+    ),
+    "content encoding": (
+        {"content_headers": False},
+        lambda storage: storage.put(KEY, b"", options=UploadOptions(content_encoding="gzip")),
     ),
     "storage class": (
         {"storage_classes": False},
@@ -180,6 +184,16 @@ UNABLE: dict[str, tuple[dict[str, Any], Callable[[Storage], Awaitable[Any]]]] = 
             KEY, ROOT / "copy", options=CopyOptions(replace=WriteOptions(metadata={"a": "b"}))
         ),
     ),
+    "copy with other headers": (
+        {"copy_replace": False},
+        lambda storage: storage.copy(
+            KEY, ROOT / "copy", options=CopyOptions(replace=WriteOptions(content_type="a/b", metadata={"a": "b"}))
+        ),
+    ),
+    "copy without metadata": (
+        {"copy_replace": False},
+        lambda storage: storage.copy(KEY, ROOT / "copy", options=CopyOptions(replace=WriteOptions())),
+    ),
     "multipart": ({"multipart": False}, lambda storage: storage.initiate_multipart_upload(KEY)),
     "signing": ({"sign": False}, lambda storage: storage.presign(KEY)),
     "bulk upload": (
@@ -201,6 +215,14 @@ async def test_what_the_provider_cannot(storage: Storage, faults: FaultyDriver, 
         await use(storage)
 
     assert 0 == faults.calls.total()
+
+
+async def test_what_is_not_asked_for_is_not_refused(storage: Storage, faults: FaultyDriver) -> None:
+    """A provider that keeps nothing beside the bytes still keeps bytes."""
+    changed(faults, metadata=False, content_type=False, content_headers=False, storage_classes=False)
+    await storage.put(KEY, b"data")
+
+    assert b"data" == await storage.read(KEY)
 
 
 async def test_metadata_that_is_too_large(storage: Storage, faults: FaultyDriver) -> None:

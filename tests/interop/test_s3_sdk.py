@@ -200,3 +200,39 @@ async def test_native_client(server: S3Server, driver: S3Driver, root: ObjectURI
         async with found["Body"] as body:
             assert await body.read() == b"data"
         assert client.meta.region_name == server.region
+
+
+async def test_tags_both_ways(driver: S3Driver, root: ObjectURI, boto: Any) -> None:
+    """
+    Tags that boto3 sets we read, and those that we set boto3 reads.
+    """
+    await driver.put(root / "k", BytesBody(b"data"), WriteOptions())
+    ours, theirs = {"a b": "x + y", "c": ""}, {"d": "1", "e/f": "x@y"}
+
+    await driver.set_tags(root / "k", ours)
+    found = await aside(boto.get_object_tagging, Bucket=root.bucket, Key="k")
+    assert {tag["Key"]: tag["Value"] for tag in found["TagSet"]} == ours
+
+    tags = [{"Key": key, "Value": value} for key, value in theirs.items()]
+    await aside(boto.put_object_tagging, Bucket=root.bucket, Key="k", Tagging={"TagSet": tags})
+    assert await driver.get_tags(root / "k") == theirs
+
+
+async def test_versions_that_boto3_made(driver: S3Driver, root: ObjectURI, boto: Any) -> None:
+    """
+    Versions and delete markers are those that boto3 lists: ids, sizes, which one is current.
+    """
+    enabled = {"Status": "Enabled"}
+    await aside(boto.put_bucket_versioning, Bucket=root.bucket, VersioningConfiguration=enabled)
+    for data in (b"one", b"other"):
+        await aside(boto.put_object, Bucket=root.bucket, Key="a b+c%20d", Body=data)
+    await aside(boto.delete_object, Bucket=root.bucket, Key="a b+c%20d")
+
+    page = await driver.list_versions_page(root, ListOptions(), None)
+    listed = await aside(boto.list_object_versions, Bucket=root.bucket)
+
+    ours = {(info.key, info.version_id, info.size, info.is_current) for info in page.objects if not info.is_deleted}
+    assert ours == {(item["Key"], item["VersionId"], item["Size"], item["IsLatest"]) for item in listed["Versions"]}
+    (marker,) = [info for info in page.objects if info.is_deleted]
+    assert marker.version_id == listed["DeleteMarkers"][0]["VersionId"]
+    assert marker.is_current

@@ -10,8 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers import azurite as azurite_server
+from tests.servers import fake_gcs as fake_gcs_server
+from tests.servers import gcs as gcs_server
 from tests.servers import ministack as ministack_server
 from tests.servers import seaweed as seaweed_server
+from tests.servers.azure import AzureServer
+from tests.servers.gcs import GCSEndpoint
 from tests.servers.install import program
 from tests.servers.process import ServerProcess
 from tests.servers.s3 import S3Server
@@ -22,6 +27,9 @@ _TOOL_OF_FIXTURE = {
     "seaweed_tls": "seaweedfs",
     "ministack": "ministack",
     "ministack_tls": "ministack",
+    "azurite": "azurite",
+    "azurite_tls": "azurite",
+    "fake_gcs": "fake-gcs-server",
 }
 
 
@@ -83,5 +91,45 @@ def ministack_tls(tls_ca: ThrowawayCA) -> Iterator[S3Server]:
     process = ministack_server.start_ministack(tls_ca)
     try:
         yield ministack_server.with_users("ministack_tls", process)
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[AzureServer]:
+    """Azurite over http."""
+    process = azurite_server.start_azurite()
+    try:
+        yield azurite_server.server_of("azurite", process)
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def azurite_tls(tls_ca: ThrowawayCA) -> Iterator[AzureServer]:
+    """Another Azurite, over TLS, which takes tokens too."""
+    process = azurite_server.start_azurite(tls_ca)
+    try:
+        yield azurite_server.server_of("azurite_tls", process)
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def gcs_endpoint() -> Iterator[GCSEndpoint]:
+    """The stand-in for Google Cloud Storage, in a process of its own."""
+    process = gcs_server.start_gcs()
+    try:
+        yield gcs_server.endpoint(process)
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def fake_gcs() -> Iterator[GCSEndpoint]:
+    """fake-gcs-server, which keeps objects in memory and checks no credentials."""
+    process = fake_gcs_server.start_fake_gcs()
+    try:
+        yield fake_gcs_server.endpoint(process)
     finally:
         process.stop()

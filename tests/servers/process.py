@@ -52,7 +52,7 @@ class Launch:
     Attributes:
         environment: All the variables it gets, beside a few that name folders:
             nothing of the developer's own settings and credentials reaches it.
-        ready_url: Answers 200 once the server can be used.
+        ready_url: Answers with *ready_status* once the server can be used.
         ca_file: What to trust when *ready_url* is https.
         leftovers: Files it leaves outside its folder.
     """
@@ -61,6 +61,7 @@ class Launch:
     ready_url: str
     ports: Mapping[str, int]
     environment: Mapping[str, str] = field(default_factory=dict)
+    ready_status: int = 200
     ca_file: Path | None = None
     leftovers: Sequence[Path] = ()
 
@@ -205,9 +206,9 @@ def _answers(launch: Launch) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
     try:
         with opener.open(launch.ready_url, timeout=_PROBE_TIMEOUT) as reply:
-            return bool(reply.status == 200)
+            return bool(reply.status == launch.ready_status)
     except urllib.error.HTTPError as exc:
         exc.close()
-        return False
+        return exc.code == launch.ready_status
     except OSError:
         return False

@@ -1,5 +1,5 @@
 """
-Where a server differs from the S3 it stands for, so that a test can ask before it expects.
+Where a server differs from the service it stands for, so that a test can ask before it expects.
 
 For tests only: the library itself never looks here.
 """
@@ -28,6 +28,17 @@ COPY_CONDITIONS = "conditions on the target of a copy are not checked"
 EMPTY_SUFFIX = "a suffix of an empty object is 206"
 EMPTY_METADATA = "empty metadata values are dropped"
 GHOST_PREFIX = "a common prefix outlives its objects"
+TAGS_STAY = "tags outlive an overwrite"
+CONDITIONS_IGNORED = "conditions are not checked"
+CHECKSUMS_IGNORED = "checksums are not checked"
+SIGNATURES_IGNORED = "signatures are not checked"
+DELIMITER_OF_ONE = "a delimiter is one character"
+PREFIXES_UNCOUNTED = "common prefixes do not count on a page"
+VERSION_NOT_DELETED = "an old version is not deleted by its generation"
+VERSIONS_REPEATED = "pages of versions repeat and lose some"
+MERGED_COPY = "what is given to a copy is merged with what the source has"
+NO_LINES = "keys have no line ends"
+OCI_SMALL_PARTS = "small parts are taken by the OCI stand-in"
 
 SENTENCES: Mapping[str, str] = {
     LIST_ORDER: "`a/x` is listed before `a-x`, where S3 orders whole keys by their bytes; StartAfter follows suit.",
@@ -51,7 +62,18 @@ SENTENCES: Mapping[str, str] = {
     COPY_CONDITIONS: "If-Match and If-None-Match of CopyObject are not looked at, so it replaces what it should not.",
     EMPTY_SUFFIX: "A range `bytes=-1` of an object without bytes is answered by 206, not 416 InvalidRange.",
     EMPTY_METADATA: "User metadata whose value is empty is not stored.",
+    NO_LINES: "No key has a line feed, a carriage return or a NUL, by the rule of OCI itself; the driver refuses them.",
+    OCI_SMALL_PARTS: "Parts under 10 MiB are taken before the last one: OCI's page names no least size any more.",
     GHOST_PREFIX: "A common prefix is still listed when the last object below it has been deleted.",
+    TAGS_STAY: "An object that is written again keeps the tags of the one before it.",
+    CONDITIONS_IGNORED: "Preconditions are looked at by insertions of metadata with bytes, and by nothing else.",
+    CHECKSUMS_IGNORED: "An insertion whose bytes are not those of its crc32c is stored.",
+    SIGNATURES_IGNORED: "Any signature is as good as none, for any method.",
+    DELIMITER_OF_ONE: "Of a longer delimiter only the first character ends a common prefix.",
+    PREFIXES_UNCOUNTED: "maxResults counts objects, so that a page has more entries, or one prefix twice.",
+    VERSION_NOT_DELETED: "A deletion that names a generation leaves it where it is.",
+    VERSIONS_REPEATED: "A page token is a name, so that a page that ends between versions of one key begins anew.",
+    MERGED_COPY: "A rewrite with metadata keeps those fields of the source that are not given.",
     REDUNDANT_CREATE: "Creating one's own bucket again is accepted, as by S3 in us-east-1 but nowhere else.",
 }
 
@@ -82,5 +104,6 @@ MINISTACK = frozenset(
         REDUNDANT_CREATE,
         COPY_CONDITIONS,
         EMPTY_SUFFIX,
+        TAGS_STAY,
     }
 )

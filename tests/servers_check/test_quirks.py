@@ -158,6 +158,13 @@ def shows_prefix_of_nothing(client: Any, bucket: str) -> bool:
     return [prefix["Prefix"] for prefix in found] != ["kept/"]
 
 
+def keeps_tags(client: Any, bucket: str) -> bool:
+    client.put_object(Bucket=bucket, Key="k", Body=b"one")
+    client.put_object_tagging(Bucket=bucket, Key="k", Tagging={"TagSet": [{"Key": "a", "Value": "1"}]})
+    client.put_object(Bucket=bucket, Key="k", Body=b"other")
+    return bool(client.get_object_tagging(Bucket=bucket, Key="k")["TagSet"])
+
+
 PROBES: dict[str, Callable[[Any, str], bool]] = {
     quirks.LIST_ORDER: orders_by_directory,
     quirks.KEY_FORMS: loses_body_of_folder_key,
@@ -175,6 +182,7 @@ PROBES: dict[str, Callable[[Any, str], bool]] = {
     quirks.COPY_CONDITIONS: copies_over_what_is_there,
     quirks.EMPTY_SUFFIX: serves_suffix_of_nothing,
     quirks.EMPTY_METADATA: drops_empty_metadata,
+    quirks.TAGS_STAY: keeps_tags,
     quirks.GHOST_PREFIX: shows_prefix_of_nothing,
     quirks.DELETE_MARKER_READ: answers_404_for_delete_marker,
 }

@@ -34,6 +34,15 @@ async def test_faults(faulty_storage, storage_faults):
     await faulty_storage.put(faulty_storage.root / "a", b"1")
     assert storage_faults.calls["put"] == 6
     assert storage_faults.driver.objects == {"a": b"1"}
+
+async def test_oci(oci_server, oci_user):
+    import asyncio
+    import oci
+
+    settings = oci_user.settings(oci_server.store.region)
+    client = oci.object_storage.ObjectStorageClient(settings, service_endpoint=oci_server.url)
+    assert (await asyncio.to_thread(client.get_namespace)).data == oci_server.store.namespace
+    client.base_client.session.close()
 """
 SUBCLASS = """
 import pytest_asyncio
@@ -73,7 +82,7 @@ def test_fixtures(tmp_path: Path) -> None:
 
     ended = run(tmp_path)
 
-    assert "3 passed" in ended.stdout, ended.stdout + ended.stderr
+    assert "4 passed" in ended.stdout, ended.stdout + ended.stderr
 
 
 def test_suite_in_strict_mode(tmp_path: Path) -> None:

@@ -24,8 +24,10 @@ from asyncstore import (
     ReadStream,
     SigningCapable,
     Storage,
+    TaggingCapable,
     Transfer,
     Upload,
+    VersionedCapable,
     copy_between,
     open_storage,
     track,
@@ -36,6 +38,8 @@ _storage: type[AsyncStorage] = Storage
 _bulk: type[BulkStorage] = Storage
 _multipart: type[MultipartCapable] = Storage
 _signing: type[SigningCapable] = Storage
+_versioned: type[VersionedCapable] = Storage
+_tagging: type[TaggingCapable] = Storage
 _stream: type[ReadStream] = ResumingStream
 
 

@@ -8,7 +8,7 @@ nothing: no step of it waits.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -56,6 +56,8 @@ CAPABILITIES: Final = Capabilities(
     conditional_delete=True,
     conditional_copy=True,
     storage_classes=True,
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html
+    tags=10,
     checksums=frozenset(ChecksumAlgorithm),
 )
 _SHARED: Final[dict[str, World]] = {}
@@ -148,6 +150,18 @@ class MemoryDriver(Driver):
         )
         await checkpoint()
         return ListPage([_entry(prefix, key, stored) for key, stored in entries], next_token)
+
+    async def get_tags(self, uri: ObjectURI) -> Mapping[str, str]:
+        await checkpoint()
+        tags = dict(self._world.stored(uri).tags)
+        await checkpoint()
+        return tags
+
+    async def set_tags(self, uri: ObjectURI, tags: Mapping[str, str]) -> None:
+        _check_size("a set of tags", len(tags), self.capabilities.tags, "tags")
+        await checkpoint()
+        self._world.bucket(uri).write(uri.key, replace(self._world.stored(uri), tags=dict(tags)))
+        await checkpoint()
 
     async def delete_batch(self, uris: Sequence[ObjectURI]) -> Sequence[StorageError | None]:
         _check_size("a batch to delete", len(uris), self.capabilities.delete_batch_size, "keys")
@@ -336,9 +350,11 @@ def _with_checksums(stored: Stored, checksums: tuple[Checksum, ...]) -> Stored:
 
 def _copied(stored: Stored, target: ObjectURI, options: WriteOptions | None) -> Stored:
     if options is not None:
-        return _with_checksums(stored_with(target, stored.data, options), tuple(stored.metadata.checksums))
+        written = _with_checksums(stored_with(target, stored.data, options), tuple(stored.metadata.checksums))
+        # As on S3, tags are no part of what a copy replaces.
+        return replace(written, tags=stored.tags)
     metadata = replace(stored.metadata, uri=target, etag=new_etag(), last_modified=datetime.now(UTC))
-    return Stored(stored.data, replace(metadata, metadata=dict(metadata.metadata)))
+    return replace(stored, metadata=replace(metadata, metadata=dict(metadata.metadata)))
 
 
 def _info(stored: Stored) -> ObjectInfo:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -37,6 +37,7 @@ class Stored:
 
     data: bytes
     metadata: Metadata
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -13,8 +13,9 @@ from asyncstore.drivers.s3.copying import outcome
 from asyncstore.drivers.s3.errors import make_error
 from asyncstore.drivers.s3.objects import delete
 from asyncstore.drivers.s3.wire import Wire, document
-from asyncstore.drivers.s3.xml import can_carry, child, deletion
+from asyncstore.drivers.s3.xml import deletion
 from asyncstore.errors import StorageError
+from asyncstore.http.xml import can_carry, child
 from asyncstore.options import DeleteOptions
 from asyncstore.uri import ObjectURI
 

@@ -18,9 +18,9 @@ from asyncstore.drivers.s3.headers import condition_headers, content_headers, qu
 from asyncstore.drivers.s3.objects import stat, without_object
 from asyncstore.drivers.s3.settings import S3Settings
 from asyncstore.drivers.s3.wire import Request, Wire
-from asyncstore.drivers.s3.xml import parse, text_of
 from asyncstore.errors import NotFoundError, UnavailableError
 from asyncstore.http.reply import Reply
+from asyncstore.http.xml import parse, text_of
 from asyncstore.options import CopyOptions, ReadOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, ObjectInfo, Part
 from asyncstore.uri import ObjectURI

@@ -4,7 +4,7 @@ The S3 driver: AWS and the many servers that speak its protocol.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +15,7 @@ from asyncstore.auth.sigv4 import MAX_EXPIRES, encode_key
 from asyncstore.body import Body, ReadBody
 from asyncstore.config import HTTPOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
-from asyncstore.drivers.s3 import batch, copying, listing, multipart, objects
+from asyncstore.drivers.s3 import batch, copying, listing, multipart, objects, tagging, versions
 from asyncstore.drivers.s3.addresses import Addresses
 from asyncstore.drivers.s3.native import native_client
 from asyncstore.drivers.s3.settings import S3Settings
@@ -65,6 +65,8 @@ CAPABILITIES: Final = Capabilities(
     conditional_copy=True,
     storage_classes=True,
     versions=True,
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html
+    tags=10,
     checksums=frozenset(ChecksumAlgorithm),
     sign=True,
 )
@@ -125,6 +127,15 @@ class S3Driver(Driver):
 
     async def list_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
         return await listing.list_page(self._wire, prefix, options, token)
+
+    async def list_versions_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
+        return await versions.list_page(self._wire, prefix, options, token)
+
+    async def get_tags(self, uri: ObjectURI) -> Mapping[str, str]:
+        return await tagging.get(self._wire, uri)
+
+    async def set_tags(self, uri: ObjectURI, tags: Mapping[str, str]) -> None:
+        await tagging.replace(self._wire, uri, tags)
 
     async def delete_batch(self, uris: Sequence[ObjectURI]) -> Sequence[StorageError | None]:
         return await batch.delete_batch(self._wire, uris)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from asyncstore.drivers.s3.xml import child, parse
 from asyncstore.errors import (
     AlreadyExistsError,
     IntegrityError,
@@ -27,6 +26,7 @@ from asyncstore.errors import (
     UnavailableError,
 )
 from asyncstore.http.reply import Reply
+from asyncstore.http.xml import child, parse
 
 #: Characters of the provider's own words that are kept.
 _MAX_MESSAGE: Final = 500

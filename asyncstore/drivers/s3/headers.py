@@ -1,27 +1,22 @@
 """
 Between our records and the headers of S3.
 
-User metadata is text. Values of plain ASCII go as they are. Any other, and one
-that would not come back the same, is sent as S3 itself returns such values: by
-RFC 2047, which is undone on reading.
+User metadata that a header cannot carry is sent as S3 itself returns such values:
+by RFC 2047, which is undone on reading.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 """
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.errors import HeaderParseError
-from email.header import decode_header
-from email.utils import format_datetime, parsedate_to_datetime
 from typing import Final
 
 from multidict import istr
 
 from asyncstore.drivers.s3 import records
 from asyncstore.errors import ConfigurationError
+from asyncstore.http.values import decode_value, encode_value, http_date, parse_date
 from asyncstore.options import ReadOptions, WriteOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
 from asyncstore.uri import ObjectURI
@@ -45,15 +40,6 @@ _ALGORITHMS: Final = [
 ]
 
 _TOKEN: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
-_MONTHS: Final = {
-    name: f"{number:02}"
-    for number, name in enumerate(
-        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), 1
-    )
-}
-
-# An encoded word has at most 75 characters: 44 bytes of base64 and what is round them.
-_WORD_CHARACTERS: Final = 11
 
 
 def read_headers(options: ReadOptions) -> dict[str, str]:
@@ -68,9 +54,9 @@ def read_headers(options: ReadOptions) -> dict[str, str]:
     if options.if_none_match is not None:
         headers["If-None-Match"] = quoted(options.if_none_match)
     if options.if_modified_since is not None:
-        headers["If-Modified-Since"] = _http_date(options.if_modified_since)
+        headers["If-Modified-Since"] = http_date(options.if_modified_since)
     if options.if_unmodified_since is not None:
-        headers["If-Unmodified-Since"] = _http_date(options.if_unmodified_since)
+        headers["If-Unmodified-Since"] = http_date(options.if_unmodified_since)
     return headers
 
 
@@ -156,6 +142,8 @@ def metadata_of(uri: ObjectURI, headers: Mapping[str, str], size: int, *, checks
         get(_STORAGE_CLASS),
         whole[0] if whole else None,
         False,
+        None,
+        False,
         get(_CONTENT_TYPE),
         get(_CONTENT_ENCODING),
         get(_CONTENT_LANGUAGE),
@@ -181,49 +169,3 @@ def version_of(headers: Mapping[str, str]) -> str | None:
     """
     version = headers.get(_VERSION_ID)
     return None if version == "null" else version
-
-
-def encode_value(value: str) -> str:
-    """
-    Return a metadata value as it is sent.
-    """
-    if value.isascii() and value == value.strip() and not value.startswith("=?"):
-        return value
-    pieces = [value[i : i + _WORD_CHARACTERS] for i in range(0, len(value), _WORD_CHARACTERS)]
-    words = [base64.b64encode(piece.encode()).decode("ascii") for piece in pieces]
-    return " ".join([f"=?UTF-8?B?{word}?=" for word in words])
-
-
-def decode_value(value: str) -> str:
-    """
-    Return a metadata value as it was meant; one that is not of RFC 2047 is itself.
-    """
-    if "=?" not in value:
-        return value
-    try:
-        words = decode_header(value)
-        return "".join([word if isinstance(word, str) else word.decode(charset or "ascii") for word, charset in words])
-    except (HeaderParseError, LookupError, UnicodeDecodeError):
-        return value
-
-
-def parse_date(text: str) -> datetime | None:
-    """
-    Read an HTTP date; ``None`` if it is none.
-    """
-    try:
-        # "Sun, 06 Nov 1994 08:49:37 GMT", and nothing else since RFC 9110.
-        return datetime.fromisoformat(f"{text[12:16]}-{_MONTHS[text[8:11]]}-{text[5:7]}T{text[17:25]}+00:00")
-    except (KeyError, ValueError):
-        return _parse_old_date(text)
-
-
-def _parse_old_date(text: str) -> datetime | None:
-    try:
-        return parsedate_to_datetime(text).astimezone(UTC)
-    except ValueError:
-        return None
-
-
-def _http_date(moment: datetime) -> str:
-    return format_datetime(moment.astimezone(UTC), usegmt=True)

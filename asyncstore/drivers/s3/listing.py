@@ -16,8 +16,8 @@ from asyncstore.auth.sigv4 import encode_query
 from asyncstore.drivers.s3.entries import FIELDS, Row, cut
 from asyncstore.drivers.s3.records import listed
 from asyncstore.drivers.s3.wire import Request, Wire
-from asyncstore.drivers.s3.xml import child, expect, text_of
 from asyncstore.errors import UnavailableError
+from asyncstore.http.xml import child, expect, text_of
 from asyncstore.options import ListOptions
 from asyncstore.types import ListPage, MultipartUpload, MultipartUploadPage, ObjectInfo
 from asyncstore.uri import ObjectURI
@@ -38,12 +38,15 @@ async def list_page(wire: Wire, prefix: ObjectURI, options: ListOptions, token: 
     if prefix.key:
         pairs.append(("prefix", prefix.key))
     _, body = await wire.read(Request("GET", prefix, encode_query(sorted(pairs)), whole_bucket=True))
-    with _collector_paused():
+    with collector_paused():
         return _page(body, prefix)
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
+    """
+    Leave the garbage be while a page is read.
+    """
     # A page is some seven thousand short-lived elements. Every few hundred of them would
     # set off a collection, which looks at all that the caller has kept of the pages
     # before: half the time of a long listing.
@@ -64,12 +67,9 @@ def _page(body: bytes, prefix: ObjectURI) -> ListPage:
     try:
         # One of the two has none.
         entries = listed(prefix, _rows(rows, encoded=encoded) + _objects(root, encoded=encoded))
-        entries += _prefixes(root, prefix, encoded=encoded)
     except ValueError as exc:
         raise UnavailableError(f"a listing has an entry that cannot be read: {exc}") from None
-    if entries and entries[-1].is_prefix:
-        # By code points, which is the order of the bytes of UTF-8.
-        entries.sort(key=_key)
+    entries = with_common_prefixes(entries, root, prefix, encoded=encoded)
     more = child(root, "IsTruncated") == "true"
     return ListPage(entries, text_of(root, "NextContinuationToken") if more else None)
 
@@ -77,7 +77,7 @@ def _page(body: bytes, prefix: ObjectURI) -> ListPage:
 def _rows(rows: Sequence[Row], *, encoded: bool) -> list[Row]:
     if not encoded:
         return list(rows)
-    return [(_decoded(row[0], encoded=True), *row[1:]) if "%" in row[0] or "+" in row[0] else row for row in rows]
+    return [(decoded(row[0], encoded=True), *row[1:]) if "%" in row[0] or "+" in row[0] else row for row in rows]
 
 
 def _objects(root: ET.Element, *, encoded: bool) -> list[Row]:
@@ -85,20 +85,34 @@ def _objects(root: ET.Element, *, encoded: bool) -> list[Row]:
     for item in root.iterfind("Contents"):
         said = {field.tag: field.text or "" for field in item}
         key, modified, etag, size, storage_class = [said.get(name, "") for name in FIELDS]
-        rows.append((_decoded(key, encoded=encoded), modified, etag, size, storage_class))
+        rows.append((decoded(key, encoded=encoded), modified, etag, size, storage_class))
     return rows
 
 
-def _prefixes(root: ET.Element, prefix: ObjectURI, *, encoded: bool) -> list[ObjectInfo]:
-    texts = [text_of(item, "Prefix") for item in root.iterfind("CommonPrefixes")]
-    return [ObjectInfo(uri=prefix.with_key(_decoded(text, encoded=encoded)), size=0, is_prefix=True) for text in texts]
+def with_common_prefixes(
+    entries: list[ObjectInfo], root: ET.Element, prefix: ObjectURI, *, encoded: bool
+) -> list[ObjectInfo]:
+    """
+    Return *entries* and the common prefixes of a page, in byte order of keys.
+    """
+    prefixes = [text_of(item, "Prefix") for item in root.iterfind("CommonPrefixes")]
+    if prefixes:
+        entries += [
+            ObjectInfo(uri=prefix.with_key(decoded(text, encoded=encoded)), size=0, is_prefix=True) for text in prefixes
+        ]
+        # By code points, which is the order of the bytes of UTF-8.
+        entries.sort(key=_key)
+    return entries
 
 
 def _key(entry: ObjectInfo) -> str:
     return entry.uri.key
 
 
-def _decoded(text: str, *, encoded: bool) -> str:
+def decoded(text: str, *, encoded: bool) -> str:
+    """
+    Return a key as it is, of a reply whose keys are URL-encoded or not.
+    """
     if encoded and ("%" in text or "+" in text):
         return unquote_plus(text, errors="strict")
     return text
@@ -117,7 +131,7 @@ async def list_multipart_uploads(wire: Wire, prefix: ObjectURI, token: str | Non
     token = None
     if child(root, "IsTruncated") == "true":
         # An id has no spaces; a key may have any.
-        key = _decoded(text_of(root, "NextKeyMarker"), encoded=encoded)
+        key = decoded(text_of(root, "NextKeyMarker"), encoded=encoded)
         token = f"{text_of(root, 'NextUploadIdMarker')} {key}"
     return MultipartUploadPage(list(_uploads(root, prefix, encoded=encoded)), token)
 
@@ -125,7 +139,7 @@ async def list_multipart_uploads(wire: Wire, prefix: ObjectURI, token: str | Non
 def _uploads(root: ET.Element, prefix: ObjectURI, *, encoded: bool) -> Iterator[MultipartUpload]:
     for item in root.iterfind("Upload"):
         initiated = child(item, "Initiated")
-        key = _decoded(text_of(item, "Key"), encoded=encoded)
+        key = decoded(text_of(item, "Key"), encoded=encoded)
         yield MultipartUpload(
             prefix.with_key(key),
             text_of(item, "UploadId"),

@@ -28,8 +28,9 @@ from asyncstore.drivers.s3.headers import (
 from asyncstore.drivers.s3.objects import prepared, sent_checksum, verify, without_object
 from asyncstore.drivers.s3.settings import S3Settings
 from asyncstore.drivers.s3.wire import Request, Wire, document, payload_hash
-from asyncstore.drivers.s3.xml import child, completion, expect, text_of
+from asyncstore.drivers.s3.xml import completion
 from asyncstore.errors import IntegrityError, NotFoundError, UnavailableError
+from asyncstore.http.xml import child, expect, text_of
 from asyncstore.options import WriteOptions
 from asyncstore.types import (
     Checksum,

@@ -49,7 +49,8 @@ def listed(bucket: ObjectURI, rows: Iterable[tuple[str, str, str, str, str]]) ->
         ValueError: A field cannot be read.
     """
     put_provider, put_bucket, put_key, put_namespace, put_region = _URI
-    put_uri, put_size, put_etag, put_modified, put_version, put_class, put_checksum, put_is_prefix = _OBJECT_INFO
+    put_uri, put_size, put_etag, put_modified, put_version, put_class, put_checksum, *put_flags = _OBJECT_INFO
+    put_is_prefix, put_is_current, put_is_deleted = put_flags
     provider, name, namespace, region = bucket.provider, bucket.bucket, bucket.namespace, bucket.region
     new, moment = object.__new__, datetime.fromisoformat
     records = []
@@ -71,5 +72,7 @@ def listed(bucket: ObjectURI, rows: Iterable[tuple[str, str, str, str, str]]) ->
         put_class(info, storage_class or None)
         put_checksum(info, None)
         put_is_prefix(info, False)
+        put_is_current(info, None)
+        put_is_deleted(info, False)
         records.append(info)
     return records

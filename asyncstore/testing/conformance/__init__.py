@@ -19,7 +19,8 @@ storage's capabilities do not announce is an expected failure; what they announc
         quirks = {"list-order": "this server lists by directory"}
 
 Names of tests, tags, and parameters of awkward keys (``"[trailing-slash]"``) can be
-given; see :class:`~asyncstore.testing.conformance.harness.Harness` for what else can be set.
+given. Which keys a provider's own rules allow is said by the method ``holds``; see
+:class:`~asyncstore.testing.conformance.harness.Harness` for what else can be set.
 It needs pytest and pytest-asyncio, in either of its modes.
 """
 
@@ -27,7 +28,7 @@ import pytest
 
 _GROUPS = (
     "aborting access attributes bulk cancelling capabilities concurrency conditions copying deleting files harness "
-    "integrity interrupting keys listing multipart objects paging payloads ranges"
+    "integrity interrupting keys listing multipart objects paging payloads ranges resuming tags versions"
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{group}" for group in _GROUPS.split()))
 

@@ -33,7 +33,7 @@ class Attributes(Harness):
     Content headers and metadata.
     """
 
-    @requires("content_headers")
+    @requires("content_type", "content_headers")
     @pytest.mark.parametrize("way", ["put", "multipart", "stream", "upload"])
     async def test_content_headers_are_kept(self, storage: Storage, tmp_path: Path, way: str) -> None:
         """
@@ -44,6 +44,18 @@ class Attributes(Harness):
         assert _headers(await storage.stat(storage.root / "key")) == _HEADERS
         async with storage.get(storage.root / "key") as stream:
             assert _headers(stream.info) == _HEADERS
+
+    @requires("content_type")
+    @pytest.mark.parametrize("way", ["put", "multipart", "stream", "upload"])
+    async def test_content_type_is_kept(self, storage: Storage, tmp_path: Path, way: str) -> None:
+        """
+        The content type is told again, also where it is all that is kept.
+        """
+        await self._written(storage, tmp_path, way, {"content_type": "text/csv; charset=utf-8"})
+
+        assert (await storage.stat(storage.root / "key")).content_type == "text/csv; charset=utf-8"
+        async with storage.get(storage.root / "key") as stream:
+            assert stream.info.content_type == "text/csv; charset=utf-8"
 
     @requires("metadata")
     @pytest.mark.parametrize("way", ["put", "multipart", "stream", "upload"])
@@ -98,7 +110,7 @@ class Attributes(Harness):
         assert found.metadata == {"b": "2"}
         assert found.cache_control is None
 
-    @requires("content_headers")
+    @requires("content_type", "content_headers")
     async def test_encoded_content_is_left_alone(self, storage: Storage, tmp_path: Path) -> None:
         """
         What was stored compressed is read, streamed and downloaded compressed.
@@ -116,7 +128,7 @@ class Attributes(Harness):
         assert (tmp_path / "file").read_bytes() == data
         assert (await storage.stat(target)).size == len(data)
 
-    @requires("copy", "metadata", "content_headers")
+    @requires("copy", "metadata", "content_type", "content_headers")
     async def test_copy_keeps_all(self, storage: Storage) -> None:
         """
         A copy has the headers and metadata of its source.
@@ -129,7 +141,7 @@ class Attributes(Harness):
         assert _headers(found) == _HEADERS
         assert found.metadata == _METADATA
 
-    @requires("copy", "metadata", "content_headers")
+    @requires("copy", "copy_replace", "metadata", "content_type", "content_headers")
     async def test_copy_replaces_all(self, storage: Storage) -> None:
         """
         A copy that is given its own attributes has nothing of its source's.

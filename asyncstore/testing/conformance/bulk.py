@@ -26,7 +26,7 @@ class Bulk(Harness):
         """
         A tree of files comes back as it was.
         """
-        tree = _tree(tmp_path / "up", self.part_size(storage))
+        tree = _tree(tmp_path / "up", self.part_size(storage), storage.capabilities.min_object_size)
         part = self.part_size(storage)
         options = BulkOptions(upload=UploadOptions(part_size=part, multipart_threshold=part))
 
@@ -118,7 +118,7 @@ class Bulk(Harness):
         """
         Counts only grow, and end at what was done; the end is told once, last.
         """
-        tree = _tree(tmp_path, self.part_size(storage))
+        tree = _tree(tmp_path, self.part_size(storage), storage.capabilities.min_object_size)
         events: list[ProgressEvent] = []
 
         await storage.bulk_upload(
@@ -137,9 +137,9 @@ class Bulk(Harness):
             yield Download(info.uri, folder / relative(storage, info))
 
 
-def _tree(folder: Path, part: int) -> dict[str, bytes]:
-    tree = {f"dir{number % 3}/sub/{number}": payload(number * 100, seed=number) for number in range(20)}
-    tree |= {"empty": b"", "large": payload(part + 9)}
+def _tree(folder: Path, part: int, smallest: int) -> dict[str, bytes]:
+    tree = {f"dir{number % 3}/sub/{number}": payload(number * 100 or smallest, seed=number) for number in range(20)}
+    tree |= {"smallest": payload(smallest), "large": payload(part + 9)}
     for name, data in tree.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)

@@ -26,6 +26,11 @@ async def _list_uploads(storage: Storage) -> None:
         pass
 
 
+async def _list_versions(storage: Storage) -> None:
+    async for _ in storage.list_versions():
+        pass
+
+
 def _put(**options: Any) -> Callable[[Storage], Awaitable[Any]]:
     return lambda storage: storage.put(storage.root / "key", b"data", options=UploadOptions(**options))
 
@@ -56,8 +61,11 @@ _NEEDS: Final[dict[str, tuple[str, Callable[[Storage], Awaitable[Any]]]]] = {
     "read-if-unmodified": ("conditional_read", _read(if_unmodified_since=datetime(2026, 1, 1, tzinfo=UTC))),
     "read-version": ("versions", _read(version_id="x")),
     "delete-version": ("versions", _delete(version_id="x")),
+    "list-versions": ("versions", _list_versions),
+    "get-tags": ("tags", lambda storage: storage.get_tags(storage.root / "key")),
+    "set-tags": ("tags", lambda storage: storage.set_tags(storage.root / "key", {"a": "1"})),
     "metadata": ("metadata", _put(metadata={"a": "1"})),
-    "content-type": ("content_headers", _put(content_type="text/plain")),
+    "content-type": ("content_type", _put(content_type="text/plain")),
     "cache-control": ("content_headers", _put(cache_control="no-store")),
     "storage-class": ("storage_classes", _put(storage_class="COLD")),
     "initiate": ("multipart", lambda storage: storage.initiate_multipart_upload(storage.root / "key")),

@@ -51,7 +51,7 @@ class Concurrency(Harness):
         """
         part = self.part_size(storage)
         narrow = self.rewrap(storage, faults, max_requests=3)
-        items = _files(tmp_path, storage, [part + 9, part + 9, 1000, 1000, 1000, 0])
+        items = _files(tmp_path, storage, [part + 9, part + 9, 1000, 1000, 1000, storage.capabilities.min_object_size])
         for op in ("put", "upload_part"):
             faults.slow(op, _MOMENT)
         options = UploadOptions(part_size=part, multipart_threshold=part)
@@ -144,7 +144,7 @@ class Concurrency(Harness):
         """
         part = self.part_size(storage)
         upload = UploadOptions(part_size=part, multipart_threshold=part)
-        items = _files(tmp_path / "up", storage, [part + 9, 1000, 0])
+        items = _files(tmp_path / "up", storage, [part + 9, 1000, storage.capabilities.min_object_size])
         faults.fail("put", times=3)
         faults.fail("upload_part", times=1)
 

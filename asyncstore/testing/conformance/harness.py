@@ -22,6 +22,8 @@ from asyncstore.types import ObjectInfo
 from asyncstore.uri import ObjectURI
 
 _TestT = TypeVar("_TestT", bound=Callable[..., Any])
+# Parameters of tests that are keys.
+_KEY_PARAMETERS = ("key", "one", "other")
 _FLAGS = frozenset(item.name for item in fields(Capabilities))
 
 
@@ -53,15 +55,17 @@ class Harness:
     The fixtures that a driver's tests fill in, and those made from them.
 
     Attributes:
-        quirks: Why a test cannot hold against the *server* that is used (a driver has
-            no excuse), by the name of the test, with its parameter
+        quirks: Why a test cannot hold against the *server* that is used, or by a rule that
+            the provider documents (a driver has no excuse), by the name of the test, with its parameter
             (``test_name[parameter]``), by the parameter alone (``[parameter]``), or by tag.
         makes_buckets: Whether a bucket that is missing comes into being when it is
             written to, as a directory does.
+        signed_put_headers: What goes along with a put to a signed URL.
     """
 
     quirks: ClassVar[Mapping[str, str]] = {}
     makes_buckets: ClassVar[bool] = False
+    signed_put_headers: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -76,6 +80,16 @@ class Harness:
         The storage under test, on a bucket or a prefix (that ends in ``/``) of its own, empty.
         """
         raise NotImplementedError("a subclass opens its storage here")
+        yield
+
+    @pytest_asyncio.fixture
+    async def versioned(self, storage: Storage) -> AsyncIterator[Storage]:
+        """
+        A storage as :meth:`storage`, in a bucket that keeps versions.
+        """
+        if not storage.capabilities.versions:
+            pytest.xfail(f"{storage.provider} does not announce versions")
+        pytest.skip(f"no bucket of {storage.provider} that keeps versions was given: define the fixture versioned")
         yield
 
     @pytest.fixture
@@ -100,6 +114,9 @@ class Harness:
                 # An expected failure, not a skipped test: there is nothing to provide
                 # that would make it pass on this server.
                 pytest.xfail(f"{name}: {self.quirks[name]}")
+        for key in _keys_in(request.node):
+            if not self.holds(key):
+                pytest.xfail(f"{storage.provider} has no such keys: {key!r}")
         for capability in getattr(test, "_requires", ()):
             if not getattr(storage.capabilities, capability):
                 pytest.xfail(f"{storage.provider} does not announce {capability}")
@@ -113,9 +130,15 @@ class Harness:
         faults = driver if isinstance(driver, FaultyDriver) else FaultyDriver(driver)
         return faults.storage(storage.root, **settings)
 
+    def holds(self, key: str) -> bool:
+        """
+        Tell whether the provider's rules allow *key* below the root; most take any text.
+        """
+        return True
+
     def missing_bucket(self, storage: Storage) -> ObjectURI | None:
         """
-        Return a bucket that is not there; ``None`` if there is no such thing.
+        Return a bucket that is not there, or a prefix in it; ``None`` if there is no such thing.
         """
         root = storage.root
         if not root.bucket:
@@ -211,6 +234,11 @@ async def turns(count: int = 5) -> None:
 def _names(cls: type) -> set[str]:
     tests = {name for name in dir(cls) if name.startswith("test_")}
     return tests | {tag for name in tests for tag in getattr(getattr(cls, name), "_tags", ())}
+
+
+def _keys_in(item: pytest.Function) -> list[str]:
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    return [key for name in _KEY_PARAMETERS if isinstance(key := given.get(name), str)]
 
 
 def _refer_to(item: pytest.Function) -> list[str]:

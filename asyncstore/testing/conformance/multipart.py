@@ -157,12 +157,25 @@ class Multipart(Harness):
         Unfinished uploads are listed by key, several of one key too, under a raw prefix.
         """
         begun = [await self._begun(storage, key) for key in ("b/1", "a", "b/1", "b-2")]
+        for target, upload_id in begun:
+            await self._sent(storage, target, upload_id, 1, b"data")
 
         listed = [(one.uri, one.upload_id) async for one in storage.list_multipart_uploads()]
         under = [one.uri async for one in storage.list_multipart_uploads(storage.root / "b/")]
 
         assert sorted(listed, key=str) == sorted(begun, key=str)
         assert under == [storage.root / "b/1", storage.root / "b/1"]
+
+    @requires("multipart", "empty_uploads")
+    async def test_uploads_without_a_part_are_listed(self, storage: Storage) -> None:
+        """
+        An upload is there from its beginning.
+        """
+        begun = [await self._begun(storage, key) for key in ("b/1", "a", "b/1")]
+
+        listed = [(one.uri, one.upload_id) async for one in storage.list_multipart_uploads()]
+
+        assert sorted(listed, key=str) == sorted(begun, key=str)
 
     @requires("multipart")
     async def test_abort(self, storage: Storage) -> None:
@@ -206,7 +219,7 @@ class Multipart(Harness):
         with pytest.raises(NotFoundError):
             await storage.read(target)
 
-    @requires("multipart")
+    @requires("multipart", "independent_uploads")
     async def test_racing_uploads_do_not_mix(self, storage: Storage) -> None:
         """
         Of two uploads to one key that take turns, the one that is completed last is there, whole.
@@ -253,7 +266,7 @@ class Multipart(Harness):
         with pytest.raises(InvalidRequestError):
             await self._sent(storage, target, upload_id, storage.capabilities.max_parts + 1, b"data")
 
-    @requires("multipart", "metadata", "content_headers")
+    @requires("multipart", "metadata", "content_type")
     async def test_attributes_of_the_beginning(self, storage: Storage) -> None:
         """
         What is stored beside the bytes is what the upload was begun with.

@@ -24,6 +24,9 @@ from asyncstore.testing.conformance.multipart import Multipart
 from asyncstore.testing.conformance.objects import Objects
 from asyncstore.testing.conformance.paging import Paging
 from asyncstore.testing.conformance.ranges import Ranges
+from asyncstore.testing.conformance.resuming import Resuming
+from asyncstore.testing.conformance.tags import Tags
+from asyncstore.testing.conformance.versions import Versions
 
 
 # In both modes of pytest-asyncio.
@@ -35,6 +38,8 @@ class StorageConformance(
     Ranges,
     Conditions,
     Attributes,
+    Tags,
+    Versions,
     Listing,
     Paging,
     Deleting,
@@ -42,6 +47,7 @@ class StorageConformance(
     Multipart,
     Aborting,
     Cancelling,
+    Resuming,
     Integrity,
     Concurrency,
     Bulk,

@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -53,6 +54,17 @@ class StandIn(ABC):
         """
         return f"{'https' if self._tls else 'http'}://{_LOOPBACK}:{self.port}"
 
+    def introduce(self, folder: Path | None) -> list[str]:
+        """
+        Let one caller in, and return what to tell them, by the line.
+
+        Called before the server listens, by those who start it from a shell.
+
+        Args:
+            folder: Where to write files that the caller needs; a new one if not given.
+        """
+        return []
+
     def inject(self, fault: Fault) -> Fault:
         """
         Spoil requests to come; the rule returned counts them.
@@ -81,8 +93,15 @@ class StandIn(ABC):
         Stop listening and end every connection; may be called twice.
         """
         runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        if runner is None:
+            return
+        connections = runner.server.connections if runner.server else []
+        transports = [connection.transport for connection in connections if connection.transport]
+        await runner.cleanup()
+        for transport in transports:
+            # Over TLS, one that is closed still waits for its peer to say goodbye.
+            transport.abort()
+        await asyncio.sleep(0)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         received = Received(request.method, request.raw_path, _plain(request.headers))

@@ -7,8 +7,8 @@ import asyncio
 import anyio
 import pytest
 
-from asyncstore.engine import cleanup
-from asyncstore.engine.cleanup import clean_up
+from asyncstore import cleanup
+from asyncstore.cleanup import clean_up
 
 
 async def test_it_is_done_inside_a_cancelled_scope() -> None:

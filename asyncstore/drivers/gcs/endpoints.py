@@ -1,0 +1,42 @@
+"""
+Where GCS is: a setting, an emulator that the environment names, or a cloud's own address.
+"""
+
+from __future__ import annotations
+
+import os
+
+from asyncstore.auth.gcp_choice import SETTINGS
+from asyncstore.config import AuthConfig, StorageConfig
+from asyncstore.drivers.gcs.settings import GCSSettings
+from asyncstore.http.origin import Origin
+
+
+def emulator_host() -> str | None:
+    """
+    Return ``STORAGE_EMULATOR_HOST``, which Google's own clients read; plain HTTP if it names no scheme.
+    """
+    host = os.environ.get("STORAGE_EMULATOR_HOST", "").rstrip("/")
+    if not host:
+        return None
+    return host if "://" in host else f"http://{host}"
+
+
+def endpoint_of(config: StorageConfig, settings: GCSSettings) -> Origin:
+    """
+    Return where requests go.
+
+    Raises:
+        ConfigurationError: The address is none.
+    """
+    return Origin.parse(config.endpoint_url or emulator_host() or f"https://storage.{settings.universe_domain}")
+
+
+def auth_of(config: StorageConfig) -> AuthConfig | None:
+    """
+    Return how to obtain credentials: none for an emulator that the environment names, as in
+    Google's own clients, unless there are settings that say otherwise.
+    """
+    if config.auth is not None or config.endpoint_url is not None or emulator_host() is None:
+        return config.auth
+    return None if set(SETTINGS) & set(config.settings) else AuthConfig(auth_type="anonymous")

@@ -1,0 +1,97 @@
+"""
+Signed links to the bytes of assets, for as long as they are good.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from asyncstore.drivers.github.records import Asset
+from asyncstore.http.origin import Origin
+from asyncstore.uri import ObjectURI
+
+#: Seconds that a link is used. GitHub's live for five minutes and more, and do not say so
+#: in a way that is documented; one that is refused earlier is replaced.
+LINK_LIFE: Final = 240.0
+
+#: Seconds for which a range of a version that was just looked up is read without another look.
+PIN_LIFE: Final = 60.0
+
+_Key = TypeVar("_Key")
+_Kept = TypeVar("_Kept")
+
+# Links, and pins, that are kept.
+_MOST: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """
+    Where the bytes of an asset are. Whoever has it may read them, so it never shows.
+    """
+
+    origin: Origin
+    path: str = field(repr=False)
+    query: str = field(repr=False)
+
+
+class Links:
+    """
+    What was learnt lately: links by asset, and which asset a key named.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._links: dict[int, tuple[Link, float]] = {}
+        self._pins: dict[ObjectURI, tuple[Asset, float]] = {}
+
+    def get(self, asset: Asset) -> Link | None:
+        """
+        Return a link that should still be good.
+        """
+        link, until = self._links.get(asset.id, (None, 0.0))
+        return link if self._clock() < until else None
+
+    def keep(self, asset: Asset, link: Link) -> None:
+        """
+        Remember a link that was given just now.
+        """
+        self._links.pop(asset.id, None)
+        self._links[asset.id] = (link, self._clock() + LINK_LIFE)
+        _shorten(self._links)
+
+    def drop(self, asset: Asset) -> None:
+        """
+        Forget a link that was refused.
+        """
+        self._links.pop(asset.id, None)
+
+    def pinned(self, uri: ObjectURI, etag: str | None) -> Asset | None:
+        """
+        Return the asset of *uri* if it was looked up a moment ago and has *etag*.
+        """
+        asset, until = self._pins.get(uri, (None, 0.0))
+        return asset if asset is not None and asset.etag == etag and self._clock() < until else None
+
+    def pin(self, uri: ObjectURI, asset: Asset) -> None:
+        """
+        Remember what *uri* named just now.
+        """
+        self._pins.pop(uri, None)
+        self._pins[uri] = (asset, self._clock() + PIN_LIFE)
+        _shorten(self._pins)
+
+    def unpin(self, uri: ObjectURI) -> None:
+        """
+        Forget what *uri* named: it is being changed.
+        """
+        self._pins.pop(uri, None)
+
+
+def _shorten(kept: dict[_Key, _Kept]) -> None:
+    while len(kept) > _MOST:
+        # The oldest, since what is renewed is put in anew.
+        del kept[next(iter(kept))]

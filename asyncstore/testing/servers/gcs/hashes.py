@@ -1,0 +1,64 @@
+"""
+Checksums that a writer states, compared with those of what came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from asyncstore.testing.servers.gcs.content import Content
+from asyncstore.testing.servers.gcs.errors import bad_digest, invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """
+    What a writer says the content's checksums are, in base64.
+    """
+
+    crc32c: str | None = None
+    md5: str | None = None
+
+    def check(self, content: Content) -> None:
+        """
+        Raise if they are others.
+        """
+        if self.crc32c is not None and self.crc32c != content.crc32c_text:
+            raise bad_digest(
+                f'Provided CRC32C "{self.crc32c}" doesn\'t match calculated CRC32C "{content.crc32c_text}".'
+            )
+        if self.md5 is not None and self.md5 != content.md5_text:
+            raise bad_digest(f'Provided MD5 hash "{self.md5}" doesn\'t match calculated MD5 hash "{content.md5_text}".')
+
+    def __or__(self, later: Hashes) -> Hashes:
+        return Hashes(later.crc32c or self.crc32c, later.md5 or self.md5)
+
+
+def of_resource(resource: Mapping[str, Any]) -> Hashes:
+    """
+    Return what the JSON *resource* states.
+    """
+    return Hashes(resource.get("crc32c"), resource.get("md5Hash"))
+
+
+def of_headers(headers: Mapping[str, str]) -> Hashes:
+    """
+    Return what ``X-Goog-Hash`` states.
+    """
+    stated: dict[str, str] = {}
+    for part in filter(None, re.split(r"[,\s]+", headers.get("x-goog-hash", ""))):
+        name, equals, value = part.partition("=")
+        if name not in ("crc32c", "md5") or not equals:
+            raise invalid("Invalid value for x-goog-hash.", "X-Goog-Hash")
+        stated[name] = value
+    return Hashes(stated.get("crc32c"), stated.get("md5"))
+
+
+def of_body(headers: Mapping[str, str]) -> Hashes:
+    """
+    Return what ``X-Goog-Hash`` and ``Content-MD5`` state of a body that is content and nothing else.
+    """
+    return Hashes(md5=headers.get("content-md5")) | of_headers(headers)

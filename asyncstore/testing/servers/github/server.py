@@ -1,0 +1,314 @@
+"""
+The API: who may ask for what, and where it is answered.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import unquote
+
+from aiohttp import web
+from yarl import URL
+
+from asyncstore.testing.servers.github import assets, releases
+from asyncstore.testing.servers.github.downloads import AssetHost
+from asyncstore.testing.servers.github.limits import Caller, Limits, Tokens
+from asyncstore.testing.servers.github.replies import Addresses, Refused, as_json, not_found, page_of
+from asyncstore.testing.servers.github.store import Asset, Release, Repository, Store
+from asyncstore.testing.servers.stand_in import StandIn
+
+#: A token that is good unless others are given; it is nobody's.
+FAKE_TOKEN: Final = "fake-github-token"  # noqa: S105
+LOGIN: Final = "octocat"
+
+_REPO: Final = r"/repos/([^/]+)/([^/]+)"
+
+
+class GitHubServer(StandIn):
+    """
+    GitHub's API for releases, and the origin that their assets come from.
+
+    It knows ``FAKE_TOKEN`` and, as :meth:`add_repository` is called, repositories. PyGithub
+    works with it, and ``gh release`` does: over TLS, with ``base_path="/api/v3"``.
+
+    Args:
+        base_path: ``"/api/v3"`` is where Enterprise servers have their API.
+        tokens: Logins by their tokens.
+        repositories: Names, such as ``"octocat/hello"``, of public repositories of the logins above.
+        folder: Where assets go, instead of memory.
+        link_ttl: Seconds that the link to an asset is good.
+        host: The name of this machine in URLs.
+        asset_host: The same for the other origin, for clients that tell origins by their names.
+        rate_limit: Requests an hour with a token.
+        anonymous_rate_limit: Requests an hour without one.
+        write_limit: Requests a minute that change something, the secondary limit.
+
+    Attributes:
+        assets: The other origin, with its own requests and faults.
+        limits: What may be asked how often.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        base_path: str = "",
+        tokens: Mapping[str, str] | None = None,
+        repositories: Iterable[str] = (f"{LOGIN}/hello",),
+        folder: Path | None = None,
+        link_ttl: float = 300.0,
+        host: str = "127.0.0.1",
+        asset_host: str = "127.0.0.1",
+        rate_limit: int = 5000,
+        anonymous_rate_limit: int = 60,
+        write_limit: int | None = None,
+    ) -> None:
+        super().__init__(port=port, tls=tls)
+        self.assets = AssetHost(host=asset_host, link_ttl=link_ttl, tls=tls)
+        self.limits = Limits(authenticated=rate_limit, anonymous=anonymous_rate_limit, writes=write_limit)
+        self._host = host
+        self._base = base_path.rstrip("/")
+        self._tokens = Tokens(dict(tokens or {FAKE_TOKEN: LOGIN}))
+        self._store = Store(folder)
+        for name in repositories:
+            self.add_repository(name)
+
+    async def __aenter__(self) -> Self:
+        await self.assets.__aenter__()
+        return await super().__aenter__()
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self.assets.aclose()
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port, without a slash at the end."""
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}"
+
+    def introduce(self, folder: Path | None) -> list[str]:
+        """
+        Return the tokens that are good.
+        """
+        return list(self._tokens.logins)
+
+    @property
+    def api_url(self) -> str:
+        """Where the API begins: what clients take as their base URL."""
+        return self.url + self._base
+
+    def add_repository(self, name: str, *, private: bool = False, writers: Iterable[str] = ()) -> Repository:
+        """
+        Make a repository without releases, that its owner and *writers* can change.
+        """
+        return self._store.add(name, private=private, writers=set(writers))
+
+    def repository(self, name: str) -> Repository:
+        """
+        Return a repository, to look at what it holds.
+        """
+        return self._store.repositories[name.lower()]
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """
+        Answer one request, with an id and the limits of whoever sent it.
+        """
+        headers = {"X-GitHub-Request-Id": f"{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:8]}".upper()}
+        try:
+            caller = self._tokens.caller(request)
+            headers |= self.limits.count(caller, request.method)
+            reply = await self._routed(request, caller)
+        except Refused as refused:
+            reply = refused.reply()
+        for name, value in headers.items():
+            reply.headers.setdefault(name, value)
+        return reply
+
+    async def _routed(self, request: web.BaseRequest, caller: Caller) -> web.Response:
+        if not request.headers.get("User-Agent"):
+            raise Refused(
+                403, "Request forbidden by administrative rules. Please make sure your request has a User-Agent"
+            )
+        path, _, _ = request.raw_path.partition("?")
+        own = path.startswith(f"{self._base}/")
+        where = path.removeprefix(self._base) if own else path
+        # aiohttp leaves the body away from the answer to a HEAD.
+        asked = "GET" if request.method == "HEAD" else request.method
+        for method, pattern, handler in _ROUTES:
+            if asked == method and (match := pattern.fullmatch(where)):
+                return await handler(self, request, caller, *map(unquote, match.groups()))
+        raise not_found()
+
+    def _addresses(self, request: web.BaseRequest) -> Addresses:
+        # By the name that the client knows us by, which may be that of a proxy.
+        origin = f"{'https' if self._tls else 'http'}://{request.headers.get('Host') or f'{self._host}:{self.port}'}"
+        return Addresses(origin + self._base, f"{origin}/api/uploads", origin)
+
+    def _find(self, caller: Caller, owner: str, name: str, *, write: bool = False) -> Repository:
+        repository = self._store.find(owner, name)
+        if repository is None or not caller.sees(repository):
+            raise not_found()
+        if write and caller.login is None:
+            raise Refused(401, "Requires authentication")
+        if write and not caller.writes(repository):
+            raise Refused(403, "Must have admin rights to Repository.")
+        return repository
+
+    def _find_asset(
+        self, caller: Caller, owner: str, name: str, asset_id: str, *, write: bool = False
+    ) -> tuple[Repository, Release, Asset]:
+        repository = self._find(caller, owner, name, write=write)
+        found = repository.find_asset(int(asset_id))
+        if found is None or (found[0].draft and not caller.writes(repository)):
+            raise not_found()
+        return repository, *found
+
+    async def _user(self, request: web.BaseRequest, caller: Caller) -> web.Response:
+        if caller.login is None:
+            raise Refused(401, "Requires authentication")
+        return as_json(self._addresses(request).user(caller.login))
+
+    async def _graphql(self, request: web.BaseRequest, caller: Caller) -> web.Response:
+        """
+        Know nothing of drafts by their tags, which is all that GitHub's command line asks here.
+        """
+        if caller.login is None:
+            raise Refused(401, "Requires authentication")
+        if "release(tagName" not in (await _document(request)).get("query", ""):
+            return as_json({"errors": [{"type": "UNSUPPORTED", "message": "this stand-in has no such query"}]})
+        return as_json({"data": {"repository": {"release": None}}})
+
+    async def _repository(self, request: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
+        return as_json(self._addresses(request).repository(self._find(caller, owner, name)))
+
+    async def _list_releases(self, request: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
+        return releases.listed(self._addresses(request), self._find(caller, owner, name), caller, _query(request))
+
+    async def _create_release(self, request: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
+        repository = self._find(caller, owner, name, write=True)
+        made = releases.create(self._store, repository, caller, await _document(request))
+        return as_json(self._addresses(request).release(repository, made), 201)
+
+    async def _latest(self, request: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
+        repository = self._find(caller, owner, name)
+        return self._found(request, repository, repository.latest_release())
+
+    async def _by_tag(self, request: web.BaseRequest, caller: Caller, owner: str, name: str, tag: str) -> web.Response:
+        repository = self._find(caller, owner, name)
+        return self._found(request, repository, repository.published(tag))
+
+    def _found(self, request: web.BaseRequest, repository: Repository, release: Release | None) -> web.Response:
+        if release is None:
+            raise not_found()
+        return as_json(self._addresses(request).release(repository, release))
+
+    async def _release(
+        self, request: web.BaseRequest, caller: Caller, owner: str, name: str, release_id: str
+    ) -> web.Response:
+        repository = self._find(caller, owner, name, write=_changes(request))
+        release = releases.find(repository, caller, int(release_id))
+        if request.method == "DELETE":
+            del repository.releases[release.id]
+            for asset in release.assets.values():
+                await self._dropped(asset)
+            return web.Response(status=204)
+        if request.method == "PATCH":
+            releases.update(repository, release, await _document(request))
+        return self._found(request, repository, release)
+
+    async def _list_assets(
+        self, request: web.BaseRequest, caller: Caller, owner: str, name: str, release_id: str
+    ) -> web.Response:
+        repository = self._find(caller, owner, name)
+        release = releases.find(repository, caller, int(release_id))
+        url = f"{self._addresses(request).releases(repository)}/{release.id}/assets"
+        page, headers = page_of(list(release.assets.values()), _query(request), url)
+        return as_json([self._addresses(request).asset(repository, release, item) for item in page], headers=headers)
+
+    async def _upload(
+        self, request: web.BaseRequest, caller: Caller, owner: str, name: str, release_id: str
+    ) -> web.Response:
+        repository = self._find(caller, owner, name, write=True)
+        release = releases.find(repository, caller, int(release_id))
+        asset = await assets.receive(self._store, release, caller, _query(request), request)
+        return as_json(self._addresses(request).asset(repository, release, asset), 201)
+
+    async def _asset(
+        self, request: web.BaseRequest, caller: Caller, owner: str, name: str, asset_id: str
+    ) -> web.Response:
+        repository, release, asset = self._find_asset(caller, owner, name, asset_id, write=_changes(request))
+        if request.method == "DELETE":
+            del release.assets[asset.id]
+            await self._dropped(asset)
+            return web.Response(status=204)
+        if request.method == "PATCH":
+            assets.update(release, asset, await _document(request))
+        elif "application/octet-stream" in request.headers.get("Accept", ""):
+            return self._redirect(asset)
+        return as_json(self._addresses(request).asset(repository, release, asset))
+
+    async def _browser(
+        self, _: web.BaseRequest, caller: Caller, owner: str, name: str, tag: str, file: str
+    ) -> web.Response:
+        release = self._find(caller, owner, name).published(tag)
+        for asset in release.assets.values() if release else ():
+            if asset.name == file:
+                return self._redirect(asset)
+        raise not_found()
+
+    def _redirect(self, asset: Asset) -> web.Response:
+        if asset.state != "uploaded":
+            raise not_found()
+        asset.download_count += 1
+        return web.Response(status=302, headers={"Location": self.assets.link(asset)})
+
+    async def _dropped(self, asset: Asset) -> None:
+        self.assets.forget(asset)
+        await asset.content.drop()
+
+
+def _changes(request: web.BaseRequest) -> bool:
+    return request.method not in ("GET", "HEAD")
+
+
+def _query(request: web.BaseRequest) -> dict[str, str]:
+    return dict(URL(request.raw_path, encoded=True).query)
+
+
+async def _document(request: web.BaseRequest) -> dict[str, Any]:
+    try:
+        document = json.loads(await request.read())
+    except ValueError:
+        raise Refused(400, "Problems parsing JSON") from None
+    if not isinstance(document, dict):
+        raise Refused(400, "Body should be a JSON object")
+    return document
+
+
+_Handler = Callable[..., Awaitable[web.Response]]
+
+_ROUTES: Final[list[tuple[str, re.Pattern[str], _Handler]]] = [
+    (method, re.compile(pattern), handler)
+    for methods, pattern, handler in (
+        ("GET", r"/user", GitHubServer._user),
+        ("POST", r"(?:/api)?/graphql", GitHubServer._graphql),
+        ("GET", _REPO, GitHubServer._repository),
+        ("GET", _REPO + r"/releases", GitHubServer._list_releases),
+        ("POST", _REPO + r"/releases", GitHubServer._create_release),
+        ("GET", _REPO + r"/releases/latest", GitHubServer._latest),
+        ("GET", _REPO + r"/releases/tags/(.+)", GitHubServer._by_tag),
+        ("GET PATCH DELETE", _REPO + r"/releases/(\d+)", GitHubServer._release),
+        ("GET", _REPO + r"/releases/(\d+)/assets", GitHubServer._list_assets),
+        ("GET PATCH DELETE", _REPO + r"/releases/assets/(\d+)", GitHubServer._asset),
+        ("POST", r"/api/uploads" + _REPO + r"/releases/(\d+)/assets", GitHubServer._upload),
+        ("GET", r"/([^/]+)/([^/]+)/releases/download/(.+)/([^/]+)", GitHubServer._browser),
+    )
+    for method in methods.split()
+]

@@ -1,0 +1,414 @@
+"""
+Google's credentials: what settings mean, and where they are looked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncstore.auth.credentials import Scope
+from asyncstore.auth.gcp import SETTINGS, GCPCredentials, gcp_credentials
+from asyncstore.auth.tokens import Secret
+from asyncstore.config import AuthConfig, HTTPOptions
+from asyncstore.errors import (
+    ConfigurationError,
+    NotSupportedError,
+    StorageError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from asyncstore.testing.servers.faults import Fault
+from asyncstore.testing.servers.gcs import GCSServer, Settings
+from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN
+from tests.servers_check.gcs import account, key_file
+
+USER = {"type": "authorized_user", "client_id": "fake-id", "client_secret": FAKE_SECRET, "refresh_token": FAKE_TOKEN}
+
+
+@pytest.fixture(autouse=True)
+def nobodys_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No credentials of this machine's user, and no metadata server."""
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
+    monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:9")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[GCSServer]:
+    """Issues tokens for one account and one refresh token."""
+    settings = Settings(tokens=[], accounts=[account()], refresh_tokens=[FAKE_TOKEN])
+    async with GCSServer(buckets=["bucket"], settings=settings) as running:
+        yield running
+
+
+async def token_of(credentials: GCPCredentials) -> str | None:
+    async with credentials:
+        value = (await credentials.get()).value
+        return None if value is None else value.reveal()
+
+
+async def accepted(server: GCSServer, credentials: GCPCredentials) -> bool:
+    """Tell whether the server lets its holder in."""
+    url = f"{server.url}/storage/v1/b/bucket/o"
+    async with credentials, credentials.http_client([server.url]) as session, session.get(url) as reply:
+        return reply.status == 200
+
+
+async def _later() -> str:
+    return FAKE_TOKEN
+
+
+@pytest.mark.parametrize(
+    "given", [FAKE_TOKEN, Secret(FAKE_TOKEN), lambda: FAKE_TOKEN, lambda: Secret(FAKE_TOKEN), _later]
+)
+async def test_token_of_ones_own(given: object) -> None:
+    """
+    A token is text, a secret, or a function that gives either.
+    """
+    assert await token_of(gcp_credentials(None, {"token": given})) == FAKE_TOKEN
+
+
+async def test_settings_of_others_are_left() -> None:
+    """
+    The factory takes what it knows out of the settings, and leaves the rest to the driver.
+    """
+    settings: dict[str, Any] = {"token": FAKE_TOKEN, "multipart": "xml"}
+
+    credentials = gcp_credentials(None, settings)
+
+    assert settings == {"multipart": "xml"}
+    assert credentials.auth_type == "token"
+
+
+@pytest.mark.parametrize("way", ["file", "text", "mapping", "environment", "gcloud", "secret"])
+async def test_service_account(server: GCSServer, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A service account's key is found wherever it may be, and its tokens are good.
+    """
+    document = key_file(server.url)
+    file = tmp_path / "gcloud" / "application_default_credentials.json"
+    file.parent.mkdir()
+    if way in ("file", "environment", "gcloud"):
+        file.write_text(json.dumps(document))
+    if way != "gcloud":
+        monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "nowhere"))
+    if way == "environment":
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    settings: dict[str, dict[str, Any]] = {
+        "file": {"credentials_file": file},
+        "text": {"credentials_json": json.dumps(document)},
+        "secret": {"credentials_json": Secret(json.dumps(document))},
+        "mapping": {"credentials_json": document},
+    }
+
+    credentials = gcp_credentials(None, settings.get(way, {}))
+
+    assert await accepted(server, credentials)
+    assert credentials.auth_type == "service_account"
+    assert (await credentials.url_signer()).account == document["client_email"]
+
+
+async def test_authorized_user(server: GCSServer) -> None:
+    """
+    A refresh token is exchanged for tokens that are good; URLs it signs none.
+    """
+    document = {**USER, "token_uri": f"{server.url}/token"}
+    credentials = gcp_credentials(None, {"credentials_json": document})
+
+    assert await accepted(server, credentials)
+    with pytest.raises(NotSupportedError, match="hmac_access_id"):
+        await credentials.url_signer()
+
+
+async def test_metadata_server(server: GCSServer) -> None:
+    """
+    The machine's own account has tokens.
+    """
+    credentials = gcp_credentials(AuthConfig(auth_type="metadata"), {"metadata_host": server.url[len("http://") :]})
+
+    assert await accepted(server, credentials)
+    assert "127.0.0.1" in credentials.source
+
+
+async def test_default_ends_at_the_metadata_server(server: GCSServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Without files, the machine is asked, and what was found is told.
+    """
+    monkeypatch.setenv("GCE_METADATA_HOST", server.url[len("http://") :])
+    credentials = gcp_credentials()
+
+    assert await accepted(server, credentials)
+    assert credentials.auth_type == "metadata"
+
+
+async def test_nothing_anywhere_says_where_was_looked() -> None:
+    """
+    The error names all the places, and how to do without.
+    """
+    with pytest.raises(UnauthenticatedError) as failure:
+        await token_of(gcp_credentials())
+
+    for part in ("GOOGLE_APPLICATION_CREDENTIALS", "application_default_credentials.json", "127.0.0.1:9", "anonymous"):
+        assert part in str(failure.value)
+
+
+async def test_metadata_server_in_trouble_is_worth_another_attempt(
+    server: GCSServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    One that answers 503 is there: that is no lack of credentials.
+    """
+    monkeypatch.setenv("GCE_METADATA_HOST", server.url[len("http://") :])
+    server.inject(Fault(path="computeMetadata", status=503, headers={"Metadata-Flavor": "Google"}))
+
+    with pytest.raises(UnavailableError) as failure:
+        await token_of(gcp_credentials())
+    assert failure.value.retryable
+
+
+async def test_not_everybody_is_a_metadata_server(server: GCSServer) -> None:
+    """
+    A server that does not say that it is Google's gives no token.
+    """
+    server.inject(Fault(path="computeMetadata", status=200, body=b'{"access_token": "x", "expires_in": 9}'))
+    host = server.url[len("http://") :]
+
+    with pytest.raises(UnavailableError, match="no metadata server of Google"):
+        await token_of(gcp_credentials(AuthConfig(auth_type="metadata"), {"metadata_host": host}))
+
+
+async def test_self_signed(server: GCSServer) -> None:
+    """
+    An account can sign tokens for itself: nobody is asked.
+    """
+    import jwt
+
+    credentials = gcp_credentials(None, {"credentials_json": key_file(server.url), "self_signed_jwt": True})
+    token = await token_of(credentials)
+
+    assert token is not None
+    claims = jwt.decode(token, account().public_key, algorithms=["RS256"], audience="https://storage.googleapis.com/")
+    assert claims["iss"] == claims["sub"] == account().email
+    assert server.requests == []
+
+
+async def test_other_universes_exchange_nothing(server: GCSServer) -> None:
+    """
+    An account of another cloud signs for itself, for that cloud.
+    """
+    import jwt
+
+    document = {**key_file(server.url), "universe_domain": "cloud.example"}
+    token = await token_of(gcp_credentials(None, {"credentials_json": document}))
+
+    assert token is not None
+    jwt.decode(token, account().public_key, algorithms=["RS256"], audience="https://storage.cloud.example/")
+    assert server.requests == []
+
+
+async def test_many_ask_once(server: GCSServer) -> None:
+    """
+    Twenty who need a token at the same time cost one exchange, also if one of them goes away.
+    """
+    async with gcp_credentials(None, {"credentials_json": key_file(server.url)}) as credentials:
+        tasks = [asyncio.ensure_future(credentials.get()) for _ in range(20)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        leases = [await task for task in tasks[1:]]
+
+    assert len({id(lease) for lease in leases}) == 1
+    assert len([request for request in server.requests if request.path == "/token"]) == 1
+
+
+async def test_refused_key_says_why(server: GCSServer) -> None:
+    """
+    What the token endpoint answers comes out, as an error that is not tried again.
+    """
+    document = {**key_file(server.url), "client_email": "stranger@test.iam.gserviceaccount.com"}
+
+    with pytest.raises(UnauthenticatedError) as failure:
+        await token_of(gcp_credentials(None, {"credentials_json": document}))
+
+    assert (failure.value.code, failure.value.status, failure.value.retryable) == ("invalid_grant", 400, False)
+
+
+async def test_wrong_clock_is_learnt(server: GCSServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    If the assertion is refused and the clocks differ, it is dated by the server's.
+    """
+    import time
+
+    from asyncstore.auth import gcp_key
+
+    real = time.time
+    fake = type("clock", (), {"time": staticmethod(lambda: real() - 7200)})
+    monkeypatch.setattr(gcp_key, "time", fake)
+    from asyncstore.auth import gcp_exchange
+
+    monkeypatch.setattr(gcp_exchange, "time", fake)
+
+    assert await token_of(gcp_credentials(None, {"credentials_json": key_file(server.url)}))
+    assert len([request for request in server.requests if request.path == "/token"]) == 2
+
+
+async def test_token_endpoint_in_trouble(server: GCSServer) -> None:
+    """
+    A 503 and a connection that breaks are passing faults.
+    """
+    for status in (503, None):
+        server.inject(Fault(path="/token", status=status))
+        with pytest.raises(UnavailableError) as failure:
+            await token_of(gcp_credentials(None, {"credentials_json": key_file(server.url)}))
+        assert failure.value.retryable
+
+
+async def test_token_endpoint_needs_tls() -> None:
+    """
+    An assertion does not travel over plain HTTP to another host.
+    """
+    document = {**key_file("http://elsewhere.example")}
+
+    with pytest.raises(ConfigurationError, match="https"):
+        await token_of(gcp_credentials(None, {"credentials_json": document}))
+
+
+async def test_fallback(server: GCSServer) -> None:
+    """
+    What cannot be had is followed by the next way; all that failed is told.
+    """
+    missing = {"credentials_file": "/no/such/file.json"}
+    last = AuthConfig(auth_type="token", settings={"token": FAKE_TOKEN})
+    chain = AuthConfig(auth_type="service_account", settings=missing, fallback=last)
+    credentials = gcp_credentials(chain)
+
+    assert await token_of(credentials) == FAKE_TOKEN
+    assert credentials.auth_type == "token"
+    with pytest.raises(UnauthenticatedError) as failure:
+        await token_of(gcp_credentials(AuthConfig(settings=missing, fallback=AuthConfig(auth_type="default"))))
+    assert "/no/such/file.json" in str(failure.value)
+    assert "GCE" in str(failure.value) or "metadata" in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("auth", "settings", "words"),
+    [
+        (AuthConfig(auth_type="kerberos"), {}, "service_account"),
+        (AuthConfig(settings={"tokn": "x"}), {}, "credentials_file"),
+        (None, {"anonymous": True, "token": "x"}, "token"),
+        (AuthConfig(auth_type="token"), {}, "needs token"),
+        (None, {"token": 7}, "not int"),
+        (None, {"token": "x", "credentials_file": "y"}, "give one of credentials_file, token"),
+        (None, {"credentials_json": "{}", "credentials_file": "y"}, "not both"),
+        (AuthConfig(auth_type="service_account"), {}, "credentials_json"),
+        (AuthConfig(auth_type="metadata"), {"anonymous": True}, "not anonymous"),
+        (None, {"hmac_access_id": "x"}, "hmac_secret"),
+    ],
+)
+def test_impossible_settings(auth: AuthConfig | None, settings: dict[str, Any], words: str) -> None:
+    """
+    What cannot be meant is refused before anything is read or sent, and says what is known.
+    """
+    with pytest.raises(ConfigurationError, match=words):
+        gcp_credentials(auth, settings)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ("no json", "no JSON object"),
+        ("[]", "no JSON object"),
+        ({"type": "external_account"}, "external_account"),
+        ({}, "None"),
+        ({"type": "service_account", "client_email": "x"}, "private_key"),
+        ({"type": "authorized_user", "client_id": "x"}, "refresh_token"),
+        ({"type": "service_account", "client_email": "x", "private_key": FAKE_SECRET}, "no PEM"),
+    ],
+)
+async def test_impossible_documents(document: Any, words: str) -> None:
+    """
+    A document that is not what it should be is named, and not quoted.
+    """
+    with pytest.raises(ConfigurationError, match=words) as failure:
+        await token_of(gcp_credentials(None, {"credentials_json": document}))
+
+    assert FAKE_SECRET not in str(failure.value)
+    assert "no json" not in str(failure.value)
+
+
+async def test_type_that_is_asked_for_is_checked(server: GCSServer) -> None:
+    """
+    Who asks for a service account gets none of a user's tokens.
+    """
+    credentials = gcp_credentials(AuthConfig(auth_type="service_account"), {"credentials_json": USER})
+
+    with pytest.raises(ConfigurationError, match="authorized_user"):
+        await token_of(credentials)
+
+
+async def test_anonymous() -> None:
+    """
+    Anonymous access has no token, and signs no URL.
+    """
+    async with gcp_credentials(AuthConfig(auth_type="anonymous")) as credentials:
+        lease = await credentials.get()
+
+        assert credentials.anonymous
+        assert lease.value is None
+        with pytest.raises(NotSupportedError):
+            await credentials.url_signer()
+        with pytest.raises(NotSupportedError):
+            credentials.presign("GET", "https://h/k", lease, Scope("r"), expires=timedelta(hours=1))
+
+
+async def test_other_origins_see_no_token(server: GCSServer) -> None:
+    """
+    A client that signs signs for the storage's own origins only.
+    """
+    async with GCSServer() as other, gcp_credentials(None, {"token": FAKE_TOKEN}) as credentials:
+        async with credentials.http_client([server.url]) as session:
+            await (await session.get(f"{other.url}/storage/v1/b")).read()
+            await (await session.get(f"{server.url}/storage/v1/b")).read()
+
+        assert all("authorization" not in request.headers for request in other.requests)
+        assert server.requests[0].headers["authorization"] == f"Bearer {FAKE_TOKEN}"
+
+
+async def test_nothing_secret_is_shown(server: GCSServer) -> None:
+    """
+    No text about credentials has a key, a token or an assertion in it.
+    """
+    document = {**USER, "token_uri": f"{server.url}/token", "refresh_token": f"{FAKE_TOKEN}-wrong"}
+    key = key_file(server.url)
+    texts = []
+    for given in (document, {**key, "client_email": "stranger@test.example"}):
+        credentials = gcp_credentials(None, {"credentials_json": given})
+        try:
+            await token_of(credentials)
+        except StorageError as exc:
+            texts += [repr(exc), str(exc), repr(pickle.loads(pickle.dumps(exc)).__dict__)]
+        texts += [repr(credentials), repr(vars(credentials)), str(credentials.source)]
+        texts += [repr(vars(method)) for method in credentials._methods]
+        found = [getattr(method, "_found", None) for method in credentials._methods]
+        texts += [repr(vars(method)) for method in found if method is not None]
+
+    assert texts
+    for secret in (FAKE_SECRET, FAKE_TOKEN, key["private_key"][40:80]):
+        assert not [text for text in texts if secret in text]
+
+
+def test_settings_are_listed() -> None:
+    """
+    Names of settings are those that the factory takes.
+    """
+    assert len(set(SETTINGS)) == len(SETTINGS)
+    settings = dict.fromkeys(SETTINGS)
+    gcp_credentials(AuthConfig(auth_type="anonymous"), settings, http=HTTPOptions())
+    assert settings == {}

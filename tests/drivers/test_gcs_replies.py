@@ -1,0 +1,413 @@
+"""
+What GCS answers when not all is well, and what we make of it, on a scripted server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from asyncstore.body import BytesBody
+from asyncstore.drivers.gcs import GCSDriver
+from asyncstore.errors import (
+    AlreadyExistsError,
+    IntegrityError,
+    InvalidRequestError,
+    NotFoundError,
+    NotModifiedError,
+    NotSupportedError,
+    PermissionDeniedError,
+    PreconditionFailedError,
+    QuotaExceededError,
+    RangeNotSatisfiableError,
+    StorageError,
+    ThrottledError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from asyncstore.options import ByteRange, CopyOptions, DeleteOptions, ListOptions, ReadOptions, WriteOptions
+from asyncstore.types import Part
+from asyncstore.uri import parse_uri
+from tests.drivers.gcs_places import opened
+from tests.http.scripted import Answer, Exchange, Scripted, reply, saying, scripted
+
+URI = parse_uri("gs://bucket/some key")
+READ = ReadOptions()
+NOTHING = json.dumps({"name": "some key", "generation": "7", "size": "0"}).encode()
+
+
+@asynccontextmanager
+async def driving(*answers: Answer, **settings: Any) -> AsyncIterator[tuple[GCSDriver, Scripted]]:
+    async with scripted(*answers) as server, opened(server.url, **settings) as driver:
+        yield driver, server
+
+
+def json_error(status: int, reason: str, message: str = "Words.", **headers: str) -> Answer:
+    detail = {"domain": "global", "reason": reason, "message": message}
+    body = {"error": {"code": status, "message": message, "errors": [detail]}}
+    return saying(reply(status, json.dumps(body).encode(), **headers))
+
+
+def xml_error(status: int, code: str, **headers: str) -> Answer:
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>Words.</Message><Details>More.</Details></Error>"
+    return saying(reply(status, body.encode(), **headers))
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "kind"),
+    [
+        ("authError", 401, UnauthenticatedError),
+        ("backendError", 503, UnavailableError),
+        ("conditionNotMet", 412, PreconditionFailedError),
+        ("conflict", 409, InvalidRequestError),
+        ("forbidden", 403, PermissionDeniedError),
+        ("insufficientPermissions", 403, PermissionDeniedError),
+        ("internalError", 500, UnavailableError),
+        ("invalid", 400, InvalidRequestError),
+        ("notFound", 404, NotFoundError),
+        ("quotaExceeded", 403, QuotaExceededError),
+        ("rateLimitExceeded", 429, ThrottledError),
+        ("rateLimitExceeded", 503, ThrottledError),
+        ("required", 400, InvalidRequestError),
+        ("somethingNew", 400, InvalidRequestError),
+        ("somethingNew", 502, UnavailableError),
+        ("somethingNew", 503, ThrottledError),
+        ("userRateLimitExceeded", 403, ThrottledError),
+    ],
+)
+async def test_reason(reason: str, status: int, kind: type[StorageError]) -> None:
+    """
+    A reason of the JSON API has its class, and the facts come along.
+    """
+    answer = json_error(status, reason, x_guploader_uploadid="R1", Retry_After="3")
+    async with driving(answer) as (driver, _):
+        with pytest.raises(StorageError) as caught:
+            await driver.stat(URI, READ)
+
+    error = caught.value
+    assert type(error) is kind
+    assert (error.code, error.status, error.request_id, error.retry_after) == (reason, status, "R1", 3)
+    assert error.message == "Words."
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("AccessDenied", 403, PermissionDeniedError),
+        ("BadDigest", 400, IntegrityError),
+        ("EntityTooSmall", 400, InvalidRequestError),
+        ("ExpiredToken", 400, UnauthenticatedError),
+        ("InternalError", 500, UnavailableError),
+        ("InvalidRange", 416, RangeNotSatisfiableError),
+        ("NoSuchBucket", 404, NotFoundError),
+        ("NoSuchKey", 404, NotFoundError),
+        ("PreconditionFailed", 412, PreconditionFailedError),
+        ("ServiceUnavailable", 503, ThrottledError),
+        ("SignatureDoesNotMatch", 403, UnauthenticatedError),
+        ("SlowDown", 429, ThrottledError),
+        ("SomethingNew", 400, InvalidRequestError),
+        ("UserProjectMissing", 400, PermissionDeniedError),
+    ],
+)
+async def test_code(code: str, status: int, kind: type[StorageError]) -> None:
+    """
+    So has a code of the XML API.
+    """
+    async with driving(xml_error(status, code, x_guploader_uploadid="R1")) as (driver, _):
+        with pytest.raises(StorageError) as caught:
+            await driver.open_read(URI, READ)
+
+    assert type(caught.value) is kind
+    assert (caught.value.code, caught.value.status, caught.value.request_id) == (code, status, "R1")
+    assert caught.value.message == "Words. More."
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (304, b"", NotModifiedError),
+        (400, b"", InvalidRequestError),
+        (401, b"<html>who?</html>", UnauthenticatedError),
+        (403, b"{broken", PermissionDeniedError),
+        (404, b"Not Found", NotFoundError),
+        (408, b"", UnavailableError),
+        (429, b"{}", ThrottledError),
+        (500, b'{"error": "odd"}', UnavailableError),
+        (502, b"<!DOCTYPE x [<!ENTITY a 'b'>]><Error><Code>NoSuchKey</Code></Error>", UnavailableError),
+        (400, b'{"error": {"message": "Provided CRC32C \\"x\\" does not match"}}', IntegrityError),
+    ],
+)
+async def test_odd_bodies(status: int, body: bytes, kind: type[StorageError]) -> None:
+    """
+    A reply of anybody else on the way, or without words, is named by its status.
+    """
+    async with driving(saying(reply(status, b"" if status == 304 else body))) as (driver, _):
+        with pytest.raises(StorageError) as caught:
+            await driver.stat(URI, READ)
+
+    assert type(caught.value) is kind
+
+
+async def test_nothing_secret_is_quoted() -> None:
+    """
+    What a reply says is not repeated if it looks like a token.
+    """
+    async with driving(json_error(400, "invalid", "bad header Authorization: Bearer fake-token-1")) as (driver, _):
+        with pytest.raises(InvalidRequestError) as caught:
+            await driver.stat(URI, READ)
+
+    assert "fake-token-1" not in str(caught.value)
+
+
+async def test_create_only() -> None:
+    """
+    A precondition of a creation means that there is an object.
+    """
+    async with driving(json_error(412, "conditionNotMet")) as (driver, _):
+        with pytest.raises(AlreadyExistsError):
+            await driver.put(URI, BytesBody(b"data"), WriteOptions(if_none_match="*"))
+        with pytest.raises(PreconditionFailedError) as caught:
+            await driver.put(URI, BytesBody(b"data"), WriteOptions(if_match="7"))
+
+    assert type(caught.value) is PreconditionFailedError
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("No such object: bucket/some key", None),
+        ("The specified bucket does not exist.", NotFoundError),
+    ],
+)
+async def test_what_is_missing(message: str, kind: type[StorageError] | None) -> None:
+    """
+    An object that is missing is as good as deleted; a bucket that is missing is an error.
+    """
+    async with driving(json_error(404, "notFound", message)) as (driver, _):
+        if kind is None:
+            await driver.delete(URI, DeleteOptions())
+            with pytest.raises(PreconditionFailedError):
+                await driver.delete(URI, DeleteOptions(if_match="7"))
+        else:
+            with pytest.raises(kind):
+                await driver.delete(URI, DeleteOptions())
+
+
+async def test_token_is_renewed_once() -> None:
+    """
+    A request that is refused for its token is sent once more with another one.
+    """
+    tokens = iter(["old", "new"])
+    answers = [json_error(401, "authError"), saying(reply(200, NOTHING))]
+    async with driving(*answers, token=lambda: next(tokens)) as (driver, server):
+        await driver.stat(URI, READ)
+
+    assert [one.headers["authorization"] for one in server.requests] == ["Bearer old", "Bearer new"]
+
+
+async def test_token_that_cannot_be_renewed() -> None:
+    """
+    A token of the caller's own that is refused is not sent over and over.
+    """
+    async with driving(json_error(401, "authError"), token="fake") as (driver, server):
+        with pytest.raises(UnauthenticatedError):
+            await driver.stat(URI, READ)
+
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "options"),
+    [
+        ({"Content_Range": "bytes 0-4/9"}, ReadOptions(range=ByteRange(0, 4))),
+        ({"Content_Range": "nonsense"}, ReadOptions(range=ByteRange(0, 4))),
+    ],
+)
+async def test_partial_reply_that_is_wrong(headers: dict[str, str], options: ReadOptions) -> None:
+    """
+    A range that is not as it says is not taken for the one asked for.
+    """
+    async with driving(saying(reply(206, b"data", **headers))) as (driver, _):
+        with pytest.raises(UnavailableError):
+            await driver.open_read(URI, options)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x_goog_stored_content_encoding": "gzip"},
+        {"x_goog_stored_content_encoding": "identity", "Content_Encoding": "gzip"},
+    ],
+    ids=["decompressed", "compressed"],
+)
+async def test_bytes_that_are_not_those_stored(headers: dict[str, str]) -> None:
+    """
+    What was compressed or decompressed on the way is refused: its checksum and size are of other bytes.
+    """
+    async with driving(saying(reply(200, b"data", **headers))) as (driver, server):
+        with pytest.raises(NotSupportedError, match="compression"):
+            await driver.open_read(URI, READ)
+
+    assert server.requests[0].headers["accept-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("body", [b"no json", b"[]", b'{"name": "x"}', b'{"generation": "1", "size": "many"}'])
+async def test_unreadable_objects(body: bytes) -> None:
+    """
+    A reply that is no object is a fault of the server, not of ours.
+    """
+    async with driving(saying(reply(200, body))) as (driver, _):
+        with pytest.raises(UnavailableError):
+            await driver.stat(URI, READ)
+
+
+@pytest.mark.parametrize("body", [b'{"items": [{}]}', b'{"items": [7]}', b'{"items": [{"name": "x"}]}'])
+async def test_unreadable_listings(body: bytes) -> None:
+    """
+    So is a listing of something else.
+    """
+    async with driving(saying(reply(200, body))) as (driver, _):
+        with pytest.raises(UnavailableError):
+            await driver.list_page(URI.with_key(""), ListOptions(), None)
+
+
+async def test_copy_goes_on_until_it_is_done() -> None:
+    """
+    A copy takes as many calls as GCS says, each with the token of the one before.
+    """
+    going_on = json.dumps({"done": False, "rewriteToken": "T/1"}).encode()
+    done = json.dumps({"done": True, "resource": json.loads(NOTHING)}).encode()
+    async with driving(*[saying(reply(200, body)) for body in (going_on, going_on, done)]) as (driver, server):
+        info = await driver.copy(URI, URI.with_key("copy"), CopyOptions(if_none_match="*"))
+
+    assert (info.uri.key, info.etag) == ("copy", "7")
+    assert ["rewriteToken=T%2F1" in one.target for one in server.requests] == [False, True, True]
+    assert all("ifGenerationMatch=0" in one.target for one in server.requests)
+
+
+async def test_copy_that_says_nothing() -> None:
+    """
+    A copy that neither ends nor goes on does not hang.
+    """
+    async with driving(saying(reply(200, b'{"done": false}'))) as (driver, _):
+        with pytest.raises(UnavailableError):
+            await driver.copy(URI, URI.with_key("copy"), CopyOptions())
+
+
+def batch_reply(*parts: tuple[int, bytes]) -> Answer:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.body()
+        text = b""
+        for number, content in parts:
+            text += b"--limit\r\nContent-Type: application/http\r\n"
+            text += b"Content-ID: <response-item%d>\r\n\r\n%s\r\n" % (number, content)
+        headers = {"Content_Type": "multipart/mixed; boundary=limit"}
+        await exchange.send(reply(200, text + b"--limit--\r\n", **headers))
+
+    return answer
+
+
+async def test_batch_outcomes() -> None:
+    """
+    Each key has its own outcome, whatever the order of the parts.
+    """
+    slow = json.dumps({"error": {"code": 429, "message": "Slow.", "errors": [{"reason": "rateLimitExceeded"}]}})
+    gone = json.dumps({"error": {"code": 404, "message": "No such object", "errors": [{"reason": "notFound"}]}})
+    answer = batch_reply(
+        (2, b"HTTP/1.1 403 Forbidden\r\n\r\n"),
+        (0, b"HTTP/1.1 204 No Content\r\n\r\n"),
+        (3, b"HTTP/1.1 429 Too Many\r\nRetry-After: 4\r\nContent-Type: x\r\n\r\n" + slow.encode()),
+        (1, b"HTTP/1.1 404 Not Found\r\n\r\n" + gone.encode()),
+    )
+    async with driving(answer) as (driver, server):
+        outcomes = await driver.delete_batch([URI.with_key(f"{n} ä/?") for n in range(4)])
+
+    assert outcomes[:2] == [None, None]
+    assert isinstance(outcomes[2], PermissionDeniedError)
+    assert isinstance(outcomes[3], ThrottledError)
+    assert outcomes[3].retry_after == 4
+    assert len(server.requests) == 1
+
+
+async def test_batch_that_forgets_a_key() -> None:
+    """
+    A key of which nothing is said is not taken for deleted.
+    """
+    async with driving(batch_reply((0, b"HTTP/1.1 204 No Content\r\n\r\n"))) as (driver, _):
+        with pytest.raises(UnavailableError):
+            await driver.delete_batch([URI, URI.with_key("other")])
+
+
+async def test_batch_of_names_that_cannot_be() -> None:
+    """
+    A name that GCS has not is refused by itself; the others are deleted.
+    """
+    async with driving(batch_reply((1, b"HTTP/1.1 204 No Content\r\n\r\n"))) as (driver, server):
+        outcomes = await driver.delete_batch([URI.with_key("a\nb"), URI])
+        assert await driver.delete_batch([URI.with_key("..")]) != [None]
+
+    assert isinstance(outcomes[0], StorageError)
+    assert outcomes[1] is None
+    assert len(server.requests) == 1
+
+
+async def test_completion_without_a_generation() -> None:
+    """
+    Where the reply does not say which generation was made, the object is looked at.
+    """
+    document = b"<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
+    async with driving(saying(reply(200, document)), saying(reply(200, NOTHING))) as (driver, server):
+        info = await driver.complete_multipart_upload(URI, "id", [Part(1, "e", 0)], WriteOptions())
+
+    assert info.etag == "7"
+    assert [one.method for one in server.requests] == ["POST", "GET"]
+
+
+async def test_condition_given_too_late() -> None:
+    """
+    An upload that was begun without a condition cannot be completed under one: nothing is sent.
+    """
+    async with driving(saying(reply(200, b""))) as (driver, server):
+        with pytest.raises(NotSupportedError):
+            await driver.complete_multipart_upload(URI, "id", [Part(1, "e", 0)], WriteOptions(if_match="7"))
+
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("key", ["a\nb", "a\rb", ".", "..", ".well-known/acme-challenge/x"])
+async def test_names_that_cannot_be(key: str) -> None:
+    """
+    A name that GCS gives to no object is refused by every verb before anything is sent.
+    """
+    uri = URI.with_key(key)
+    async with driving(saying(reply(200, NOTHING))) as (driver, server):
+        for call in (
+            driver.stat(uri, READ),
+            driver.open_read(uri, READ),
+            driver.put(uri, BytesBody(b""), WriteOptions()),
+            driver.delete(uri, DeleteOptions()),
+            driver.copy(uri, URI, CopyOptions()),
+            driver.copy(URI, uri, CopyOptions()),
+            driver.initiate_multipart_upload(uri, WriteOptions()),
+            driver.initiate_multipart_upload(uri, WriteOptions(if_none_match="*")),
+        ):
+            with pytest.raises(ValueError, match="GCS has no"):
+                await call
+
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("etag", ["abc", "0", "00000000000000000000000000000000", "CKih16GjycICEAE=", ""])
+async def test_etags_of_others_match_nothing(etag: str) -> None:
+    """
+    An ETag that is no generation is sent as one that no object has: never as 0, which means "no object".
+    """
+    async with driving(saying(reply(200, NOTHING))) as (driver, server):
+        await driver.delete(URI, DeleteOptions(if_match=etag))
+        await driver.stat(URI, ReadOptions(if_match=etag))
+
+    assert [f"ifGenerationMatch={2**63 - 1}" in one.target for one in server.requests] == [True, True]

@@ -1,0 +1,77 @@
+"""
+What can be set, and what cannot.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import pytest
+
+from asyncstore import open_storage
+from asyncstore.errors import ConfigurationError
+from asyncstore.options import MiB
+from asyncstore.testing.conformance.payloads import payload
+from asyncstore.testing.servers.github import FAKE_TOKEN, GitHubServer
+from tests.servers.tls import ThrowawayCA
+
+ROOT = "github://octocat/hello"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"nonsense": 1}, "nonsense"),
+        ({"draft": "perhaps"}, "perhaps"),
+        ({"base_url": "https://a.example", "endpoint_url": "https://a.example"}, "not both"),
+        ({"endpoint_url": "http://git.example/api/v3", "token": "fake"}, "unprotected"),
+        ({"endpoint_url": "git.example"}, "https://host"),
+        ({"token": "fake", "anonymous": True}, "leave out"),
+        ({"auth_type": "app"}, "'app'"),
+    ],
+)
+def test_what_does_not_fit(settings: dict[str, Any], words: str) -> None:
+    """It is refused when the storage is opened, in words that say what would fit."""
+    with pytest.raises(ConfigurationError, match=words):
+        open_storage(ROOT, **settings)
+
+
+@pytest.mark.parametrize("name", ["base_url", "endpoint_url"])
+async def test_enterprise(name: str) -> None:
+    """An Enterprise server is named by where its API is."""
+    async with GitHubServer(base_path="/api/v3") as server:
+        settings: dict[str, Any] = {name: server.api_url + "/", "token": FAKE_TOKEN}
+        async with open_storage(f"{ROOT}/releases/v1/", create_release=True, **settings) as storage:
+            await storage.put(storage.root / "a.txt", b"data")
+            assert await storage.read(storage.root / "a.txt") == b"data"
+            assert storage.describe()["endpoint"] == server.api_url
+        assert all(item.path.startswith("/api/") for item in server.requests)
+
+
+def test_where_it_goes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To github.com, or where GitHub Actions say."""
+    monkeypatch.delenv("GITHUB_API_URL", raising=False)
+    assert open_storage(ROOT).describe()["endpoint"] == "https://api.github.com"
+    monkeypatch.setenv("GITHUB_API_URL", "https://git.example/api/v3")
+    assert open_storage(ROOT).describe()["endpoint"] == "https://git.example/api/v3"
+
+
+def test_settings_as_text() -> None:
+    """Settings come from files and command lines too."""
+    storage = open_storage(ROOT, create_release="yes", draft="true", prerelease="0", target_commitish="main")
+
+    assert storage.provider == "github"
+
+
+async def test_over_tls(tls_ca: ThrowawayCA) -> None:
+    """Both origins are trusted by the authority that the settings name."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tls_ca.cert_file, tls_ca.key_file)
+    async with GitHubServer(tls=context) as server:
+        settings: dict[str, Any] = {"endpoint_url": server.api_url, "token": FAKE_TOKEN, "create_release": True}
+        async with open_storage(f"{ROOT}/releases/v1/", ca_file=tls_ca.ca_file, **settings) as storage:
+            await storage.put(storage.root / "a.bin", payload(MiB))
+            assert await storage.read(storage.root / "a.bin") == payload(MiB)
+        assert server.assets.url.startswith("https:")
+        assert len(server.assets.requests) == 1
