@@ -142,7 +142,7 @@ async def test_http_client(serve: Serve) -> None:
 
     ours, other = await serve(answer), await serve(answer)
     credentials = github_credentials(None, {"token": FAKE_TOKEN}, api_url=ours)
-    session: aiohttp.ClientSession = credentials.http_client([ours])
+    session: aiohttp.ClientSession = await credentials.http_client([ours])
     async with session:
         for url in (ours, other):
             async with session.get(url) as reply:
