@@ -78,7 +78,7 @@ def _their_headers(
     return dict(request.headers.items())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(methods, object_keys, pairs, headers_sent, FAKES, scopes, hashes)
 @example("GET", "a/../b//./c", [("a-b", "1"), ("a", "2"), ("a", "1"), ("uploads", "")], {}, FAKE, Scope("r"), "ab" * 32)
 def test_headers_are_those_of_botocore(
@@ -113,7 +113,7 @@ def test_headers_are_those_of_botocore(
     }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     methods,
     object_keys,

@@ -103,7 +103,7 @@ async def test_weird_keys_live_side_by_side(calls: Calls, tmp_path: Path) -> Non
     assert names_in(tmp_path / "root") == [".asyncstore"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     keys=few_keys,
     prefix=st.text(st.sampled_from("ab/-."), max_size=3),

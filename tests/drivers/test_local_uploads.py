@@ -53,7 +53,7 @@ async def test_regular_parts_are_not_copied(calls: Calls, moved: list[int], tmp_
     assert names_in(tmp_path / ".asyncstore/uploads") == names_in(tmp_path / ".asyncstore/tmp") == []
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sent=st.lists(st.tuples(st.integers(1, 5), st.binary(max_size=6)), min_size=1, max_size=12),
     only=st.sets(st.integers(1, 5)),

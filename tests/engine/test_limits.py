@@ -145,7 +145,7 @@ async def test_a_reservation_of_more_counts_as_all() -> None:
 
 
 @given(seed=st.integers(0, 2**32), total=st.integers(1, 6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_schedule_overdraws(seed: int, total: int) -> None:
     """
     Whatever is taken, cancelled and given back in whatever order, the sum holds.

@@ -251,7 +251,7 @@ def test_impossible_names(place: Place, name: str) -> None:
     assert place.refused("put_object", name, b"1") == (400, "InvalidObjectName")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\0"), min_size=1, max_size=200))
 def test_any_other_name(place: Place, name: str) -> None:
     """An object can have any other name, and is listed by it."""
