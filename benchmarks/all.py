@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-QUESTIONS = ("import_time", "small_objects", "listing", "small_files", "large_objects")
+QUESTIONS = ("import_time", "small_objects", "listing", "small_files", "large_objects", "trees")
 
 
 def main() -> None:
