@@ -15,12 +15,14 @@ from asyncstore.body import BytesBody
 from asyncstore.drivers.gcs.errors import is_missing_bucket, named
 from asyncstore.drivers.gcs.names import check_name, object_path
 from asyncstore.drivers.gcs.wire import Request, Wire
-from asyncstore.errors import InvalidURIError, NotFoundError, StorageError, UnavailableError
+from asyncstore.errors import InvalidURIError, NotFoundError, NotSupportedError, StorageError, UnavailableError
 from asyncstore.http.reply import Reply, parse_retry_after
 from asyncstore.uri import ObjectURI
 
 #: https://cloud.google.com/storage/quotas#requests
 MAX_CALLS: Final = 100
+
+_NO_SUCH_REQUEST: Final = (404, 405, 501)
 
 _BOUNDARY: Final = re.compile(r'boundary="?([^";\s]+)"?', re.IGNORECASE)
 _CONTENT_ID: Final = re.compile(rb"(?im)^Content-ID:\s*<?response-item([0-9]+)>?\s*$")
@@ -31,6 +33,9 @@ _RETRY_AFTER: Final = re.compile(rb"(?im)^Retry-After:\s*(.+?)\s*$")
 async def delete_batch(wire: Wire, uris: Sequence[ObjectURI]) -> list[StorageError | None]:
     """
     Delete *uris*, all of one bucket; an outcome for each.
+
+    Raises:
+        NotSupportedError: The endpoint has no batches.
     """
     outcomes: list[StorageError | None] = [None] * len(uris)
     asked = []
@@ -47,7 +52,14 @@ async def delete_batch(wire: Wire, uris: Sequence[ObjectURI]) -> list[StorageErr
     parts = [_part(boundary, index, wire.billed(object_path(uris[index]))) for index in asked]
     content = "".join([*parts, f"--{boundary}--\r\n"]).encode()
     headers = {"Content-Type": f"multipart/mixed; boundary={boundary}"}
-    reply, body = await wire.read(Request("POST", "/batch/storage/v1", "", headers, BytesBody(content)))
+    request = Request("POST", "/batch/storage/v1", "", headers, BytesBody(content))
+    try:
+        reply, body = await wire.read(request)
+    except StorageError as exc:
+        # GCS itself has it everywhere.
+        if exc.status in _NO_SUCH_REQUEST:
+            raise NotSupportedError("the endpoint has no batches", provider="gcs", status=exc.status) from None
+        raise
     answers = _answers(reply, body)
     for index in asked:
         if index not in answers:

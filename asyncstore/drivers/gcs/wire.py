@@ -39,6 +39,7 @@ class Request(NamedTuple):
         create_only: A failed precondition means that there is an object.
         patience: Times the stall timeout to wait for the reply.
         also: A status that is no error here, though it is not a success.
+        xml_uploads: It needs the multipart uploads of the XML API.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Request(NamedTuple):
     create_only: bool = False
     patience: float = 1.0
     also: int = 0
+    xml_uploads: bool = False
 
 
 class Wire:
@@ -88,7 +90,7 @@ class Wire:
             reply = await self._once(request, renewed)
         if reply.status < 300 or reply.status == request.also:
             return reply
-        raise await refusal(reply, create_only=request.create_only)
+        raise await refusal(reply, create_only=request.create_only, xml_uploads=request.xml_uploads)
 
     async def read(self, request: Request) -> tuple[Reply, bytes]:
         """
