@@ -7,7 +7,7 @@ its default, so that it compares no checksums. It is the file system of gcsfs.co
 `gcsfs` exports asks Google itself, over gRPC, what kind of bucket this is.
 """
 
-import datetime
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ assert google.cloud.storage.asyncio.async_appendable_object_writer
 async def connect(target: Target) -> "Gcsfs":
     """Connect."""
     # By the library's clock, which has no time zone.
-    expiry = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) + datetime.timedelta(days=1)
+    expiry = dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(days=1)
     filesystem = GCSFileSystem(
         asynchronous=True,
         project="bench",
