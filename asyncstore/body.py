@@ -108,6 +108,14 @@ class ReadBody(ABC):
     start: int
     end: int
 
+    @property
+    def checksum(self) -> Checksum | None:
+        """
+        The checksum that the bytes to come must have, where all of the object comes and one is known.
+        """
+        known, whole = self.info.checksum, self.start == 0 and self.end == self.info.size
+        return known if whole and known is not None and known.parts is None else None
+
     @abstractmethod
     def __aiter__(self) -> AsyncIterator[bytes]:
         """

@@ -5,7 +5,7 @@ Sends the requests of GCS with their token, which is renewed if the provider ref
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote
@@ -113,7 +113,8 @@ class Wire:
         path = self.origin.path + path
         return path if self._billed is None else f"{path}?{self._billed}"
 
-    async def _once(self, request: Request, lease: Lease[Secret | None]) -> Reply:
+    def _once(self, request: Request, lease: Lease[Secret | None]) -> Coroutine[Any, Any, Reply]:
+        # Not a coroutine of its own: one less for each of many small requests.
         if lease is not self._lease:
             self._lease = lease
             self._common = {} if lease.value is None else {"Authorization": f"Bearer {lease.value.reveal()}"}
@@ -125,7 +126,7 @@ class Wire:
                 query = f"{query}&{self._billed}" if query else self._billed
             else:
                 headers["x-goog-user-project"] = unquote(self._billed.partition("=")[2])
-        return await self.http.send(
+        return self.http.send(
             request.method,
             self.origin,
             self.origin.path + request.path,
