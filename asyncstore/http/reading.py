@@ -62,7 +62,7 @@ class ReplyBody(ReadBody):
             read_by(self._transport, LARGE_READ)
 
     @cached_property
-    def info(self) -> Metadata:  # type: ignore[override] - it can be written, which is not known of this kind
+    def info(self) -> Metadata:  # type: ignore[override]  # it can be written to, which mypy does not know
         return self._info if isinstance(self._info, Metadata) else self._info()
 
     @property
