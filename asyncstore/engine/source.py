@@ -238,12 +238,15 @@ class FilePart(Body):
     async def chunks(self) -> AsyncIterator[BytesLike]:
         sent = 0
         hasher = Hasher(self._algorithm) if self._algorithm and self._checksum is None else None
+        # One chunk after the other in the same memory: fresh memory costs as much as the reading.
+        memory = memoryview(bytearray(min(CHUNK, self.size) if self._held is None else 0))
         for offset in range(self._start, self._end, CHUNK):
             size = min(CHUNK, self._end - offset)
             if self._held is not None:
                 yield self._held[sent : sent + size]
             else:
-                yield await in_thread(self._read, size, offset, hasher)
+                await in_thread(self._read, memory[:size], offset, hasher)
+                yield memory[:size]
             sent += size
             if self._water is not None:
                 self._water.reached(sent)
@@ -270,13 +273,12 @@ class FilePart(Body):
             hasher.update(piece)
         return hasher.checksum()
 
-    def _read(self, size: int, offset: int, hasher: Hasher | None) -> bytes:
-        data = self._source.pread(size, offset)
-        if self._checked and offset + size == self._end:
+    def _read(self, buffer: memoryview, offset: int, hasher: Hasher | None) -> None:
+        self._source.pread_into(buffer, offset)
+        if self._checked and offset + len(buffer) == self._end:
             self._source._check()
         if hasher is not None:
-            hasher.update(data)
-        return data
+            hasher.update(buffer)
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
