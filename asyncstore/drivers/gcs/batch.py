@@ -60,7 +60,7 @@ async def delete_batch(wire: Wire, uris: Sequence[ObjectURI]) -> list[StorageErr
         if exc.status in _NO_SUCH_REQUEST:
             raise NotSupportedError("the endpoint has no batches", provider="gcs", status=exc.status) from None
         raise
-    answers = _answers(reply, body)
+    answers = _answers(reply, body, asked)
     for index in asked:
         if index not in answers:
             raise UnavailableError("the reply to a batch leaves out some of its parts", request_id=reply.request_id)
@@ -75,15 +75,20 @@ def _part(boundary: str, index: int, path: str) -> str:
     )
 
 
-def _answers(reply: Reply, body: bytes) -> dict[int, StorageError | None]:
+def _answers(reply: Reply, body: bytes, asked: Sequence[int]) -> dict[int, StorageError | None]:
     match = _BOUNDARY.search(reply.headers.get("Content-Type", ""))
     if match is None:
         raise UnavailableError("the reply to a batch has no parts", request_id=reply.request_id)
-    answers = {}
+    found = []
     for part in body.split(b"--" + match.group(1).encode())[1:]:
-        if (which := _CONTENT_ID.search(part)) and (status := _STATUS.search(part)):
-            answers[int(which.group(1))] = _outcome(int(status.group(1)), part[status.start() :], reply)
-    return answers
+        if status := _STATUS.search(part):
+            which = _CONTENT_ID.search(part[: status.start()])
+            answer = _outcome(int(status.group(1)), part[status.start() :], reply)
+            found.append((None if which is None else int(which.group(1)), answer))
+    if len(found) == len(asked) and all(which is None for which, _ in found):
+        # Whoever names no part answers them in their order.
+        return dict(zip(asked, (answer for _, answer in found), strict=True))
+    return {which: answer for which, answer in found if which is not None}
 
 
 def _outcome(status: int, answer: bytes, reply: Reply) -> StorageError | None:
