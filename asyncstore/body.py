@@ -88,7 +88,10 @@ class BytesBody(Body):
 
     def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
         known = self._checksum
-        return known if known is not None and known.algorithm is algorithm else compute(algorithm, self._bytes)
+        if known is None or known.algorithm is not algorithm:
+            # Kept: the driver sends it, and compares it with the reply; the engine combines it.
+            known = self._checksum = compute(algorithm, self._bytes)
+        return known
 
 
 class ReadBody(ABC):

@@ -122,7 +122,7 @@ class Buffers:
 
     Who takes one has reserved its bytes from *budget*, and gives it back before
     they are released. What lies here unused and what is reserved are together no more
-    than five quarters of the budget; when nothing is reserved, nothing is kept.
+    than four thirds of the budget; when nothing is reserved, nothing is kept.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -157,8 +157,8 @@ class Buffers:
             self._free.append(memory)
 
     def _trim(self) -> None:
-        # The quarter is for what was just given back and will be taken at once.
-        room = self._budget.total * 5 // 4 - self._budget.used
+        # The third is for what was just given back and will be taken at once: no part that is held is larger.
+        room = self._budget.total * 4 // 3 - self._budget.used
         while self._free and self.kept > room:
             self._free.pop()
 
@@ -166,8 +166,9 @@ class Buffers:
 def _fresh(size: int) -> _Memory:
     if size < _HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return bytearray(size)
+    # From the system: nothing is touched before a thread fills it, where clearing a part of
+    # 16 MiB takes 9 ms, on the event loop. In large pages that costs half as much too.
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    # A hint: one page fault for 2 MiB in place of 512, and nothing is written twice.
     with suppress(OSError):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return memory

@@ -18,7 +18,7 @@ from asyncstore.http.sending import DirectSender
 
 #: Bytes handed to the transport at a time. What one call cannot send is copied
 #: into the transport's buffer, so larger pieces cost memory and time.
-PIECE: Final = 256 * 1024
+PIECE: Final = 512 * 1024
 
 #: Seconds that a failed or answered request waits for its body to be let go.
 _SETTLE_TIMEOUT: Final = 5.0

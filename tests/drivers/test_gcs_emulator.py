@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ async def test_interrupted_session_goes_on(gcp_emulator: GCSEndpoint, root: Obje
     """
     data = payload(4 * MiB + 5)
     async with Cut(int(gcp_emulator.url.rpartition(":")[2]), after) as cut:
-        settings = {"anonymous": True, "resumable_threshold": MiB, "initial_backoff": 0.001}
+        settings: dict[str, Any] = {"anonymous": True, "resumable_threshold": MiB, "initial_backoff": 0.001}
         async with open_storage(root, endpoint_url=cut.url, **settings) as storage:
             await storage.put(root / "key", data, options=SINGLE)
 
