@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from functools import cached_property
-from typing import Final
+from typing import Final, cast
 
 import aiohttp
 
@@ -61,9 +61,11 @@ class ReplyBody(ReadBody):
             self._transport = connection.transport
             read_by(self._transport, LARGE_READ)
 
-    @cached_property
-    def info(self) -> Metadata:
+    def _described(self) -> Metadata:
         return self._info if isinstance(self._info, Metadata) else self._info()
+
+    # The variable of ReadBody, to whoever looks: it gets its value when it is asked for.
+    info = cast("Metadata", cached_property(_described))
 
     @property
     def checksum(self) -> Checksum | None:
