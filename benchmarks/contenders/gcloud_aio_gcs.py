@@ -27,7 +27,8 @@ async def connect(target: Target) -> "GcloudAio":
 
 def open_client(target: Target) -> tuple[Storage, aiohttp.ClientSession]:
     """Return a client and its session, which is to be closed."""
-    session = aiohttp.ClientSession(
+    # Any: the library has a name of its own for the same class.
+    session: Any = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=target.concurrency), cookie_jar=aiohttp.DummyCookieJar()
     )
     token: Any = FixedToken(target.secret_key)
