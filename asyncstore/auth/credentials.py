@@ -90,6 +90,12 @@ class Credentials(ABC, Generic[T]):
         """
         return {}
 
+    def identity(self) -> dict[str, str]:
+        """
+        Return who is asking, such as a role or an account, as far as it is known without a request; no secrets.
+        """
+        return {}
+
     def expiry(self) -> datetime | None:
         """
         Return when the credentials in use end; ``None`` if they do not, or there are none yet.

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from asyncstore.auth.azure import azure_credentials
+from asyncstore.auth.azure import AzureCredentials, azure_credentials
 from asyncstore.body import Body, ReadBody
 from asyncstore.config import HTTPOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
@@ -196,6 +196,10 @@ class AzureDriver(Driver):
         wire = self._wire
         async with native_client(wire.credentials, self._http, endpoint=wire.addresses.origin.base) as client:
             yield client
+
+    @property
+    def credentials(self) -> AzureCredentials:
+        return self._wire.credentials
 
     def describe(self) -> dict[str, str]:
         wire, credentials = self._wire, self._wire.credentials

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from asyncstore.auth.credentials import require_tls
-from asyncstore.auth.github import default_api_url, github_credentials
+from asyncstore.auth.github import GitHubCredentials, default_api_url, github_credentials
 from asyncstore.body import Body, ReadBody
 from asyncstore.config import StorageConfig
 from asyncstore.driver import Capabilities, Driver
@@ -112,6 +112,10 @@ class GitHubDriver(Driver):
             op="native",
             provider=self.provider,
         )
+
+    @property
+    def credentials(self) -> GitHubCredentials:
+        return self._wire.credentials
 
     def describe(self) -> dict[str, str]:
         credentials = self._wire.credentials
