@@ -1,0 +1,72 @@
+"""
+Transfers that outlive their credentials, several times over.
+
+``ASYNCSTORE_TEST_TRANSFER_BYTES=2147483648`` moves 2 GiB as fast as it goes, both ways, in place of a few MiB at a
+limited rate.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from asyncstore.config import StorageConfig
+from asyncstore.options import DownloadOptions, UploadOptions
+from asyncstore.registry import open_storage
+from tests.auth.short_lives import LIFETIME, PLACES, MiB
+
+_BYTES: Final = int(os.environ.get("ASYNCSTORE_TEST_TRANSFER_BYTES", "0"))
+
+# Both ways, in parts: 8 s, which is more than five leases long, for a lease is half as long as the token.
+_SMALL: Final = 20 * MiB
+_RATE: Final = 5 * MiB
+
+# One request after the other: in flight together, all would set out with the first credentials.
+_TOGETHER: Final = 8 if _BYTES else 1
+_UPLOAD: Final = UploadOptions(part_size=5 * MiB, multipart_threshold=5 * MiB, max_concurrency=_TOGETHER)
+_DOWNLOAD: Final = DownloadOptions(part_size=5 * MiB, max_concurrency=_TOGETHER)
+
+
+@pytest.mark.timeout(600 if _BYTES else 60)
+@pytest.mark.parametrize("provider", PLACES)
+async def test_a_transfer_outlives_its_credentials(
+    request: pytest.FixtureRequest, tmp_path: Path, provider: str
+) -> None:
+    """
+    Every part goes out with credentials that are good then, renewed as often as it takes and no oftener.
+    """
+    source, target = tmp_path / "source", tmp_path / "target"
+    _write(source, _BYTES or _SMALL)
+    rate = float("inf") if _BYTES else _RATE
+    async with PLACES[provider](request, rate) as place:
+        config = StorageConfig.build(place.uri, {**place.settings, "auth": place.auth})
+        started = time.monotonic()
+        async with open_storage(config) as storage:
+            uri = storage.root / "weights.bin"
+            await storage.upload(source, uri, options=_UPLOAD)
+            await storage.download(uri, target, options=_DOWNLOAD)
+        lifetimes = (time.monotonic() - started) / LIFETIME
+
+        assert _same(source, target)
+        assert _BYTES or lifetimes > 2
+        assert lifetimes < place.fetches() <= 1 + 2 * lifetimes
+        assert len(place.gate.seen) == place.fetches()
+
+
+def _write(path: Path, size: int) -> None:
+    block = os.urandom(MiB)
+    with path.open("wb") as file:
+        for number in range(size // MiB):
+            # No two alike, so that parts in a wrong order would show.
+            file.write(number.to_bytes(8, "big") + block[8:])
+
+
+def _same(one: Path, other: Path) -> bool:
+    if one.stat().st_size != other.stat().st_size:
+        return False
+    with one.open("rb") as left, other.open("rb") as right:
+        return all(left.read(MiB) == right.read(MiB) for _ in range(one.stat().st_size // MiB))
