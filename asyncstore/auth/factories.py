@@ -12,6 +12,7 @@ from asyncstore.auth.credentials import Credentials
 from asyncstore.auth.opening import Opening
 from asyncstore.config import AuthConfig, HTTPOptions
 from asyncstore.errors import ConfigurationError
+from asyncstore.threads import in_thread
 
 #: The group under which other packages announce theirs: provider = "module:factory".
 ENTRY_POINTS: Final = "asyncstore.auth"
@@ -74,9 +75,12 @@ def connect_auth(auth: AuthConfig, *, http: HTTPOptions | None = None) -> Openin
     """
     if auth.provider is None:
         raise ConfigurationError(f"AuthConfig names no provider; there are {', '.join(sorted(BUILT_IN))}")
-    credentials = find_factory(auth.provider)(auth, http=http)
+    provider = auth.provider
 
     async def connect() -> Credentials[Any]:
+        # It imports, and looks through all packages for a provider that is not ours.
+        factory = await in_thread(find_factory, provider)
+        credentials = factory(auth, http=http)
         try:
             await credentials.get()
         except BaseException:

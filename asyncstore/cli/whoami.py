@@ -20,6 +20,7 @@ from asyncstore.cli.running import DENIED, OK, exit_code, run
 from asyncstore.cli.settings import Connection
 from asyncstore.config import AuthConfig, RetryOptions, StorageConfig, take_http_options
 from asyncstore.errors import ConfigurationError, StorageError
+from asyncstore.threads import in_thread
 
 auth = typer.Typer(help="Look at credentials.", no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -65,7 +66,7 @@ def whoami(
                 if storage.credentials is None:
                     raise ConfigurationError(f"{storage.provider} has no credentials: nobody asks for any")
                 return await _tell(output, storage.credentials)
-        async with credentials_of(target, connection) as credentials:
+        async with await in_thread(credentials_of, target, connection) as credentials:
             return await _tell(output, credentials)
 
     run(output, work)
@@ -105,7 +106,7 @@ async def _all(connection: Connection, output: Output) -> int:
 
     async def look(provider: str) -> None:
         try:
-            async with credentials_of(provider, connection) as credentials:
+            async with await in_thread(credentials_of, provider, connection) as credentials:
                 await credentials.get()
                 outcomes[provider] = await facts_of(credentials)
         except StorageError as exc:
