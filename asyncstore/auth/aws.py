@@ -7,17 +7,14 @@ The methods are declared in :mod:`asyncstore.auth.aws_table`; only ``profile`` a
 
 from __future__ import annotations
 
-import configparser
 import hashlib
 import os
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
-import anyio.to_thread
 from yarl import URL
 
 from asyncstore.auth import aws_sdk
@@ -33,8 +30,9 @@ from asyncstore.auth.aws_methods import (
     take_settings,
 )
 from asyncstore.auth.aws_table import METHODS
+from asyncstore.auth.aws_region import environment_region, region_of
 from asyncstore.auth.chain import MAX_LINKS, Chain, configurations
-from asyncstore.auth.credentials import Credentials
+from asyncstore.auth.credentials import Credentials, require_tls
 from asyncstore.auth.sigv4 import UNSIGNED_PAYLOAD, AWSKeys, Scope, presign_url, sign_headers
 from asyncstore.auth.token_service import TokenService
 from asyncstore.auth.tokens import Grant, Lease, TokenSource
@@ -137,7 +135,7 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
                 await method.source_credentials.aclose()
 
     def setting_sources(self) -> dict[str, str]:
-        return self._used.given.sources()
+        return self._used.setting_sources()
 
     async def region(self) -> str | None:
         """
@@ -163,7 +161,8 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         """
         endpoint = configured_endpoint("s3")
         if endpoint is not None and URL(endpoint).origin() == url.origin():
-            return Scope(self._region or os.environ.get("AWS_REGION") or "us-east-1")
+            require_tls(endpoint)
+            return Scope(self._region or environment_region() or "us-east-1")
         return scope_of_host(url)
 
     def apply(
@@ -243,11 +242,8 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         return grant
 
     async def _find_region(self) -> str | None:
-        named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        if named:
-            return named
         method = self._used
-        found = await anyio.to_thread.run_sync(_profile_region, method.profile or "default")
+        found = await region_of(None, method.profile)
         if found is None and method.region is not None:
             return await method.region()
         return found
@@ -259,16 +255,3 @@ def _payload_hash(request: aiohttp.ClientRequest) -> str:
     if not isinstance(content, bytes):
         raise NotSupportedError("services other than S3 sign the body: give it as bytes", provider="s3", op="sign")
     return hashlib.sha256(content).hexdigest()
-
-
-def _profile_region(profile: str) -> str | None:
-    file = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
-    parser = configparser.RawConfigParser(default_section="", strict=False)
-    try:
-        parser.read(file, "utf-8")
-    except (configparser.Error, UnicodeDecodeError):
-        return None
-    for section in (f"profile {profile}", profile):
-        if parser.has_section(section) and (region := parser.get(section, "region", fallback="")):
-            return region
-    return None

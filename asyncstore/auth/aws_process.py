@@ -78,11 +78,15 @@ async def _output(process: Process) -> bytes:
 
 
 async def _end(process: Process) -> None:
-    if process.returncode is not None:
+    assert process.stdout is not None
+    # What it has started can outlive it, with our pipe in its hands.
+    if process.returncode is not None and process.stdout.at_eof():
         return
-    # All that it started, too: they have a session of their own.
+    # They all have a session of their own.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    # Nobody reads the pipe any more, and as long as it is open there is no end to wait for.
+    process._transport.close()
     with anyio.move_on_after(5, shield=True):
         await process.wait()
 
