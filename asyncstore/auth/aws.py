@@ -8,7 +8,6 @@ The methods are declared in :mod:`asyncstore.auth.aws_table`; only ``profile`` a
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import timedelta
@@ -17,7 +16,7 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from asyncstore.auth import aws_sdk
+from asyncstore.auth import aws_native
 from asyncstore.auth.aws_endpoints import configured_endpoint, scope_of_host
 from asyncstore.auth.aws_methods import (
     AUTH_TYPES,
@@ -29,8 +28,8 @@ from asyncstore.auth.aws_methods import (
     known_settings,
     take_settings,
 )
-from asyncstore.auth.aws_table import METHODS
 from asyncstore.auth.aws_region import environment_region, region_of
+from asyncstore.auth.aws_table import METHODS
 from asyncstore.auth.chain import MAX_LINKS, Chain, configurations
 from asyncstore.auth.credentials import Credentials, require_tls
 from asyncstore.auth.sigv4 import UNSIGNED_PAYLOAD, AWSKeys, Scope, presign_url, sign_headers
@@ -70,7 +69,8 @@ def aws_credentials(
     Raises:
         ConfigurationError: A setting is unknown, missing or contradicts another.
     """
-    return _credentials(auth or AuthConfig(), settings, region, TokenService(http), 1)
+    http = http or HTTPOptions()
+    return _credentials(auth or AuthConfig(), settings, region, TokenService(http), http, 1)
 
 
 def _credentials(
@@ -78,18 +78,19 @@ def _credentials(
     settings: MutableMapping[str, Any] | None,
     region: str | None,
     service: TokenService,
+    http: HTTPOptions,
     depth: int,
 ) -> AWSCredentials:
     if depth > MAX_LINKS:
         raise ConfigurationError(f"more than {MAX_LINKS} roles, each of which assumes the next")
 
     def source(source_auth: AuthConfig) -> AWSCredentials:
-        return _credentials(source_auth, None, region, service, depth + 1)
+        return _credentials(source_auth, None, region, service, http, depth + 1)
 
     taken = take_settings({} if settings is None else settings)
     methods: list[Method] = []
     for link in configurations(auth, "s3", "aws"):
-        around = Surroundings(link.region or region, service, source)
+        around = Surroundings(link.region or region, service, http, source)
         # What is set for the storage as a whole is meant for the first.
         given = known_settings(link) if methods else {**taken, **known_settings(link)}
         methods.append(choose(link.auth_type, given, around))
@@ -223,7 +224,7 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         """
         # A session decides once whether it signs.
         anonymous = (await self.get()).value is None
-        return await aws_sdk.botocore_session(self._keys, region=await self.region(), anonymous=anonymous)
+        return await aws_native.botocore_session(self._keys, region=await self.region(), anonymous=anonymous)
 
     async def _keys(self) -> AWSKeys:
         keys = (await self.get()).value

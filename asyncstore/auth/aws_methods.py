@@ -27,7 +27,7 @@ from asyncstore.auth.secret_values import secret_text
 from asyncstore.auth.sigv4 import AWSKeys
 from asyncstore.auth.token_service import TokenService
 from asyncstore.auth.tokens import Grant
-from asyncstore.config import AuthConfig, flag
+from asyncstore.config import AuthConfig, HTTPOptions, flag
 from asyncstore.errors import ConfigurationError, UnauthenticatedError
 
 _NAMES: Final = own_names(METHODS)
@@ -77,6 +77,7 @@ class Surroundings:
 
     region: str | None
     service: TokenService
+    http: HTTPOptions
     credentials: SourceFactory
 
 
@@ -104,6 +105,10 @@ class Method:
     def profile(self) -> str | None:
         """The profile whose region counts, if one is set."""
         return self.given.settings.get("profile")
+
+    async def keys(self) -> KeyGrant:
+        """Keys, wherever they came from."""
+        return (await self.fetch())[0]
 
     def setting_sources(self) -> dict[str, str]:
         """Where each setting comes from; those of a role's source come after ``source.``."""
@@ -210,8 +215,12 @@ def _from_sdk(auth_type: str, given: Given, around: Surroundings) -> Method:
         auth_type=auth_type,
         profile=given.settings.get("profile"),
         region=_region(around),
-        imds_v1=flag(given.settings.get("imds_v1", False)),
         mfa_token=given.settings.get("mfa_token"),
+        services={
+            "Ec2InstanceMetadata": _link("instance_profile", given, around).keys,
+            "EcsContainer": _link("container", given, around).keys,
+        },
+        http=around.http,
     )
     source = f"profile {wanted.profile or os.environ.get('AWS_PROFILE') or 'default'!r}"
 
