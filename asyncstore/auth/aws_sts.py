@@ -111,7 +111,7 @@ def _url(address: str) -> URL:
         url = URL(address)
     except ValueError:
         url = URL()
-    if not url.raw_host or url.raw_query_string:
+    if url.scheme not in ("http", "https") or not url.raw_host or url.raw_query_string:
         raise ConfigurationError("the address of the token service is no URL of one")
     return url
 
