@@ -7,20 +7,16 @@ The methods are declared in :mod:`asyncstore.auth.aws_table`; only ``profile`` a
 
 from __future__ import annotations
 
-import configparser
 import hashlib
-import os
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
-import anyio.to_thread
 from yarl import URL
 
-from asyncstore.auth import aws_sdk
+from asyncstore.auth import aws_native
 from asyncstore.auth.aws_endpoints import configured_endpoint, scope_of_host
 from asyncstore.auth.aws_methods import (
     AUTH_TYPES,
@@ -32,9 +28,10 @@ from asyncstore.auth.aws_methods import (
     known_settings,
     take_settings,
 )
+from asyncstore.auth.aws_region import environment_region, region_of
 from asyncstore.auth.aws_table import METHODS
 from asyncstore.auth.chain import MAX_LINKS, Chain, configurations
-from asyncstore.auth.credentials import Credentials
+from asyncstore.auth.credentials import Credentials, require_tls
 from asyncstore.auth.sigv4 import UNSIGNED_PAYLOAD, AWSKeys, Scope, presign_url, sign_headers
 from asyncstore.auth.token_service import TokenService
 from asyncstore.auth.tokens import Grant, Lease, TokenSource
@@ -72,7 +69,8 @@ def aws_credentials(
     Raises:
         ConfigurationError: A setting is unknown, missing or contradicts another.
     """
-    return _credentials(auth or AuthConfig(), settings, region, TokenService(http), 1)
+    http = http or HTTPOptions()
+    return _credentials(auth or AuthConfig(), settings, region, TokenService(http), http, 1)
 
 
 def _credentials(
@@ -80,18 +78,19 @@ def _credentials(
     settings: MutableMapping[str, Any] | None,
     region: str | None,
     service: TokenService,
+    http: HTTPOptions,
     depth: int,
 ) -> AWSCredentials:
     if depth > MAX_LINKS:
         raise ConfigurationError(f"more than {MAX_LINKS} roles, each of which assumes the next")
 
     def source(source_auth: AuthConfig) -> AWSCredentials:
-        return _credentials(source_auth, None, region, service, depth + 1)
+        return _credentials(source_auth, None, region, service, http, depth + 1)
 
     taken = take_settings({} if settings is None else settings)
     methods: list[Method] = []
     for link in configurations(auth, "s3", "aws"):
-        around = Surroundings(link.region or region, service, source)
+        around = Surroundings(link.region or region, service, http, source)
         # What is set for the storage as a whole is meant for the first.
         given = known_settings(link) if methods else {**taken, **known_settings(link)}
         methods.append(choose(link.auth_type, given, around))
@@ -137,7 +136,7 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
                 await method.source_credentials.aclose()
 
     def setting_sources(self) -> dict[str, str]:
-        return self._used.given.sources()
+        return self._used.setting_sources()
 
     async def region(self) -> str | None:
         """
@@ -163,7 +162,8 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         """
         endpoint = configured_endpoint("s3")
         if endpoint is not None and URL(endpoint).origin() == url.origin():
-            return Scope(self._region or os.environ.get("AWS_REGION") or "us-east-1")
+            require_tls(endpoint)
+            return Scope(self._region or environment_region() or "us-east-1")
         return scope_of_host(url)
 
     def apply(
@@ -224,7 +224,7 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         """
         # A session decides once whether it signs.
         anonymous = (await self.get()).value is None
-        return await aws_sdk.botocore_session(self._keys, region=await self.region(), anonymous=anonymous)
+        return await aws_native.botocore_session(self._keys, region=await self.region(), anonymous=anonymous)
 
     async def _keys(self) -> AWSKeys:
         keys = (await self.get()).value
@@ -243,11 +243,8 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         return grant
 
     async def _find_region(self) -> str | None:
-        named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        if named:
-            return named
         method = self._used
-        found = await anyio.to_thread.run_sync(_profile_region, method.profile or "default")
+        found = await region_of(None, method.profile)
         if found is None and method.region is not None:
             return await method.region()
         return found
@@ -259,16 +256,3 @@ def _payload_hash(request: aiohttp.ClientRequest) -> str:
     if not isinstance(content, bytes):
         raise NotSupportedError("services other than S3 sign the body: give it as bytes", provider="s3", op="sign")
     return hashlib.sha256(content).hexdigest()
-
-
-def _profile_region(profile: str) -> str | None:
-    file = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
-    parser = configparser.RawConfigParser(default_section="", strict=False)
-    try:
-        parser.read(file, "utf-8")
-    except (configparser.Error, UnicodeDecodeError):
-        return None
-    for section in (f"profile {profile}", profile):
-        if parser.has_section(section) and (region := parser.get(section, "region", fallback="")):
-            return region
-    return None

@@ -34,13 +34,20 @@ def configured_endpoint(service: str) -> str | None:
     return os.environ.get(f"AWS_ENDPOINT_URL_{name}") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
-def sts_endpoint(region: str | None) -> tuple[str, Scope]:
+def sts_endpoint(region: str | None, endpoint: str | None = None) -> tuple[str, Scope]:
     """
     Return the address of the token service, and what requests to it are signed for.
 
+    Args:
+        endpoint: Instead of what the environment says, and of the region's own.
+
+
+    Raises:
+        ConfigurationError: There is no such region, and nothing else says where it is.
+
     https://docs.aws.amazon.com/general/latest/gr/sts.html
     """
-    configured = configured_endpoint("sts")
+    configured = endpoint or configured_endpoint("sts")
     if region is not None and not _REGION.fullmatch(region):
         if configured is None:
             raise ConfigurationError(f"{region!r} is no region of AWS, so it has no token service: set sts_endpoint")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 from asyncstore.auth import aws_sdk
@@ -14,7 +15,9 @@ from asyncstore.auth.aws_container import ContainerAgent
 from asyncstore.auth.aws_document import KeyGrant
 from asyncstore.auth.aws_instance import InstanceMetadata
 from asyncstore.auth.aws_process import CredentialProcess
+from asyncstore.auth.aws_region import environment_region, region_of
 from asyncstore.auth.aws_roles import AssumedRole, WebIdentity
+from asyncstore.auth.aws_source import source_of
 from asyncstore.auth.aws_sts import STS
 from asyncstore.auth.aws_table import METHODS
 from asyncstore.auth.chain import Chain, MissingCredentialsError, NobodyThereError
@@ -24,7 +27,7 @@ from asyncstore.auth.secret_values import secret_text
 from asyncstore.auth.sigv4 import AWSKeys
 from asyncstore.auth.token_service import TokenService
 from asyncstore.auth.tokens import Grant
-from asyncstore.config import AuthConfig, flag
+from asyncstore.config import AuthConfig, HTTPOptions, flag
 from asyncstore.errors import ConfigurationError, UnauthenticatedError
 
 _NAMES: Final = own_names(METHODS)
@@ -35,6 +38,7 @@ SETTINGS: Final = tuple(dict.fromkeys(_NAMES.values()))
 AUTH_TYPES: Final = tuple(method.auth_type for method in METHODS)
 
 _KEYS: Final = ("access_key_id", "secret_access_key", "session_token")
+_KEY_VARIABLES: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 # What a setting says of the method, if none is named; the first one counts.
 _IMPLIED: Final = {
@@ -73,6 +77,7 @@ class Surroundings:
 
     region: str | None
     service: TokenService
+    http: HTTPOptions
     credentials: SourceFactory
 
 
@@ -85,6 +90,7 @@ class Method:
         fetch: Gives keys, and says where they came from.
         region: Asks whoever gives the keys where this machine is.
         source_credentials: Those that a role is assumed with, to be closed.
+        sources: Where the settings come from, if that is not what was given.
     """
 
     auth_type: str
@@ -93,11 +99,24 @@ class Method:
     fetch: Callable[[], Awaitable[Outcome]] = field(repr=False)
     region: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
     source_credentials: Credentials[Any] | None = None
+    sources: Callable[[], dict[str, str]] | None = None
 
     @property
     def profile(self) -> str | None:
-        """The profile whose region counts."""
-        return self.given.settings.get("profile") or os.environ.get("AWS_PROFILE")
+        """The profile whose region counts, if one is set."""
+        return self.given.settings.get("profile")
+
+    async def keys(self) -> KeyGrant:
+        """Keys, wherever they came from."""
+        return (await self.fetch())[0]
+
+    def setting_sources(self) -> dict[str, str]:
+        """Where each setting comes from; those of a role's source come after ``source.``."""
+        found = self.given.sources() if self.sources is None else self.sources()
+        if self.source_credentials is not None:
+            inner = self.source_credentials.setting_sources()
+            found |= {f"source.{name}": where for name, where in inner.items() if name not in found}
+        return found
 
 
 def take_settings(settings: MutableMapping[str, Any]) -> dict[str, Any]:
@@ -176,7 +195,11 @@ def _environment(given: Given, _: Surroundings) -> Method:
             raise ConfigurationError("the environment has AWS_ACCESS_KEY_ID without AWS_SECRET_ACCESS_KEY")
         return Grant(AWSKeys(key_id, secret, os.environ.get("AWS_SESSION_TOKEN") or None)), "environment"
 
-    return Method("environment", "environment", given, fetch)
+    return Method("environment", "environment", given, fetch, sources=_variables)
+
+
+def _variables() -> dict[str, str]:
+    return {name: variable for name, variable in zip(_KEYS, _KEY_VARIABLES, strict=True) if os.environ.get(variable)}
 
 
 def _profile(given: Given, around: Surroundings) -> Method:
@@ -192,8 +215,12 @@ def _from_sdk(auth_type: str, given: Given, around: Surroundings) -> Method:
         auth_type=auth_type,
         profile=given.settings.get("profile"),
         region=_region(around),
-        imds_v1=flag(given.settings.get("imds_v1", False)),
         mfa_token=given.settings.get("mfa_token"),
+        services={
+            "Ec2InstanceMetadata": _link("instance_profile", given, around).keys,
+            "EcsContainer": _link("container", given, around).keys,
+        },
+        http=around.http,
     )
     source = f"profile {wanted.profile or os.environ.get('AWS_PROFILE') or 'default'!r}"
 
@@ -205,34 +232,17 @@ def _from_sdk(auth_type: str, given: Given, around: Surroundings) -> Method:
 
 
 def _assume_role(given: Given, around: Surroundings) -> Method:
-    source = around.credentials(_source(given, around))
-    role = AssumedRole(given, _sts(given, around), source)
+    source = around.credentials(source_of(given, around.region))
+    role = AssumedRole(given, _sts(given, around, source.region), source)
 
     async def fetch() -> Outcome:
         return await role.fetch(), f"{given.get('role_arn')}, with {source.auth_type} ({source.source})"
 
-    return Method("assume_role", f"{given.get('role_arn')}", given, fetch, source_credentials=source)
-
-
-def _source(given: Given, around: Surroundings) -> AuthConfig:
-    source = given.settings.get("source")
-    keys = {name: given.settings[name] for name in (*_KEYS, "profile") if name in given.settings}
-    if source is not None and keys:
-        raise ConfigurationError(f"a role has one source: leave out source or {' and '.join(keys)}")
-    if source is None:
-        return AuthConfig(settings=keys, region=around.region)
-    if isinstance(source, Mapping):
-        try:
-            return AuthConfig(**source)
-        except TypeError:
-            raise ConfigurationError("source is an AuthConfig, or a table of its fields") from None
-    if not isinstance(source, AuthConfig):
-        raise ConfigurationError(f"source is an AuthConfig, or a table of its fields, not {type(source).__name__}")
-    return source
+    return Method("assume_role", f"{given.get('role_arn')}", given, fetch, source.region, source_credentials=source)
 
 
 def _web_identity(given: Given, around: Surroundings) -> Method:
-    identity = WebIdentity(given, _sts(given, around))
+    identity = WebIdentity(given, _sts(given, around, partial(region_of, None)))
 
     async def fetch() -> Outcome:
         return await identity.fetch(), f"{given.get('role_arn')}, with {given.get('web_identity_token_file')}"
@@ -277,7 +287,10 @@ def _default(given: Given, around: Surroundings) -> Method:
         grant, source = await chain.fetch()
         return grant, f"{chain.found.auth_type if chain.found else 'default'}: {source}"
 
-    return Method("default", ", ".join(_DEFAULT), given, fetch)
+    def sources() -> dict[str, str]:
+        return (given.sources() | chain.found.setting_sources()) if chain.found else given.sources()
+
+    return Method("default", ", ".join(_DEFAULT), given, fetch, sources=sources)
 
 
 def _link(auth_type: str, given: Given, around: Surroundings) -> Method:
@@ -306,12 +319,15 @@ def _if_there(method: Method) -> Method:
 
 
 def _region(around: Surroundings) -> str | None:
-    return around.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return around.region or environment_region()
 
 
-def _sts(given: Given, around: Surroundings) -> STS:
+def _sts(given: Given, around: Surroundings, region: Callable[[], Awaitable[str | None]]) -> STS:
+    async def nearest() -> str | None:
+        return around.region or await region()
+
     endpoint = given.settings.get("sts_endpoint")
-    return STS(around.service, region=_region(around), endpoint=None if endpoint is None else str(endpoint))
+    return STS(around.service, region=nearest, endpoint=None if endpoint is None else str(endpoint))
 
 
 _MAKERS: Final[Mapping[str, Callable[[Given, Surroundings], Method]]] = {

@@ -107,10 +107,13 @@ async def _ended(process: Process, name: str) -> Ended:
 
 
 async def _end(process: Process) -> None:
-    if process.returncode is not None:
+    # What it has started can outlive it, with our pipe in its hands.
+    if process.returncode is not None and all(pipe.at_eof() for pipe in (process.stdout, process.stderr) if pipe):
         return
-    # All that it started, too: they have a session of their own.
+    # They all have a session of their own.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    # Nobody reads the pipes any more, and as long as one is open there is no end to wait for.
+    process._transport.close()  # type: ignore[attr-defined]
     with anyio.move_on_after(5, shield=True):
         await process.wait()

@@ -51,7 +51,7 @@ def no_blocking() -> Iterator[None]:
     """
     with blockbuster_ctx("asyncstore") as blockbuster:
         for function in blockbuster.functions.values():
-            function.can_block_in("asyncstore/auth/aws_sdk.py", {"run"})
+            function.can_block_in("asyncstore/auth/aws_sdk_thread.py", {"run"})
         yield
 
 

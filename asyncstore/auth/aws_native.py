@@ -1,0 +1,66 @@
+"""
+The SDK's own clients, signed with our credentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import anyio.to_thread
+
+from asyncstore.auth.aws_sdk_errors import hush
+from asyncstore.auth.sigv4 import AWSKeys
+from asyncstore.errors import ConfigurationError
+
+
+async def botocore_session(feed: Any, *, region: str | None, anonymous: bool) -> Any:
+    """
+    Return an aiobotocore session that asks *feed* for credentials whenever it signs.
+    """
+    return await anyio.to_thread.run_sync(_botocore_session, feed, region, anonymous)
+
+
+def _botocore_session(feed: Any, region: str | None, anonymous: bool) -> Any:
+    try:
+        from aiobotocore.config import AioConfig
+        from aiobotocore.session import AioSession
+        from botocore import UNSIGNED
+    except ImportError:
+        raise ConfigurationError("the native client needs aiobotocore: pip install 'asyncstore[s3]'") from None
+    hush()
+    session = AioSession()
+    session.register_component("credential_provider", _Feed(feed))
+    if region is not None:
+        session.set_config_variable("region", region)
+    # The default presigner would still use the old signature in some regions.
+    version = UNSIGNED if anonymous else "s3v4"
+    session.set_default_client_config(AioConfig(signature_version=version, warm_up_loader_caches=True))
+    return session
+
+
+class _Feed:
+    """
+    Both a resolver and the credentials that it finds, as botocore asks for them.
+    """
+
+    method = "asyncstore"
+
+    def __init__(self, keys: Callable[[], Coroutine[Any, Any, AWSKeys]]) -> None:
+        self._keys = keys
+
+    async def load_credentials(self) -> _Feed:
+        return self
+
+    async def get_frozen_credentials(self) -> Any:
+        from botocore.credentials import ReadOnlyCredentials
+
+        keys = await self._keys()
+        return ReadOnlyCredentials(keys.access_key_id, keys.secret_access_key, keys.session_token)
+
+    async def get_account_id(self) -> None:
+        return None
+
+    def get_deferred_property(self, name: str) -> Callable[[], None]:
+        # Only the account's id is asked for, which S3 does without.
+        return lambda: None
