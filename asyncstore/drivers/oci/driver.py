@@ -75,7 +75,7 @@ def open_driver(config: StorageConfig) -> OCIDriver:
             would go over plain HTTP.
     """
     rest = dict(config.settings)
-    credentials = oci_credentials(config.auth, rest)
+    credentials = oci_credentials(config.auth, rest, http=config.http)
     settings = OCISettings.take(rest)
     addresses = Addresses(
         endpoint=config.endpoint_url or credentials.service_endpoint("objectstorage"),
