@@ -78,6 +78,11 @@ class Credentials(ABC, Generic[T]):
         """
         return await self.get()
 
+    def heed(self, headers: Mapping[str, str]) -> None:
+        """
+        Take note of what the *headers* of a refusal ask of the next credentials; :meth:`refresh` follows.
+        """
+
     async def region(self) -> str | None:
         """
         Return the region that the method knows of.

@@ -21,10 +21,11 @@ ENTRY_POINTS: Final = "asyncstore.auth"
 BUILT_IN: Final = {
     "s3": "asyncstore.auth.aws:aws_credentials",
     "oci": "asyncstore.auth.oci:oci_credentials",
+    "azure": "asyncstore.auth.azure:azure_credentials",
 }
 
 #: What people call the providers, besides the schemes of their URIs.
-ALIASES: Final = {"aws": "s3", "gcp": "gcs", "google": "gcs"}
+ALIASES: Final = {"aws": "s3", "az": "azure", "gcp": "gcs", "google": "gcs"}
 
 
 class AuthFactory(Protocol):

@@ -98,8 +98,8 @@ async def test_settings_before_the_environment(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     "settings",
     [
-        {},
         {"account_key": FAKE_KEY, "sas_token": FAKE_SAS},
+        {"account_key": FAKE_KEY, "client_secret": "fake-signature"},
         {"anonymous": True, "account_key": FAKE_KEY},
         {"credential": "a text"},
         {"connection_string": 7},
@@ -130,7 +130,7 @@ def test_unknown_settings_and_types() -> None:
         AuthConfig(auth_type="sas"),
         AuthConfig(auth_type="sas", settings={"account_key": FAKE_KEY}),
         AuthConfig(settings={"colour": "blue"}),
-        AuthConfig(auth_type="anonymous", fallback=AuthConfig()),
+        AuthConfig(auth_type="anonymous", fallback=AuthConfig(provider="aws")),
     ):
         with pytest.raises(ConfigurationError):
             azure_credentials(auth)

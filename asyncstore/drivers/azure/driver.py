@@ -83,7 +83,7 @@ def open_driver(config: StorageConfig) -> AzureDriver:
             credentials are named; credentials would go over plain HTTP.
     """
     rest = dict(config.settings)
-    credentials = azure_credentials(config.auth, rest, account=config.uri.namespace)
+    credentials = azure_credentials(config.auth, rest, http=config.http, account=config.uri.namespace)
     settings = AzureSettings.take(rest)
     addresses = Addresses(config, credentials, settings.endpoint_suffix)
     wire = Wire(HTTPClient(config.http, config.session), credentials, addresses, settings.api_version)
