@@ -19,6 +19,7 @@ ENTRY_POINTS: Final = "asyncstore.auth"
 #: Where the factory of each provider is.
 BUILT_IN: Final = {
     "s3": "asyncstore.auth.aws:aws_credentials",
+    "gcs": "asyncstore.auth.gcp:gcp_credentials",
 }
 
 #: What people call the providers, besides the schemes of their URIs.
