@@ -20,8 +20,9 @@ ENTRY_POINTS: Final = "asyncstore.auth"
 #: Where the factory of each provider is.
 BUILT_IN: Final = {
     "s3": "asyncstore.auth.aws:aws_credentials",
-    "oci": "asyncstore.auth.oci:oci_credentials",
     "azure": "asyncstore.auth.azure:azure_credentials",
+    "gcs": "asyncstore.auth.gcp:gcp_credentials",
+    "oci": "asyncstore.auth.oci:oci_credentials",
 }
 
 #: What people call the providers, besides the schemes of their URIs.

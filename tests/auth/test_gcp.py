@@ -246,14 +246,12 @@ async def test_wrong_clock_is_learnt(server: GCSServer, monkeypatch: pytest.Monk
     """
     import time
 
-    from asyncstore.auth import gcp_key
+    from asyncstore.auth import gcp_key, token_service
 
     real = time.time
     fake = type("clock", (), {"time": staticmethod(lambda: real() - 7200)})
     monkeypatch.setattr(gcp_key, "time", fake)
-    from asyncstore.auth import gcp_exchange
-
-    monkeypatch.setattr(gcp_exchange, "time", fake)
+    monkeypatch.setattr(token_service, "time", fake)
 
     assert await token_of(gcp_credentials(None, {"credentials_json": key_file(server.url)}))
     assert len([request for request in server.requests if request.path == "/token"]) == 2

@@ -227,7 +227,7 @@ async def test_signing_what_cannot_be() -> None:
     [
         ({"anonymous": True}, False),
         ({"token": "fake"}, False),
-        ({"metadata_host": "127.0.0.1:9"}, False),
+        ({"metadata_host": "127.0.0.1:9"}, True),
         ({"token": "fake", "hmac_access_id": "GOOGFAKE", "hmac_secret": "fake-secret"}, True),
         ({"credentials_file": "/no/such/file"}, True),
         ({}, True),
