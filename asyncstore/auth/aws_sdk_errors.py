@@ -69,12 +69,18 @@ def _service_error(exc: Any, what: str) -> StorageError:
     )
 
 
+# What warns of a failure with its traceback: that ends in what the service said.
+_TRACING: Final = ("aiobotocore.credentials", "aiobotocore.tokens", "botocore.credentials")
+
+
 class _Redacting(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
         # The body of a reply can be anything.
         record.msg = "Response body: ***" if text.startswith("Response body") else redact(text)
         record.args = None
+        # Whoever asked for credentials gets the error itself.
+        record.exc_info = record.exc_text = None
         return True
 
 
@@ -83,5 +89,5 @@ def hush() -> None:
     """
     Keep secrets out of what the SDK logs.
     """
-    for name in _CHATTY:
+    for name in (*_CHATTY, *_TRACING):
         logging.getLogger(name).addFilter(_Redacting())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final
 
+from asyncstore.auth.factories import ALIASES
 from asyncstore.auth.method import AuthMethod
 from tests.auth.cases import Case
 
@@ -52,3 +53,10 @@ def all_cases(*, refreshing: bool = False) -> list[Case]:
     """
     cases = [case for tables in TABLES for case in tables.cases.values()]
     return [case for case in cases if case.refreshes or not refreshing]
+
+
+def provider_of(case: Case) -> str:
+    """
+    Return the provider of a case, by its own name.
+    """
+    return ALIASES.get(case.provider, case.provider)
