@@ -127,6 +127,8 @@ async def _end(process: Process) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     # Nobody reads the pipes any more, and as long as one is open there is no end to wait for.
-    process._transport.close()  # type: ignore[attr-defined]
+    for fd in (1, 2):
+        if (pipe := process._transport.get_pipe_transport(fd)) is not None:  # type: ignore[attr-defined]
+            pipe.close()
     with anyio.move_on_after(5, shield=True):
         await process.wait()

@@ -5,6 +5,7 @@ A stand-in for the AWS services that give keys, on this machine. It checks whoev
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from asyncstore.auth.sigv4 import AWSKeys
 from asyncstore.config import AuthConfig
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN
 from tests.auth.sigv4_check import is_signed_by, key_id, signed_at
+from tests.servers.tls import ThrowawayCA
 
 ROLE = "arn:aws:iam::123456789012:role/r"
 
@@ -159,7 +161,8 @@ class Service:
     def _sso(self, request: web.Request) -> web.Response:
         if request.headers.get("x-amz-sso_bearer_token") != self.token:
             return web.json_response({"message": "Session token not found or invalid"}, status=401)
-        assert request.query["role_name"] and request.query["account_id"]
+        assert request.query["role_name"]
+        assert request.query["account_id"]
         keys = self._issue()
         granted: dict[str, Any] = {
             "accessKeyId": keys.access_key_id,
@@ -202,8 +205,8 @@ def refusal(status: int, code: str, message: str) -> web.Response:
 
 
 @asynccontextmanager
-async def serving(service: Service) -> AsyncIterator[str]:
-    """Serve all paths of this machine by *service*; gives the URL."""
+async def serving(service: Service, tls: ThrowawayCA | None = None) -> AsyncIterator[str]:
+    """Serve all paths of this machine by *service*, over TLS if there is a certificate; gives the URL."""
     app = web.Application()
 
     # Not the object itself, which is no function.
@@ -211,8 +214,16 @@ async def serving(service: Service) -> AsyncIterator[str]:
         return await service(request)
 
     app.router.add_route("*", "/{path:.*}", handle)
-    async with TestServer(app) as server:
+    context = None
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    server = TestServer(app, scheme="https" if tls else "http")
+    await server.start_server(ssl=context)
+    try:
         yield str(server.make_url("/")).rstrip("/")
+    finally:
+        await server.close()
 
 
 async def keys_of(auth: AuthConfig | None = None, **settings: Any) -> AWSKeys | None:

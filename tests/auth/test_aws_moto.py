@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -39,7 +39,7 @@ async def _who(credentials: AWSCredentials, moto: Moto) -> str:
     ):
         text = await reply.text()
         assert reply.status == 200, text
-    found = ElementTree.fromstring(text).findtext(".//{*}Arn")
+    found = ET.fromstring(text).findtext(".//{*}Arn")
     assert found is not None
     return found
 

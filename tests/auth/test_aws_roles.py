@@ -273,7 +273,7 @@ async def test_plain_http_is_for_this_machine(endpoint: str) -> None:
     """
     Keys are not asked for over plain HTTP from another host.
     """
-    with pytest.raises(ConfigurationError, match="use https|no URL of one"):
+    with pytest.raises(ConfigurationError, match=r"use https|no URL of one"):
         await keys_of(role_arn=ROLE, **SOURCE_SETTINGS, sts_endpoint=endpoint)
 
 

@@ -1,0 +1,392 @@
+"""
+Profiles of the shared files, which the SDK reads, against services on this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import traceback
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from asyncstore import AuthConfig, HTTPOptions
+from asyncstore.auth import aws_sdk
+from asyncstore.auth.aws import aws_credentials
+from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
+from tests.auth.aws_service import (
+    FAKE_IMDS_TOKEN,
+    FAKE_SOURCE_SECRET,
+    ID,
+    KEYS,
+    ROLE,
+    SOURCE,
+    Service,
+    keys_of,
+    serving,
+    write_profiles,
+)
+from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN, Serve
+from tests.auth.processes import is_running, until, write_program
+
+_BASE = f"[profile base]\naws_access_key_id={SOURCE.access_key_id}\naws_secret_access_key={SOURCE.secret_access_key}\n"
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+async def url(service: Service, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """All services, which the environment names too."""
+    async with serving(service) as url:
+        monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+        for name in ("AWS_ENDPOINT_URL_STS", "AWS_EC2_METADATA_SERVICE_ENDPOINT"):
+            monkeypatch.setenv(name, url)
+        yield url
+
+
+async def test_keys(aws_files: Path) -> None:
+    """
+    Keys of a named profile are read from the shared file.
+    """
+    (aws_files / "credentials").write_text(
+        f"[lab]\naws_access_key_id={ID}\naws_secret_access_key={FAKE_SECRET}\naws_session_token={FAKE_TOKEN}\n"
+    )
+
+    async with aws_credentials(None, {"profile": "lab"}) as credentials:
+        assert (await credentials.get()).value == KEYS
+        assert credentials.source == "profile 'lab' (shared-credentials-file)"
+        assert credentials.setting_sources() == {"profile": "settings"}
+
+
+async def test_shared_file_that_others_can_read(aws_files: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A file of secrets that is open to others is worth a warning, once, with its name and the remedy.
+    """
+    file = aws_files / "credentials"
+    file.write_text(f"[lab]\naws_access_key_id={ID}\naws_secret_access_key={FAKE_SECRET}\n")
+    file.chmod(0o644)
+
+    with caplog.at_level(logging.WARNING, "asyncstore"):
+        await keys_of(profile="lab")
+        await keys_of(profile="lab")
+
+    warned = [record.getMessage() for record in caplog.records if record.name.startswith("asyncstore")]
+    assert warned == [f"{file} holds secrets and others can use it: its mode is 644, make it 600"]
+
+
+async def test_profile_of_the_environment(aws_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    AWS_PROFILE names the profile, for the default chain too.
+    """
+    write_profiles(aws_files, _BASE)
+    monkeypatch.setenv("AWS_PROFILE", "base")
+
+    assert await keys_of(AuthConfig(auth_type="profile")) == SOURCE
+    async with aws_credentials() as credentials:
+        assert (await credentials.get()).value == SOURCE
+        assert credentials.source == "profile: profile 'base' (config-file)"
+        assert credentials.setting_sources() == {"profile": "AWS_PROFILE"}
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+async def test_missing_profile_is_named(by_variable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A profile that does not exist is a wrong setting.
+    """
+    if by_variable:
+        monkeypatch.setenv("AWS_PROFILE", "lab")
+
+    with pytest.raises(ConfigurationError, match="lab"):
+        await keys_of(**({} if by_variable else {"profile": "lab"}))
+
+
+async def test_file_that_is_none(aws_files: Path) -> None:
+    """
+    A file that cannot be read as one is a wrong setting, not a reason to look on.
+    """
+    write_profiles(aws_files, "nonsense")
+
+    with pytest.raises(ConfigurationError, match="config"):
+        await keys_of()
+
+
+async def test_role(aws_files: Path, url: str, service: Service) -> None:
+    """
+    A role of a profile is assumed with the keys of its source, and with all that the profile says.
+    """
+    write_profiles(
+        aws_files,
+        f"{_BASE}[profile role]\nrole_arn={ROLE}\nsource_profile=base\nexternal_id=ext-1\n"
+        "role_session_name=lab-1\nduration_seconds=900\n",
+    )
+
+    assert await keys_of(profile="role") == KEYS
+    assert service.signed_by == [SOURCE.access_key_id]
+    assert service.form == {
+        "Action": "AssumeRole",
+        "Version": "2011-06-15",
+        "RoleArn": ROLE,
+        "RoleSessionName": "lab-1",
+        "ExternalId": "ext-1",
+        "DurationSeconds": "900",
+    }
+
+
+async def test_role_of_a_role(aws_files: Path, url: str, service: Service) -> None:
+    """
+    Profiles lead from one role to the next.
+    """
+    write_profiles(
+        aws_files,
+        f"{_BASE}[profile a]\nrole_arn={ROLE}/a\nsource_profile=base\n"
+        f"[profile b]\nrole_arn={ROLE}/b\nsource_profile=a\n",
+    )
+
+    assert await keys_of(profile="b") == service.issued[1]
+    assert service.signed_by == [SOURCE.access_key_id, ID]
+
+
+async def test_roles_in_a_circle(aws_files: Path) -> None:
+    """
+    Profiles that lead back to where they began are a wrong setting.
+    """
+    write_profiles(
+        aws_files,
+        f"[profile a]\nrole_arn={ROLE}\nsource_profile=b\n[profile b]\nrole_arn={ROLE}\nsource_profile=a\n",
+    )
+
+    with pytest.raises(ConfigurationError, match="loop"):
+        await keys_of(profile="a")
+
+
+@pytest.mark.parametrize("first_version", [False, True])
+async def test_role_of_the_instance(
+    aws_files: Path, url: str, service: Service, monkeypatch: pytest.MonkeyPatch, first_version: bool
+) -> None:
+    """
+    Where a profile names the metadata service it is asked by us: by its second version, and never through a proxy.
+    """
+    service.first_version = first_version
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    write_profiles(aws_files, f"[profile role]\nrole_arn={ROLE}\ncredential_source=Ec2InstanceMetadata\n")
+
+    if first_version:
+        with pytest.raises(UnauthenticatedError, match="imds_v1"):
+            await keys_of(profile="role")
+        assert service.calls == [("PUT", "/latest/api/token")]
+    else:
+        assert await keys_of(profile="role") == service.issued[1]
+        assert service.signed_by == [ID]
+
+
+async def test_role_of_the_container(
+    aws_files: Path, url: str, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where a profile names the container's agent it is asked by us, too.
+    """
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{url}/creds")
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", FAKE_TOKEN)
+    write_profiles(aws_files, f"[profile role]\nrole_arn={ROLE}\ncredential_source=EcsContainer\n")
+
+    assert await keys_of(profile="role") == service.issued[1]
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://agent.example/creds")
+    with pytest.raises(ConfigurationError, match="https, or http to this machine"):
+        await keys_of(profile="role")
+
+
+async def test_web_identity(aws_files: Path, url: str, service: Service) -> None:
+    """
+    A profile can name a token file.
+    """
+    (aws_files / "token").write_text(FAKE_TOKEN)
+    write_profiles(aws_files, f"[profile pod]\nrole_arn={ROLE}\nweb_identity_token_file={aws_files / 'token'}\n")
+
+    assert await keys_of(profile="pod") == KEYS
+    assert service.form["WebIdentityToken"] == FAKE_TOKEN
+    assert service.signed_by == [None]
+
+
+async def test_plain_http_is_for_this_machine(aws_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The SDK would send a signed request anywhere; it is stopped.
+    """
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://sts.example")
+    write_profiles(aws_files, f"{_BASE}[profile role]\nrole_arn={ROLE}\nsource_profile=base\n")
+
+    with pytest.raises(ConfigurationError, match=r"unprotected to http://sts\.example"):
+        await keys_of(profile="role")
+
+
+async def test_proxy_that_is_set_is_used(aws_files: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The SDK asks through the proxy of the settings, not through that of the environment.
+    """
+    seen = []
+
+    async def proxy(request: web.Request) -> web.StreamResponse:
+        seen.append(str(request.url))
+        return web.Response(status=502)
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://sts.example")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    write_profiles(aws_files, f"{_BASE}[profile role]\nrole_arn={ROLE}\nsource_profile=base\n")
+    http = HTTPOptions(proxy=await serve(proxy), allow_http=True)
+
+    async with aws_credentials(None, {"profile": "role"}, http=http) as credentials:
+        with pytest.raises(UnavailableError):
+            await credentials.get()
+
+    assert seen == ["http://sts.example/"]
+
+
+async def test_mfa(aws_files: Path, url: str, service: Service) -> None:
+    """
+    The code of a device comes from a function, which runs on the caller's loop.
+    """
+    write_profiles(aws_files, f"{_BASE}[profile role]\nrole_arn={ROLE}\nsource_profile=base\nmfa_serial=serial-1234\n")
+    loops = []
+
+    async def mfa_token() -> str:
+        loops.append(asyncio.get_running_loop())
+        return "123456"
+
+    assert await keys_of(profile="role", mfa_token=mfa_token) == KEYS
+    assert (service.form["SerialNumber"], service.form["TokenCode"]) == ("serial-1234", "123456")
+    assert loops == [asyncio.get_running_loop()]
+
+
+async def test_mfa_does_not_prompt(aws_files: Path) -> None:
+    """
+    Nobody sits at the keyboard of a library.
+    """
+    write_profiles(aws_files, f"{_BASE}[profile role]\nrole_arn={ROLE}\nsource_profile=base\nmfa_serial=serial-1234\n")
+
+    with pytest.raises(ConfigurationError, match="MFA"):
+        await keys_of(profile="role")
+
+
+async def test_closing_stops_the_question(aws_files: Path) -> None:
+    """
+    Credentials that are closed while somebody looks for the device do not wait for them.
+    """
+    write_profiles(aws_files, f"{_BASE}[profile role]\nrole_arn={ROLE}\nsource_profile=base\nmfa_serial=serial-1234\n")
+    asked, stopped = asyncio.Event(), asyncio.Event()
+
+    async def mfa_token() -> str:
+        asked.set()
+        try:
+            await asyncio.sleep(600)
+        finally:
+            stopped.set()
+        return "123456"
+
+    credentials = aws_credentials(None, {"profile": "role", "mfa_token": mfa_token})
+    waiting = asyncio.create_task(credentials.get())
+    await asyncio.wait_for(asked.wait(), 10)
+    await credentials.aclose()
+
+    await asyncio.wait_for(stopped.wait(), 10)
+    with pytest.raises(UnauthenticatedError, match="closed"):
+        await waiting
+
+
+def _hanging(directory: Path) -> None:
+    script = f"import os, time; open({str(directory / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    write_profiles(directory, f"[profile lab]\ncredential_process={write_program(directory / 'program', script)}\n")
+
+
+async def test_program_that_hangs_is_killed(aws_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A program that a profile names has a time limit, and does not outlive it.
+    """
+    monkeypatch.setattr(aws_sdk, "TIMEOUT", 2.0)
+    _hanging(aws_files)
+
+    with pytest.raises(UnavailableError, match="no answer"):
+        await keys_of(profile="lab")
+
+    await until(lambda: not is_running(aws_files / "pid"))
+
+
+async def test_closing_kills_the_program(aws_files: Path) -> None:
+    """
+    Credentials that are closed leave no program behind, though a thread of the SDK started it.
+    """
+    _hanging(aws_files)
+    credentials = aws_credentials(None, {"profile": "lab"})
+    waiting = asyncio.create_task(credentials.get())
+    await until(lambda: is_running(aws_files / "pid"))
+
+    await credentials.aclose()
+
+    await until(lambda: not is_running(aws_files / "pid"))
+    with pytest.raises(UnauthenticatedError, match="closed"):
+        await waiting
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (f"import sys; sys.exit('{FAKE_SECRET}')", "ended with an error"),
+        (f"print('{FAKE_SECRET}')", "no valid JSON"),
+    ],
+)
+async def test_program_that_goes_wrong_tells_nothing(aws_files: Path, script: str, message: str) -> None:
+    """
+    What the program wrote is not repeated.
+    """
+    write_profiles(aws_files, f"[profile lab]\ncredential_process={write_program(aws_files / 'program', script)}\n")
+
+    with pytest.raises(UnauthenticatedError, match=message) as caught:
+        await keys_of(profile="lab")
+    assert FAKE_SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_missing_sdk_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Without the SDK the error says what to install.
+    """
+    monkeypatch.setitem(sys.modules, "aiobotocore", None)
+
+    with pytest.raises(ConfigurationError, match=r"asyncstore\[s3\]"):
+        await keys_of(profile="lab")
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_nothing_secret_is_printed(
+    aws_files: Path,
+    url: str,
+    service: Service,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    status: int,
+) -> None:
+    """
+    With every logger at DEBUG, no secret is in a log, a repr or a traceback, in success and in failure.
+    """
+    caplog.set_level(logging.DEBUG)
+    service.status = status
+    write_profiles(aws_files, f"[profile role]\nrole_arn={ROLE}\ncredential_source=Ec2InstanceMetadata\n{_BASE}")
+    shown: list[Any] = []
+    for profile in ("role", "base"):
+        async with aws_credentials(None, {"profile": profile}) as credentials:
+            shown += [repr(credentials), credentials.source]
+            try:
+                shown.append(repr(await credentials.get()))
+            except UnavailableError as exc:
+                shown += traceback.format_exception(exc)
+
+    printed = "\n".join([*shown, caplog.text, *capfd.readouterr()])
+    assert "botocore" in caplog.text
+    for secret in (FAKE_SECRET, FAKE_TOKEN, FAKE_SOURCE_SECRET, FAKE_IMDS_TOKEN):
+        assert secret not in printed

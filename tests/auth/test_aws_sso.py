@@ -1,0 +1,129 @@
+"""
+Single sign-on: the SDK trades what ``aws sso login`` left for keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncstore import AuthConfig
+from asyncstore.auth.aws import aws_credentials
+from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
+from tests.auth.aws_methods import sign_in
+from tests.auth.aws_service import FAKE_REFRESH_TOKEN, KEYS, Service, ends, keys_of, serving
+from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN
+
+_AUTH = AuthConfig(auth_type="sso")
+
+_REGISTERED = {
+    "refreshToken": FAKE_REFRESH_TOKEN,
+    "clientId": "FAKE-client",
+    "clientSecret": "FAKE0client0secret",
+    "registrationExpiresAt": ends(86_400),
+    "region": "us-east-1",
+    "startUrl": "https://sso.example/start",
+}
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+async def url(service: Service, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """The portal and the service that renews sign-ons."""
+    async with serving(service) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSO_OIDC", url)
+        yield url
+
+
+async def test_sign_on_is_traded_for_keys(
+    aws_files: Path, url: str, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The token of a sign-on is traded for the keys of a role, for ``sso`` and for ``profile``.
+    """
+    sign_in(aws_files, monkeypatch)
+
+    assert await keys_of(_AUTH, profile="work") == KEYS
+    async with aws_credentials(None, {"profile": "work"}) as credentials:
+        assert (await credentials.get()).value == service.issued[1]
+        assert credentials.source == "profile 'work' (sso)"
+        assert credentials.expiry() is not None
+
+
+async def test_sign_on_is_renewed(aws_files: Path, url: str, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A sign-on that has ended is renewed where it can be, and kept for the next program, for its owner only.
+    """
+    sign_in(aws_files, monkeypatch, accessToken="FAKE-old", expiresAt=ends(-60), **_REGISTERED)
+
+    assert await keys_of(_AUTH, profile="work") == KEYS
+    assert service.calls == [("POST", "/token"), ("GET", "/federation/credentials")]
+    (kept,) = aws_files.glob("*.json")
+    assert json.loads(kept.read_text())["accessToken"] == FAKE_TOKEN
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+async def test_sign_on_that_has_ended(aws_files: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Whoever has to sign in again is told so, and that is permanent.
+    """
+    sign_in(aws_files, monkeypatch, expiresAt=ends(-60))
+
+    with pytest.raises(UnauthenticatedError, match="expired"):
+        await keys_of(_AUTH, profile="work")
+
+
+async def test_nobody_has_signed_in(aws_files: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Without a sign-on there are no keys.
+    """
+    sign_in(aws_files, monkeypatch)
+    for kept in aws_files.glob("*.json"):
+        kept.unlink()
+
+    with pytest.raises(UnauthenticatedError, match="corp"):
+        await keys_of(_AUTH, profile="work")
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, UnauthenticatedError), (503, UnavailableError)])
+async def test_portal_that_refuses(
+    aws_files: Path, url: str, service: Service, monkeypatch: pytest.MonkeyPatch, status: int, kind: Any
+) -> None:
+    """
+    A refusal is permanent, trouble is not, and neither shows a secret.
+    """
+    sign_in(aws_files, monkeypatch)
+    service.status = status
+
+    with pytest.raises(kind) as caught:
+        await keys_of(_AUTH, profile="work")
+    assert len(service.calls) == 1
+    assert FAKE_SECRET not in repr(caught.value)
+    assert FAKE_TOKEN not in repr(caught.value)
+
+
+async def test_profile_without_sso(aws_files: Path, url: str) -> None:
+    """
+    A profile of another kind is not what was asked for.
+    """
+    (aws_files / "config").write_text(f"[profile work]\naws_access_key_id=x\naws_secret_access_key={FAKE_SECRET}\n")
+
+    with pytest.raises(UnauthenticatedError, match="tried sso for profile 'work'"):
+        await keys_of(_AUTH, profile="work")
+
+
+def test_settings_of_others_are_not_taken() -> None:
+    """
+    A sign-on takes a profile, and nothing else.
+    """
+    with pytest.raises(ConfigurationError, match="takes no role_arn; it takes profile"):
+        aws_credentials(AuthConfig(auth_type="sso", settings={"role_arn": "x"}))
