@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from asyncstore.auth.aws_document import KeyGrant
 from asyncstore.auth.aws_sdk_errors import hush, storage_error
+from asyncstore.auth.aws_sdk_session import careful_session_class
 from asyncstore.auth.aws_sdk_thread import Abandonment, on_own_loop
 from asyncstore.auth.chain import MissingCredentialsError
 from asyncstore.auth.credentials import require_tls
@@ -213,7 +214,15 @@ def _session(wanted: Wanted) -> Any:
     proxies = {"http": http.proxy, "https": http.proxy} if http.proxy else {}
     # Whoever waits for the keys decides whether to ask again.
     once = {"mode": "standard", "total_max_attempts": 1}
-    session.set_default_client_config(AioConfig(connect_timeout=5, read_timeout=20, retries=once, proxies=proxies))
+    session.set_default_client_config(
+        AioConfig(
+            connect_timeout=5,
+            read_timeout=20,
+            retries=once,
+            proxies=proxies,
+            http_session_cls=careful_session_class(),
+        )
+    )
 
     def check(request: Any, **_: Any) -> None:
         require_tls(request.url, allow_http=http.allow_http)
