@@ -20,24 +20,30 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 class Takeover:
     """
-    Answers in place of every server of aiohttp in this process, as long as the patch lasts.
+    Can answer in place of every server of aiohttp that is started in this process later on.
 
     It is the servers that are patched, never our own code: requests travel over their sockets.
 
     Attributes:
-        requests: How many were answered so.
-        sent: Bytes of bodies that the clients took, those in the kernel's buffers included.
+        answer: In place of the server's own, if it is set.
+        passed: How many requests the servers answered themselves.
+        harmed: How many were answered by *answer*.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
-        self.requests = 0
-        self.sent = 0
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answer: Answer | None = None
+        self.passed = 0
+        self.harmed = 0
+        handle = web.Application._handle
 
-        async def handle(app: web.Application, request: web.Request) -> web.StreamResponse:
-            self.requests += 1
-            return await answer(request)
+        async def handle_or_harm(app: web.Application, request: web.Request) -> web.StreamResponse:
+            if self.answer is None:
+                self.passed += 1
+                return await handle(app, request)
+            self.harmed += 1
+            return await self.answer(request)
 
-        monkeypatch.setattr(web.Application, "_handle", handle)
+        monkeypatch.setattr(web.Application, "_handle", handle_or_harm)
 
 
 def says(body: bytes, status: int = 200, content_type: str = "application/json") -> Answer:
