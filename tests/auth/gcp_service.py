@@ -272,11 +272,11 @@ def external_document(url: str, source: dict[str, Any], **more: Any) -> dict[str
     }
 
 
-def aws_document(url: str, **source: Any) -> dict[str, Any]:
+def aws_document(base: str, **source: Any) -> dict[str, Any]:
     """The same, for an identity of AWS."""
     verification = "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15"
     given = {"environment_id": "aws1", "regional_cred_verification_url": verification, **source}
-    return external_document(url, given, subject_token_type=AWS_TYPE)
+    return external_document(base, given, subject_token_type=AWS_TYPE)
 
 
 def impersonation_url(url: str, account: str = TARGET) -> str:
