@@ -9,7 +9,7 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from asyncstore.auth.gcp import GCPCredentials, gcp_credentials
 from asyncstore.config import AuthConfig, HTTPOptions
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN
 from tests.servers_check.gcs import EMAIL, private_key
@@ -292,3 +293,15 @@ def impersonated_document(url: str, source: dict[str, Any], **more: Any) -> dict
         "source_credentials": source,
         **more,
     }
+
+
+def credentials_of(document: Any, **settings: Any) -> GCPCredentials:
+    return gcp_credentials(None, {"credentials_json": document, **settings})
+
+
+async def opens(service: GoogleService, document: Any, **settings: Any) -> bool:
+    """Tell whether the credentials of a document open the resource of a service."""
+    async with AsyncExitStack() as stack:
+        credentials = await stack.enter_async_context(credentials_of(document, **settings))
+        session = await stack.enter_async_context(credentials.http_client([service.url]))
+        return (await session.get(f"{service.url}/resource")).status == 200

@@ -1,5 +1,5 @@
 """
-External accounts: where foreign tokens come from, and what is sent to have them exchanged.
+External accounts: tokens from files and addresses, and what is sent to have them exchanged.
 """
 
 from __future__ import annotations
@@ -10,41 +10,32 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from aiohttp import web
-from google.auth import aws as google_aws
-from google.auth import external_account as google_external
 
-from asyncstore.auth import gcp_subject_aws, token_service
-from asyncstore.auth.gcp import GCPCredentials, gcp_credentials
+from asyncstore.auth.gcp import gcp_credentials
 from asyncstore.auth.gcp_metadata import is_near
-from asyncstore.config import AuthConfig, HTTPOptions
+from asyncstore.config import HTTPOptions
 from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
-from tests.auth.aws_service import Service as AWSService
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN, Serve
-from tests.auth.gcp_methods import executable, without_own
+from tests.auth.gcp_methods import without_own
 from tests.auth.gcp_service import (
-    AUDIENCE,
-    AWS_ID,
     CLOUD_PLATFORM,
-    JWT_TYPE,
     STORAGE,
     STS,
     SUBJECT,
     TARGET,
     GoogleService,
-    aws_document,
+    credentials_of,
     external_document,
     google_service,
     impersonation_url,
+    opens,
 )
-
-ALLOW = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"
 
 
 @pytest.fixture(autouse=True)
@@ -57,18 +48,6 @@ def nobodys_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 async def service() -> AsyncIterator[GoogleService]:
     async with google_service(STS) as running:
         yield running
-
-
-def credentials_of(document: Any, **settings: Any) -> GCPCredentials:
-    return gcp_credentials(None, {"credentials_json": document, **settings})
-
-
-async def opens(service: GoogleService, document: Any, **settings: Any) -> bool:
-    """Tell whether the credentials of a document open the resource."""
-    async with AsyncExitStack() as stack:
-        credentials = await stack.enter_async_context(credentials_of(document, **settings))
-        session = await stack.enter_async_context(credentials.http_client([service.url]))
-        return (await session.get(f"{service.url}/resource")).status == 200
 
 
 @pytest.mark.parametrize(
@@ -232,261 +211,6 @@ def test_near(host: str, near: bool) -> None:
     Near is this machine, and what a cloud's machine finds on its own link.
     """
     assert is_near(host) is near
-
-
-async def test_aws_is_signed_as_google_does(service: GoogleService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    The signed question has the parts that Google's own client sends, in its form.
-    """
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", AWS_ID)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", FAKE_SECRET)
-    monkeypatch.setenv("AWS_SESSION_TOKEN", FAKE_TOKEN)
-    monkeypatch.setenv("AWS_REGION", "eu-central-2")
-    document = aws_document(service.url)
-    # google-auth's functions are untyped, though the package says that it has types.
-    theirs: Any = google_aws.Credentials
-    theirs = theirs.from_info(document)
-
-    assert await opens(service, document)
-    ours = json.loads(unquote(service.forms[0]["subject_token"]))
-    other = json.loads(unquote(theirs.retrieve_subject_token(None)))
-    assert service.forms[0]["grant_type"] == google_external._STS_GRANT_TYPE
-    assert (ours["url"], ours["method"]) == (other["url"], other["method"])
-    assert {item["key"] for item in ours["headers"]} == {item["key"] for item in other["headers"]}
-
-
-async def test_aws_instance(service: GoogleService, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Without variables the instance's service gives keys and region, by its second version.
-    """
-    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
-    instance = AWSService()
-    url = await serve(instance)
-    document = aws_document(service.url, url=f"{url}/latest/meta-data/iam/security-credentials")
-
-    assert await opens(service, document)
-    assert ("PUT", "/latest/api/token") in instance.calls
-    assert ("GET", "/latest/meta-data/placement/region") in instance.calls
-
-
-async def test_aws_keys_of_the_environment_in_the_region_of_the_instance(
-    service: GoogleService, serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """
-    Keys come from variables and the region from the instance, if no variable has it.
-    """
-    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", AWS_ID)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", FAKE_SECRET)
-    monkeypatch.setenv("AWS_SESSION_TOKEN", FAKE_TOKEN)
-    instance = AWSService()
-    url = await serve(instance)
-
-    assert await opens(service, aws_document(service.url, url=f"{url}/latest/meta-data/iam/security-credentials"))
-    assert ("GET", "/latest/meta-data/placement/region") in instance.calls
-    assert not [path for _, path in instance.calls if "security-credentials" in path]
-
-
-async def test_aws_source(service: GoogleService) -> None:
-    """
-    Any credentials for AWS can sign, if they are named.
-    """
-    keys = {"access_key_id": AWS_ID, "secret_access_key": FAKE_SECRET, "session_token": FAKE_TOKEN}
-    source = {"auth_type": "static", "settings": keys, "region": "eu-central-2"}
-
-    assert await opens(service, aws_document(service.url), aws_source=source)
-
-
-async def test_aws_without_a_region(service: GoogleService) -> None:
-    """
-    If nobody knows the region, the error says how to name it.
-    """
-    source = AuthConfig(auth_type="static", settings={"access_key_id": AWS_ID, "secret_access_key": FAKE_SECRET})
-
-    async with credentials_of(aws_document(service.url), aws_source=source) as credentials:
-        with pytest.raises(UnauthenticatedError, match="AWS_REGION"):
-            await credentials.get()
-    assert service.calls == []
-
-
-async def test_aws_without_keys(service: GoogleService) -> None:
-    """
-    All places where keys were looked for are named.
-    """
-    async with credentials_of(aws_document(service.url)) as credentials:
-        with pytest.raises(UnauthenticatedError) as failure:
-            await credentials.get()
-    for part in ("AWS_ACCESS_KEY_ID", "web_identity", "container", "AWS_EC2_METADATA_DISABLED"):
-        assert part in str(failure.value)
-
-
-async def test_aws_clock_is_learnt(service: GoogleService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    If the signature is refused and the clocks differ, it is dated by Google's.
-    """
-    real = time.time
-    slow = type("clock", (), {"time": staticmethod(lambda: real() - 3600)})
-    monkeypatch.setattr(gcp_subject_aws, "time", slow)
-    monkeypatch.setattr(token_service, "time", slow)
-    keys = {"access_key_id": AWS_ID, "secret_access_key": FAKE_SECRET, "session_token": FAKE_TOKEN}
-    source = {"auth_type": "static", "settings": keys, "region": "eu-central-2"}
-
-    assert await opens(service, aws_document(service.url), aws_source=source)
-    assert service.refusals == ["RefusedError: the signature has expired"]
-    assert service.fetches() == 2
-
-
-async def test_executable_finds_its_orders(
-    service: GoogleService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """
-    A program finds in its environment whom the token is for, beside all that we have.
-    """
-    monkeypatch.setenv(ALLOW, "1")
-    monkeypatch.setenv("FAKE_OWN_VARIABLE", "kept")
-    command = executable(tmp_path, {"token_type": JWT_TYPE, "id_token": SUBJECT})
-    source = {"executable": {"command": command, "timeout_millis": 5000}}
-    more = {"service_account_impersonation_url": impersonation_url(service.url)}
-
-    assert await opens(service, external_document(service.url, source, **more))
-    lines = (tmp_path / "environment").read_text().splitlines()
-    for line in (
-        f"GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE={AUDIENCE}",
-        f"GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE={JWT_TYPE}",
-        f"GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL={TARGET}",
-        "GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE=0",
-        "FAKE_OWN_VARIABLE=kept",
-    ):
-        assert line in lines
-
-
-@pytest.mark.parametrize("value", [None, "0", "true"])
-async def test_executable_has_to_be_allowed(
-    service: GoogleService, value: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """
-    Unless the variable is 1, no program is started.
-    """
-    if value is not None:
-        monkeypatch.setenv(ALLOW, value)
-    command = executable(tmp_path, {"token_type": JWT_TYPE, "id_token": SUBJECT})
-
-    async with credentials_of(external_document(service.url, {"executable": {"command": command}})) as credentials:
-        with pytest.raises(ConfigurationError, match=ALLOW):
-            await credentials.get()
-    assert not (tmp_path / "environment").exists()
-
-
-async def test_executable_runs_without_a_shell(
-    service: GoogleService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """
-    What a shell would do with the command is not done.
-    """
-    monkeypatch.setenv(ALLOW, "1")
-    command = f"/bin/echo $(touch {tmp_path}/made); touch {tmp_path}/made"
-
-    async with credentials_of(external_document(service.url, {"executable": {"command": command}})) as credentials:
-        with pytest.raises(UnauthenticatedError, match="no JSON object"):
-            await credentials.get()
-    assert not (tmp_path / "made").exists()
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        ({"success": False, "code": "401", "message": f"client_secret={FAKE_SECRET}"}, "gives no token: 401"),
-        ({"version": 2}, "another version than 1"),
-        ({"version": "1"}, "another version than 1"),
-        ({"token_type": "fake"}, "of a type that is known"),
-        ({"token_type": JWT_TYPE}, "of a type that is known"),
-        ({"token_type": JWT_TYPE, "id_token": SUBJECT, "expiration_time": 1}, "has expired"),
-    ],
-)
-async def test_executable_that_gives_none(
-    service: GoogleService, answer: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """
-    What a program says of its failure comes out without secrets; Google is not asked.
-    """
-    monkeypatch.setenv(ALLOW, "1")
-    source = {"executable": {"command": executable(tmp_path, answer)}}
-
-    async with credentials_of(external_document(service.url, source)) as credentials:
-        with pytest.raises(UnauthenticatedError, match=words) as failure:
-            await credentials.get()
-    assert FAKE_SECRET not in str(failure.value)
-    assert service.calls == []
-
-
-async def test_executable_that_fails(service: GoogleService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """
-    A program that ends with an error or is not there is named; what it wrote is not quoted.
-    """
-    monkeypatch.setenv(ALLOW, "1")
-    program = tmp_path / "fail"
-    program.write_text(f"#!/bin/sh\necho {FAKE_SECRET}\necho {FAKE_SECRET} >&2\nexit 3\n")
-    program.chmod(0o700)
-
-    for command, error, words in (
-        (str(program), UnauthenticatedError, "ended with 3"),
-        ("/no/such/program", ConfigurationError, "cannot be started"),
-    ):
-        document = external_document(service.url, {"executable": {"command": command}})
-        async with credentials_of(document) as credentials:
-            with pytest.raises(error, match=words) as failure:
-                await credentials.get()
-        assert FAKE_SECRET not in str(failure.value)
-
-
-async def test_executable_that_hangs_is_killed(
-    service: GoogleService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """
-    After its time a program is killed with all that it started.
-    """
-    monkeypatch.setenv(ALLOW, "1")
-    program = tmp_path / "hang"
-    program.write_text(f"#!/bin/sh\nsleep 300 &\necho $! > {tmp_path}/child\nwait\n")
-    program.chmod(0o700)
-    document = external_document(service.url, {"executable": {"command": str(program), "timeout_millis": 5000}})
-
-    async with credentials_of(document) as credentials:
-        with pytest.raises(UnavailableError, match="within 5 s"):
-            await credentials.get()
-    child = int((tmp_path / "child").read_text())
-    status = Path(f"/proc/{child}/stat")
-    # It may still wait to be buried by whoever is left of its family.
-    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
-
-
-async def test_executable_keeps_its_token_in_a_file(
-    service: GoogleService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """
-    While the token in the file is good, no program runs; after that it does, and may write it there only.
-    """
-    monkeypatch.setenv(ALLOW, "1")
-    kept = tmp_path / "kept"
-    program = tmp_path / "write"
-    document = {"version": 1, "success": True, "token_type": JWT_TYPE, "id_token": SUBJECT}
-    written = f"echo '{json.dumps(document)}' > $GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE"
-    program.write_text(f"#!/bin/sh\nrm -f {kept}\ntouch {tmp_path}/ran\n{written}\nchmod 600 {kept}\n")
-    program.chmod(0o700)
-    source = {"executable": {"command": str(program), "output_file": str(kept)}}
-
-    def write(**more: Any) -> None:
-        kept.write_text(json.dumps({**document, **more}))
-        kept.chmod(0o600)
-
-    write(expiration_time=int(time.time()) + 600)
-    assert await opens(service, external_document(service.url, source))
-    assert not (tmp_path / "ran").exists()
-    for stale in ({"expiration_time": 1, "id_token": "old"}, {"id_token": "old"}, {"success": False}):
-        (tmp_path / "ran").unlink(missing_ok=True)
-        write(**stale)
-        assert await opens(service, external_document(service.url, source))
-        assert (tmp_path / "ran").exists()
 
 
 async def test_impersonation(service: GoogleService, tmp_path: Path) -> None:
