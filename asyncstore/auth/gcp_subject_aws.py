@@ -87,7 +87,9 @@ def _signed(url: str, audience: str, keys: AWSKeys, region: str, clock_offset: f
         payload_hash=_NOTHING,
         send_hash=False,
     )
-    headers = [{"key": name, "value": value} for name, value in [*named, *added.items()]]
+    # As Google writes them; all but this one in small letters.
+    pairs = [(name if name == "Authorization" else name.lower(), value) for name, value in [*named, *added.items()]]
+    headers = [{"key": name, "value": value} for name, value in pairs]
     return {"url": url, "method": "POST", "headers": headers}
 
 
