@@ -21,7 +21,8 @@ from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedE
 #: Of the public cloud; others: https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud
 AUTHORITY: Final = "login.microsoftonline.com"
 
-_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+#: How the fields of a request are sent.
+FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 # An application's id is a GUID, or the URI that it was given.
 _CLIENT: Final = re.compile(r"[\w.:/-]{1,255}", re.ASCII)
@@ -77,7 +78,7 @@ class Application:
         claims = self._challenge.claims
         if claims is not None:
             fields["claims"] = claims
-        answer = await self._service.send("POST", url, _FORM, urlencode(fields).encode())
+        answer = await self._service.send("POST", url, FORM, urlencode(fields).encode())
         if answer.status != 200:
             raise _refusal(answer, (*secrets, *_proofs(fields)))
         grant = token_grant(answer.document(), answer.place)
