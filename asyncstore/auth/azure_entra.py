@@ -110,12 +110,16 @@ def authority_of(given: Given) -> str:
     Raises:
         ConfigurationError: It is not https.
     """
-    text = str(given.get("authority_host") or AUTHORITY).strip().rstrip("/")
-    parts = urlsplit(text if "://" in text else f"https://{text}")
-    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment or parts.username is not None:
+    text = str(given.get("authority_host") or AUTHORITY).strip()
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme != "https" or parts.query or parts.fragment or parts.username is not None:
         # Not shown: it could hold a password.
         raise ConfigurationError(f"authority_host is the https address of a token service, such as {AUTHORITY}")
-    return f"https://{parts.netloc}{parts.path}"
+    return f"https://{parts.netloc}{parts.path}".rstrip("/")
 
 
 def _listed(value: Any) -> set[str]:

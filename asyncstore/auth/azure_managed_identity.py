@@ -159,10 +159,13 @@ def check_near(url: str, name: str) -> None:
     Raises:
         ConfigurationError: It is plain HTTP to another machine.
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        host = ""
     near = is_loopback(host) or _is_link_local(host)
-    if parts.scheme not in ("http", "https") or not host or (parts.scheme == "http" and not near) or parts.query:
+    if not host or parts.scheme not in ("http", "https") or (parts.scheme == "http" and not near) or parts.query:
         raise ConfigurationError(f"{name} is https, or http to this machine or an address such as 169.254.169.254")
 
 
