@@ -226,7 +226,7 @@ class AppService(Metadata):
     header = ("X-IDENTITY-HEADER", FAKE_SECRET)
 
     def document(self, token: str) -> dict[str, Any]:
-        return {"access_token": token, "expires_on": str(round(time.time() + self.ttl)), "client_id": "another"}
+        return {"access_token": token, "expires_on": str(round(time.time() + self.ttl)), "resource": RESOURCE}
 
 
 class MachineLearning(AppService):
