@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 _MAX: Final = 16 * 1024
 
 _PAIR: Final = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
-_TENANT: Final = re.compile(r"[A-Za-z0-9.-]{1,255}")
+_TENANT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?")
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ def is_tenant(text: str) -> bool:
     """
     Whether *text* can be the id or a domain of a directory.
     """
-    return _TENANT.fullmatch(text) is not None and text.strip(".") == text
+    return _TENANT.fullmatch(text) is not None
 
 
 def _tenant(address: str) -> str | None:

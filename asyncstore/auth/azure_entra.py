@@ -21,7 +21,8 @@ from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedE
 #: Of the public cloud; others: https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud
 AUTHORITY: Final = "login.microsoftonline.com"
 
-_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+#: How the fields of a request are sent.
+FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 # An application's id is a GUID, or the URI that it was given.
 _CLIENT: Final = re.compile(r"[\w.:/-]{1,255}", re.ASCII)
@@ -77,7 +78,7 @@ class Application:
         claims = self._challenge.claims
         if claims is not None:
             fields["claims"] = claims
-        answer = await self._service.send("POST", url, _FORM, urlencode(fields).encode())
+        answer = await self._service.send("POST", url, FORM, urlencode(fields).encode())
         if answer.status != 200:
             raise _refusal(answer, (*secrets, *_proofs(fields)))
         grant = token_grant(answer.document(), answer.place)
@@ -109,12 +110,16 @@ def authority_of(given: Given) -> str:
     Raises:
         ConfigurationError: It is not https.
     """
-    text = str(given.get("authority_host") or AUTHORITY).strip().rstrip("/")
-    parts = urlsplit(text if "://" in text else f"https://{text}")
-    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment or parts.username is not None:
+    text = str(given.get("authority_host") or AUTHORITY).strip()
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme != "https" or parts.query or parts.fragment or parts.username is not None:
         # Not shown: it could hold a password.
         raise ConfigurationError(f"authority_host is the https address of a token service, such as {AUTHORITY}")
-    return f"https://{parts.netloc}{parts.path}"
+    return f"https://{parts.netloc}{parts.path}".rstrip("/")
 
 
 def _listed(value: Any) -> set[str]:

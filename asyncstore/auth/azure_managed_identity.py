@@ -25,6 +25,7 @@ from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 from asyncstore.auth import azure_arc
+from asyncstore.auth.azure_entra import FORM
 from asyncstore.auth.azure_token import RESOURCE, AccessGrant, token_grant
 from asyncstore.auth.chain import MissingCredentialsError, NobodyThereError
 from asyncstore.auth.credentials import is_loopback
@@ -144,7 +145,7 @@ def place_of_identity(metadata_endpoint: str) -> Place:
             return Place(
                 "Azure Machine Learning", endpoint, "2017-09-01", {"client_id": "clientid"}, {"secret": secret}
             )
-        return Place("Cloud Shell", endpoint, None, {}, _METADATA)
+        return Place("Cloud Shell", endpoint, None, {}, {**_METADATA, **FORM})
     check_near(metadata_endpoint, "metadata_endpoint")
     names = {"client_id": "client_id", "object_id": "object_id", "resource_id": "msi_res_id"}
     url = metadata_endpoint.rstrip("/") + "/metadata/identity/oauth2/token"
@@ -158,10 +159,13 @@ def check_near(url: str, name: str) -> None:
     Raises:
         ConfigurationError: It is plain HTTP to another machine.
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        host = ""
     near = is_loopback(host) or _is_link_local(host)
-    if parts.scheme not in ("http", "https") or not host or (parts.scheme == "http" and not near) or parts.query:
+    if not host or parts.scheme not in ("http", "https") or (parts.scheme == "http" and not near) or parts.query:
         raise ConfigurationError(f"{name} is https, or http to this machine or an address such as 169.254.169.254")
 
 

@@ -17,7 +17,7 @@ from asyncstore.auth.azure_cli import AzureCLI
 from asyncstore.auth.azure_credential import TokenCredential
 from asyncstore.auth.azure_entra import Application
 from asyncstore.auth.azure_managed_identity import ManagedIdentity
-from asyncstore.auth.azure_table import METHODS
+from asyncstore.auth.azure_table import METHODS, STORAGE_VARIABLES
 from asyncstore.auth.azure_token import AccessGrant
 from asyncstore.auth.chain import Chain, MissingCredentialsError, NobodyThereError
 from asyncstore.auth.method import GIVEN, Given, check_settings, method_of, own_names
@@ -267,7 +267,7 @@ def _cli(given: Given, around: Surroundings) -> Method:
 
 def _default(given: Given, around: Surroundings) -> Method:
     names = _names_of_chain()
-    links = [_link(name, given, around) for name in names]
+    links = [_no_secret_of_account(given), *(_link(name, given, around) for name in names)]
     chain: Chain[Method, Outcome] = Chain(links, name="Azure", provider="azure", strict=True)
 
     async def fetch() -> Outcome:
@@ -275,6 +275,17 @@ def _default(given: Given, around: Surroundings) -> Method:
         return grant, f"{chain.found.auth_type if chain.found else 'default'}: {source}"
 
     return Method("default", ", ".join(names), given, fetch, _account(given, around))
+
+
+def _no_secret_of_account(given: Given) -> Method:
+    # Had there been one it would have been chosen: it is here for the message.
+    async def fetch() -> Outcome:
+        raise MissingCredentialsError(
+            "none of connection_string, account_key and sas_token is given, nor a credential of azure-identity, nor "
+            f"anonymous=True; none of {', '.join(STORAGE_VARIABLES)} is set"
+        )
+
+    return Method("account", GIVEN, given, fetch)
 
 
 def _names_of_chain() -> tuple[str, ...]:

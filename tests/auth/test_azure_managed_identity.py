@@ -1,0 +1,376 @@
+"""
+The machine's own identity: which service is asked, how, and what it may not do to us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from azure.identity.aio import ManagedIdentityCredential
+
+from asyncstore.auth import azure_arc
+from asyncstore.auth.azure import azure_credentials
+from asyncstore.auth.azure_access import TokenAccess
+from asyncstore.auth.chain import MissingCredentialsError, NobodyThereError
+from asyncstore.config import AuthConfig, HTTPOptions
+from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
+from tests.auth.azure_methods import NOBODY, bare_environment, config
+from tests.auth.azure_service import AppService, Arc, CloudShell, MachineLearning, Metadata, serving
+from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN, Serve
+
+IDS = {
+    "client_id": "00000000-0000-0000-0000-00000000000c",
+    "object_id": "00000000-0000-0000-0000-00000000000d",
+    "resource_id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i",
+}
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's own settings."""
+    bare_environment(monkeypatch)
+
+
+async def token(http: HTTPOptions | None = None, **settings: Any) -> str:
+    async with azure_credentials(config("managed_identity", **settings), http=http) as credentials:
+        access = (await credentials.get()).value
+    assert isinstance(access, TokenAccess)
+    return access.token
+
+
+def _imds(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", f"{url}/")
+
+
+def _app_service(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{url}{AppService.path}")
+    monkeypatch.setenv("IDENTITY_HEADER", FAKE_SECRET)
+
+
+def _cloud_shell(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("MSI_ENDPOINT", f"{url}{CloudShell.path}")
+
+
+def _machine_learning(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("MSI_ENDPOINT", f"{url}{MachineLearning.path}")
+    monkeypatch.setenv("MSI_SECRET", FAKE_SECRET)
+
+
+def _arc(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{url}{Arc.path}")
+    monkeypatch.setenv("IMDS_ENDPOINT", url)
+
+
+Sets = Callable[[pytest.MonkeyPatch, str], None]
+
+
+@pytest.mark.parametrize(
+    ("service", "sets", "name", "sent"),
+    [
+        (Metadata, _imds, "client_id", "client_id"),
+        (Metadata, _imds, "object_id", "object_id"),
+        (Metadata, _imds, "resource_id", "msi_res_id"),
+        (AppService, _app_service, "client_id", "client_id"),
+        (AppService, _app_service, "object_id", "object_id"),
+        (AppService, _app_service, "resource_id", "mi_res_id"),
+        (MachineLearning, _machine_learning, "client_id", "clientid"),
+    ],
+)
+async def test_user_assigned_identity(
+    service: type[Metadata], sets: Sets, name: str, sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Each kind of id goes by the name that the service has for it.
+    """
+    giver = service()
+    async with serving(giver) as url:
+        sets(monkeypatch, url)
+        assert await token(**{name: IDS[name]}) == f"{FAKE_TOKEN}-1"
+
+    # What else there is the service took out when it checked it.
+    assert giver.asked[0].query == {sent: IDS[name]}
+    assert giver.problems == []
+
+
+@pytest.mark.parametrize(
+    ("sets", "name"),
+    [
+        (_cloud_shell, "client_id"),
+        (_cloud_shell, "resource_id"),
+        (_machine_learning, "object_id"),
+    ],
+)
+async def test_ids_that_a_service_does_not_take(sets: Sets, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A token of somebody else is not taken for that of the identity that was named: nothing is asked.
+    """
+    sets(monkeypatch, NOBODY)
+    with pytest.raises(ConfigurationError, match=f"takes no {name}"):
+        await token(**{name: IDS[name]})
+
+
+@pytest.mark.parametrize(("service", "sets"), [(Metadata, _imds), (AppService, _app_service)])
+async def test_it_asks_as_the_sdk_does(service: type[Metadata], sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Our request has path, query and headers of azure-identity's.
+    """
+    giver = service()
+    async with serving(giver) as url:
+        sets(monkeypatch, url)
+        await token(client_id=IDS["client_id"])
+        async with ManagedIdentityCredential(client_id=IDS["client_id"]) as theirs:
+            await theirs.get_token("https://storage.azure.com/.default")
+    ours, sdk = giver.asked
+
+    assert giver.problems == []
+    assert (ours.method, ours.path, ours.query) == (sdk.method, sdk.path, sdk.query)
+    name = service.header[0]
+    assert ours.headers[name] == sdk.headers[name]
+
+
+async def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch, serve: Serve) -> None:
+    """
+    The service is on this machine or its link: no proxy sees the request, whatever settings and environment say.
+    """
+    seen = []
+
+    async def proxy(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        return web.json_response({"access_token": "FAKE-of-the-proxy", "expires_in": 3600})
+
+    address = await serve(proxy)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, address)
+    async with serving(Metadata()) as url:
+        _imds(monkeypatch, url)
+        assert await token(HTTPOptions(proxy=address)) == f"{FAKE_TOKEN}-1"
+    assert seen == []
+
+
+async def test_redirects_are_not_followed(monkeypatch: pytest.MonkeyPatch, serve: Serve) -> None:
+    """
+    A service that sends us elsewhere, with its secret, is not obeyed.
+    """
+    giver = Metadata()
+    async with serving(giver) as target:
+
+        async def reply(request: web.Request) -> web.Response:
+            return web.Response(status=302, headers={"Location": f"{target}{request.path_qs}"})
+
+        _app_service(monkeypatch, await serve(reply))
+        with pytest.raises(UnavailableError, match="redirect"):
+            await token()
+    assert giver.asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, {"error": "invalid_request", "error_description": "Identity not found"}, MissingCredentialsError),
+        (403, {"message": "A socket operation was attempted to an unreachable network"}, NobodyThereError),
+        (403, {"error": "forbidden"}, UnauthenticatedError),
+        (404, {}, UnavailableError),
+        (410, {}, UnavailableError),
+        (429, {}, UnavailableError),
+        (500, {"error": "unknown"}, UnavailableError),
+    ],
+)
+async def test_refusals(
+    status: int, body: dict[str, Any], kind: type[StorageError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A machine without an identity is told from a service in trouble; neither is asked again at once.
+    """
+    giver = Metadata()
+    giver.status, giver.error = status, body
+    async with serving(giver) as url:
+        _imds(monkeypatch, url)
+        with pytest.raises(kind) as failure:
+            await token()
+
+    assert type(failure.value) is kind
+    assert failure.value.status == status
+    assert giver.fetches() == 1
+
+
+@pytest.mark.parametrize("body", [b"<html>welcome</html>", b"", b"[]"])
+async def test_another_service_at_this_address(body: bytes, monkeypatch: pytest.MonkeyPatch, serve: Serve) -> None:
+    """
+    A network's own page at the address of the service is not taken for it.
+    """
+
+    async def reply(request: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    _imds(monkeypatch, await serve(reply))
+    with pytest.raises(MissingCredentialsError, match="no service of Azure"):
+        await token()
+
+
+async def test_nobody_there() -> None:
+    """
+    No service at all is told as what it is.
+    """
+    with pytest.raises(NobodyThereError, match="no answer"):
+        await token()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://metadata.example"),
+        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "ftp://127.0.0.1"),
+        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://10.0.0.1"),
+        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://[::1"),
+        ("IDENTITY_ENDPOINT", "http://identity.example/msi"),
+        ("IDENTITY_ENDPOINT", "http://127.0.0.1/msi?resource=other"),
+        ("MSI_ENDPOINT", "//127.0.0.1/msi"),
+    ],
+)
+async def test_addresses_elsewhere(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Tokens are asked for over plain HTTP on this machine and its link only.
+    """
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("IDENTITY_HEADER", FAKE_SECRET)
+    with pytest.raises(ConfigurationError, match="is https, or http to this machine") as failure:
+        await token()
+    assert FAKE_SECRET not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"client_id": "a", "object_id": "b"},
+        {"object_id": "a", "resource_id": "b"},
+        {"metadata_endpoint": "http://metadata.example"},
+        {"tenant_id": "a"},
+    ],
+)
+def test_impossible_settings(settings: dict[str, str]) -> None:
+    """
+    Two names for one identity, and addresses elsewhere, are refused at once.
+    """
+    with pytest.raises(ConfigurationError):
+        azure_credentials(config("managed_identity", **settings))
+
+
+async def test_endpoint_without_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    An endpoint that nothing more is known of is not guessed at; nor is one that takes what we cannot give.
+    """
+    monkeypatch.setenv("IDENTITY_ENDPOINT", NOBODY)
+    with pytest.raises(ConfigurationError, match="without IDENTITY_HEADER"):
+        await token()
+    monkeypatch.setenv("IDENTITY_HEADER", FAKE_SECRET)
+    monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", "0" * 40)
+    with pytest.raises(ConfigurationError, match="Service Fabric"):
+        await token()
+
+
+async def test_metadata_endpoint_as_a_setting() -> None:
+    """
+    The address of the service can be set, and implies nothing of the identity.
+    """
+    async with serving(Metadata()) as url:
+        assert await token(metadata_endpoint=url) == f"{FAKE_TOKEN}-1"
+
+
+class TestArc:
+    """The agent of Azure Arc names a file; only its own are read."""
+
+    @pytest.fixture
+    def giver(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Arc:
+        (tmp_path / "tokens").mkdir()
+        monkeypatch.setattr(azure_arc, "KEYS", tmp_path / "tokens")
+        file = tmp_path / "tokens" / "1.key"
+        file.write_text(FAKE_SECRET)
+        return Arc(file)
+
+    async def asked(self, giver: Arc, monkeypatch: pytest.MonkeyPatch, **settings: str) -> str:
+        async with serving(giver) as url:
+            _arc(monkeypatch, url)
+            return await token(**settings)
+
+    async def test_key_is_shown(self, giver: Arc, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Two requests: the second has what the file holds.
+        """
+        assert await self.asked(giver, monkeypatch) == f"{FAKE_TOKEN}-1"
+        assert ["Authorization" in asked.headers for asked in giver.asked] == [False, True]
+
+    @pytest.mark.parametrize(
+        ("challenge", "message"),
+        [
+            ("Basic realm={outside}/1.key", "outside"),
+            ("Basic realm={inside}/../1.key", "outside"),
+            ("Basic realm={inside}/1.txt", "outside"),
+            ("Basic realm=1.key", "outside"),
+            ("Basic realm={inside}/link.key", "is a link"),
+            ("Digest realm={inside}/1.key", "something else"),
+            ("Basic", "something else"),
+            ("", "something else"),
+            ("Basic realm={inside}/missing.key", "himds"),
+            ("Basic realm={inside}/long.key", "no token"),
+            ("Basic realm={inside}/odd.key", "no header takes"),
+        ],
+    )
+    async def test_other_files(
+        self, giver: Arc, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, challenge: str, message: str
+    ) -> None:
+        """
+        A file elsewhere, one that is a link, or one that is no key is not read, or not sent.
+        """
+        inside = tmp_path / "tokens"
+        for file in (tmp_path / "1.key", inside / "1.txt"):
+            file.write_text(FAKE_SECRET)
+        (inside / "link.key").symlink_to(tmp_path / "1.key")
+        (inside / "long.key").write_text("x" * 5000)
+        (inside / "odd.key").write_text("a\nb")
+        giver.challenge = challenge.format(outside=tmp_path, inside=inside)
+        with pytest.raises((UnauthenticatedError, ConfigurationError), match=message) as failure:
+            await self.asked(giver, monkeypatch)
+
+        assert FAKE_SECRET not in str(failure.value)
+        assert len(giver.asked) == 1
+
+    @pytest.mark.parametrize(
+        ("name", "echo", "confirmed"),
+        [
+            ("client_id", {"client_id": IDS["client_id"].upper()}, True),
+            ("resource_id", {"msi_res_id": IDS["resource_id"]}, True),
+            ("client_id", {}, False),
+            ("client_id", {"client_id": "another"}, False),
+            ("object_id", {"client_id": IDS["object_id"]}, False),
+        ],
+    )
+    async def test_agent_confirms_the_identity(
+        self, giver: Arc, monkeypatch: pytest.MonkeyPatch, name: str, echo: dict[str, str], confirmed: bool
+    ) -> None:
+        """
+        An older agent gives the token of the machine for that of another identity: it is not used.
+        """
+        giver.echo = echo
+        if confirmed:
+            assert await self.asked(giver, monkeypatch, **{name: IDS[name]}) == f"{FAKE_TOKEN}-1"
+            return
+        with pytest.raises(UnauthenticatedError, match="does not say"):
+            await self.asked(giver, monkeypatch, **{name: IDS[name]})
+
+
+async def test_fallback_where_there_is_no_identity() -> None:
+    """
+    A machine without such a service gives way to a fallback, which is the one from then on.
+    """
+    auth = AuthConfig(
+        provider="azure",
+        auth_type="managed_identity",
+        fallback=AuthConfig(auth_type="account_key", settings={"account_name": "acct", "account_key": "RkFLRQ=="}),
+    )
+    async with azure_credentials(auth) as credentials:
+        await credentials.get()
+        assert (credentials.auth_type, credentials.source, credentials.account) == ("account_key", "settings", "acct")
