@@ -121,12 +121,15 @@ class TokenService:
                     method, address, headers=headers, data=data, proxy=proxy, allow_redirects=False
                 ) as reply:
                     return Answer(reply.status, reply.headers, await _body(reply, place), place)
-            except ValueError:
+            except aiohttp.InvalidURL:
                 raise ConfigurationError(f"{place} is no address that credentials can be asked for at") from None
             except _FAILURES as exc:
-                # Its text can hold the request with its headers.
+                # Before the next, which a certificate that is refused is one of, too. Its
+                # text can hold the request with its headers.
                 kind = NobodyThereError if near else UnavailableError
                 raise kind(f"no answer from {place}: {type(exc).__name__}") from None
+            except ValueError:
+                raise ConfigurationError(f"{place} is no address that credentials can be asked for at") from None
 
     async def _session(self, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(ssl=await self._trusted(), limit=1, force_close=True)
