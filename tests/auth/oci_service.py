@@ -12,7 +12,7 @@ import re
 import ssl
 import time
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -85,9 +85,9 @@ def pem(made: x509.Certificate) -> str:
     return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def token(seconds: float, number: int = 0) -> str:
+def token(seconds: float, number: int = 0, *, now: float | None = None) -> str:
     """Return a token that says when it ends; its own signature is a marked noise."""
-    now = time.time()
+    now = time.time() if now is None else now
     claims = {"sub": INSTANCE, "jti": number, "iat": now, "exp": now + seconds}
     sections = [json.dumps({"alg": "RS256"}).encode(), json.dumps(claims).encode()]
     head = ".".join(base64.urlsafe_b64encode(section).rstrip(b"=").decode() for section in sections)
@@ -115,7 +115,10 @@ class Service:
     Attributes:
         clock_offset: Seconds by which its clock is ahead; it refuses who differs by five minutes.
         keys: Who has which token.
+        given: Called with each token that is given, the key that goes with it, and when it ends.
     """
+
+    given: Callable[[str, rsa.RSAPublicKey, float], None] | None = None
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
@@ -138,8 +141,10 @@ class Service:
 
     def let_in(self, seconds: float, key: rsa.RSAPublicKey) -> str:
         """Return a new token that goes with *key*."""
-        made = token(seconds, len(self.keys) + 1)
+        made = token(seconds, len(self.keys) + 1, now=time.time() + self.clock_offset)
         self.keys[f"ST${made}"] = key
+        if self.given is not None:
+            self.given(made, key, time.time() + seconds)
         return made
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
