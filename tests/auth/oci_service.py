@@ -91,7 +91,8 @@ def token(seconds: float, number: int = 0, *, now: float | None = None) -> str:
     claims = {"sub": INSTANCE, "jti": number, "iat": now, "exp": now + seconds}
     sections = [json.dumps({"alg": "RS256"}).encode(), json.dumps(claims).encode()]
     head = ".".join(base64.urlsafe_b64encode(section).rstrip(b"=").decode() for section in sections)
-    return f"{head}.{FAKE_TOKEN}"
+    # Three more, for it has to be base64.
+    return f"{head}.{FAKE_TOKEN}AAA"
 
 
 @dataclass(frozen=True, slots=True)
