@@ -33,28 +33,33 @@ def make_signer(credentials: OCICredentials, keys: OCIKeys, loop: asyncio.Abstra
     """
     try:
         from oci.auth.signers import SecurityTokenSigner
+        from oci.signer import AbstractBaseSigner
     except ImportError:
         raise ConfigurationError("the SDK is not installed: install asyncstore[oci]") from None
+
+    class Fixed(AbstractBaseSigner):  # type: ignore[misc] # the SDK comes without types
+        """Signs with one key for good, so that threads never meet half of another."""
+
+        def __init__(self, own: OCIKeys) -> None:
+            self.keys = own
+            names = [*_PLAIN, DELEGATION_HEADER] if own.delegation_token is not None else list(_PLAIN)
+            self.create_signers(own.key_id, own.private_key, names, list(_DOCUMENT))
 
     # Of a kind that the SDK takes to need nothing of the configuration.
     class Signer(SecurityTokenSigner):  # type: ignore[misc] # the SDK comes without types
         """Signs with our credentials, renewed as needed."""
 
         def __init__(self) -> None:
-            self._use(keys)
+            self._fixed = Fixed(keys)
 
         def do_request_sign(self, request: Any, enforce_content_headers: bool = True) -> Any:
-            current = _keys_now(credentials, loop) or self._keys
-            if current is not self._keys:
-                self._use(current)
-            if current.delegation_token is not None:
-                request.headers[DELEGATION_HEADER] = current.delegation_token
-            return super().do_request_sign(request, enforce_content_headers)
-
-        def _use(self, current: OCIKeys) -> None:
-            self._keys = current
-            names = [*_PLAIN, DELEGATION_HEADER] if current.delegation_token is not None else list(_PLAIN)
-            self.create_signers(current.key_id, current.private_key, names, list(_DOCUMENT))
+            fixed = self._fixed
+            current = _keys_now(credentials, loop)
+            if current is not None and current is not fixed.keys:
+                fixed = self._fixed = Fixed(current)
+            if fixed.keys.delegation_token is not None:
+                request.headers[DELEGATION_HEADER] = fixed.keys.delegation_token
+            return fixed.do_request_sign(request, enforce_content_headers)
 
         def __repr__(self) -> str:
             return f"<Signer {credentials.auth_type}>"

@@ -62,7 +62,8 @@ def session_grant(token: str, key: RSAPrivateKey, clock_offset: float, place: st
     ends = expiry_of(token)
     if ends is None or not token.isascii() or not token.isprintable():
         raise UnavailableError(f"{place} gives something else than a session token", provider="oci")
-    ttl = ends - (time.time() + clock_offset)
+    # A date has whole seconds: a small difference says nothing.
+    ttl = ends - (time.time() + (clock_offset if abs(clock_offset) > _CLOCK_TOLERANCE else 0.0))
     return Grant(OCIKeys(PREFIX + token, key), ttl, ttl / 2)
 
 
