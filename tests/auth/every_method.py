@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final
 
-from asyncstore.auth.factories import ALIASES
 from asyncstore.auth.method import AuthMethod
 from tests.auth.cases import Case
 
@@ -36,27 +35,35 @@ class Tables:
 
     @property
     def cases(self) -> dict[str, Case]:
-        """Those that have a service here, by their names."""
+        """Those that have a service here; of one method there can be several."""
         cases: dict[str, Case] = import_module(f"tests.auth.{self.stem}_methods").CASES
         return cases
 
 
-TABLES: Final = (Tables("s3", "AWS", "aws"),)
+TABLES: Final = (
+    Tables("s3", "AWS", "aws"),
+    Tables("gcs", "Google Cloud", "gcp"),
+    Tables("azure", "Azure", "azure"),
+    Tables("oci", "OCI", "oci"),
+)
 
-#: Methods that ask nobody, so that there is no service to test them with, and why.
-ASK_NOBODY: Final[dict[tuple[str, str], str]] = {}
+#: Those of the cases that are no server: their credentials come from files, a program or a function.
+NO_SERVER: Final = frozenset(
+    {
+        "s3 process",
+        "azure cli",
+        "azure sas",
+        "azure token",
+        "azure token_blocking",
+        "oci session_token",
+        "oci resource_principal",
+    }
+)
 
 
-def all_cases(*, refreshing: bool = False) -> list[Case]:
+def all_cases(*, refreshing: bool = False) -> dict[str, Case]:
     """
-    Return the cases of all providers; only those whose credentials are renewed if *refreshing*.
+    Return the cases of all providers by their names; only those whose credentials are renewed if *refreshing*.
     """
-    cases = [case for tables in TABLES for case in tables.cases.values()]
-    return [case for case in cases if case.refreshes or not refreshing]
-
-
-def provider_of(case: Case) -> str:
-    """
-    Return the provider of a case, by its own name.
-    """
-    return ALIASES.get(case.provider, case.provider)
+    cases = {f"{tables.provider} {name}": case for tables in TABLES for name, case in tables.cases.items()}
+    return {name: case for name, case in cases.items() if case.refreshes or not refreshing}

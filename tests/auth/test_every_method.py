@@ -8,7 +8,7 @@ import asyncio
 import io
 import logging
 import traceback
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +18,14 @@ import anyio.to_thread
 import pytest
 
 from asyncstore.auth.credentials import Credentials
-from asyncstore.auth.factories import BUILT_IN, find_factory
+from asyncstore.auth.factories import ALIASES, BUILT_IN, find_factory
 from asyncstore.cli.identity import facts_of, show_facts
 from asyncstore.cli.output import Output, error_record, one_line
 from asyncstore.config import HTTPOptions
 from asyncstore.errors import StorageError
 from tests.auth.blocking import longest_callback
 from tests.auth.cases import Case, Running
-from tests.auth.every_method import ASK_NOBODY, TABLES, Tables, all_cases, provider_of
+from tests.auth.every_method import NO_SERVER, TABLES, Tables, all_cases
 from tests.auth.harm import ENDLESS, GARBAGE, Answer, Takeover, listening, never_ends, proxied, says, sends_to
 
 #: Seconds that one callback may keep the loop.
@@ -37,20 +37,15 @@ _SERVERS: Final = ("aiohttp.access", "aiohttp.server", "aiohttp.web")
 # The names of errors that say nothing to whoever runs the program.
 _BARE: Final = ("KeyError", "TypeError", "ValueError", "AttributeError", "IndexError", "JSONDecodeError", "DecodeError")
 
-# Programs print what they have, and others have nobody to ask.
-_NO_SERVER: Final = {("azure", "cli"), ("s3", "process")}
 
-_ASKED_BY_AN_SDK: Final = {("s3", "profile"), ("s3", "sso")}
-
-
-def _parametrized(cases: Iterable[Case]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("case", list(cases), ids=lambda case: f"{case.provider}-{case.auth_type}")
+def _parametrized(cases: Mapping[str, Case]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", cases.values(), ids=cases)
 
 
 every = _parametrized(all_cases())
 refreshing = _parametrized(all_cases(refreshing=True))
 with_a_server = _parametrized(
-    case for case in all_cases(refreshing=True) if (provider_of(case), case.auth_type) not in _NO_SERVER
+    {name: case for name, case in all_cases(refreshing=True).items() if name not in NO_SERVER}
 )
 
 
@@ -66,24 +61,23 @@ class TestTables:
     @pytest.mark.parametrize("tables", TABLES, ids=lambda tables: tables.stem)
     def test_every_method_has_a_case(self, tables: Tables) -> None:
         """
-        Every method that is declared has a service to be tested with, or a reason why not; and nothing else has.
+        Every method that is declared has a service to be tested with, and nothing else has.
         """
         declared = {method.auth_type for method in tables.methods}
-        excused = {auth_type for provider, auth_type in ASK_NOBODY if provider == tables.provider}
 
-        assert set(tables.cases) | excused == declared
-        assert set(tables.cases) & excused == set()
+        assert {case.auth_type for case in tables.cases.values()} == declared
 
     @pytest.mark.parametrize("tables", TABLES, ids=lambda tables: tables.stem)
     def test_cases_are_those_of_the_table(self, tables: Tables) -> None:
         """
-        Each case is under its own name, and renewed as its method is declared to be.
+        Each case is of its provider, under the name of its method, and renewed as that is declared to be.
         """
         refreshes = {method.auth_type: method.refreshes for method in tables.methods}
 
         for name, case in tables.cases.items():
-            assert (provider_of(case), case.auth_type) == (tables.provider, name)
-            assert case.refreshes == refreshes[name]
+            assert ALIASES.get(case.provider, case.provider) == tables.provider
+            assert name.startswith(case.auth_type)
+            assert case.refreshes == refreshes[case.auth_type], name
 
     @pytest.mark.parametrize("tables", TABLES, ids=lambda tables: tables.stem)
     def test_whatever_is_secret_by_its_name_is_declared_secret(self, tables: Tables) -> None:
@@ -158,7 +152,7 @@ class TestServices:
         """
         No variable leads to a proxy, and a service on this machine is not asked through that of the settings either.
         """
-        if by == "setting" and (provider_of(case), case.auth_type) in _ASKED_BY_AN_SDK:
+        if by == "setting" and case.auth_type in ("profile", "sso"):
             pytest.skip("AWS's SDK asks AWS's own services, through the proxy that it is given")
         connections: list[bytes] = []
         async with listening(connections) as proxy, case.start(monkeypatch, tmp_path) as running:

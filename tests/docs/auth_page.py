@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from asyncstore.auth.factories import ALIASES
 from asyncstore.auth.method import AuthMethod, Setting
-from tests.auth.every_method import ASK_NOBODY, TABLES, Tables
+from tests.auth.every_method import TABLES, Tables
 
 _INTRO = """\
 `AuthConfig(provider=..., auth_type=..., settings={...})` names a method and its settings; `open_storage()` takes the
@@ -57,10 +57,8 @@ def _row(tables: Tables, method: AuthMethod) -> str:
 
 
 def _tested(tables: Tables, auth_type: str) -> str:
-    if case := tables.cases.get(auth_type):
-        path = case.start.__module__.replace(".", "/") + ".py"
-        return f"`{path}`"
-    return ASK_NOBODY[tables.provider, auth_type]
+    names = [name for name, case in tables.cases.items() if case.auth_type == auth_type]
+    return f"`tests/auth/{tables.stem}_methods.py`: " + ", ".join(f"`{name}`" for name in names)
 
 
 def _details(method: AuthMethod) -> list[str]:
