@@ -134,7 +134,9 @@ class TokenService:
                 raise ConfigurationError(f"what would be sent to {place} is no valid request") from None
 
     async def _session(self, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(ssl=await self._trusted(), limit=1, force_close=True)
+        # Kept alive until the session is closed, which waits for the end of what it holds: with
+        # force_close a TLS connection is given up to end by itself, maybe after its loop.
+        connector = aiohttp.TCPConnector(ssl=await self._trusted(), limit=1)
         return aiohttp.ClientSession(
             connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
         )
