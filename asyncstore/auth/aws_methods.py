@@ -203,17 +203,19 @@ def _variables() -> dict[str, str]:
 
 
 def _profile(given: Given, around: Surroundings) -> Method:
-    return _from_sdk("profile", given, around)
+    return _from_sdk("profile", given, around, alone=True)
 
 
 def _sso(given: Given, around: Surroundings) -> Method:
-    return _from_sdk("sso", given, around)
+    return _from_sdk("sso", given, around, alone=True)
 
 
-def _from_sdk(auth_type: str, given: Given, around: Surroundings) -> Method:
+def _from_sdk(auth_type: str, given: Given, around: Surroundings, *, alone: bool) -> Method:
     wanted = aws_sdk.Wanted(
         auth_type=auth_type,
-        profile=given.settings.get("profile"),
+        # Without a name the SDK looks at the variables of a web identity, too: in the
+        # default chain they go before the keys of a profile, and after its role.
+        profile=given.get("profile") or ("default" if alone else None),
         region=_region(around),
         mfa_token=given.settings.get("mfa_token"),
         services={
@@ -222,7 +224,7 @@ def _from_sdk(auth_type: str, given: Given, around: Surroundings) -> Method:
         },
         http=around.http,
     )
-    source = f"profile {wanted.profile or os.environ.get('AWS_PROFILE') or 'default'!r}"
+    source = f"profile {wanted.profile or 'default'!r}"
 
     async def fetch() -> Outcome:
         found = await aws_sdk.find_keys(wanted)
@@ -279,7 +281,7 @@ def _process(given: Given, _: Surroundings) -> Method:
 
 def _default(given: Given, around: Surroundings) -> Method:
     links = [_link(auth_type, given, around) for auth_type in _DEFAULT]
-    links = [_if_files(link) if link.auth_type == "profile" else link for link in links]
+    links = [_if_files(given, around) if link.auth_type == "profile" else link for link in links]
     links = [_if_there(link) if link.auth_type == "instance_profile" else link for link in links]
     chain: Chain[Method, Outcome] = Chain(links, name="AWS", provider="s3", strict=True)
 
@@ -294,13 +296,18 @@ def _default(given: Given, around: Surroundings) -> Method:
 
 
 def _link(auth_type: str, given: Given, around: Surroundings) -> Method:
+    return _MAKERS[auth_type](_own(auth_type, given), around)
+
+
+def _own(auth_type: str, given: Given) -> Given:
     declared = method_of(METHODS, auth_type, "AWS").settings
     names = {setting.name for setting in declared}
-    own = {name: value for name, value in given.settings.items() if name in names}
-    return _MAKERS[auth_type](Given(own, declared), around)
+    return Given({name: value for name, value in given.settings.items() if name in names}, declared)
 
 
-def _if_files(method: Method) -> Method:
+def _if_files(given: Given, around: Surroundings) -> Method:
+    method = _from_sdk("profile", _own("profile", given), around, alone=False)
+
     async def fetch() -> Outcome:
         await aws_sdk.require_files()
         return await method.fetch()

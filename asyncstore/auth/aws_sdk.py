@@ -58,7 +58,7 @@ class Wanted:
 
     Attributes:
         auth_type: ``"profile"`` or ``"sso"``.
-        profile: Name of a profile, instead of ``AWS_PROFILE``.
+        profile: Name of a profile. Without it the variables of a web identity count, too.
         region: Where the token service is asked.
         mfa_token: A function that gives the code of an MFA device.
         services: Those of the machine itself, by the names that ``credential_source``
@@ -204,7 +204,9 @@ def _session(wanted: Wanted) -> Any:
     hush()
     session = AioSession(profile=wanted.profile) if wanted.profile else AioSession()
     if wanted.profile and wanted.profile not in session.available_profiles:
-        raise ConfigurationError(f"there is no AWS profile {wanted.profile!r}; there are {session.available_profiles}")
+        # One that nobody names need not be there.
+        kind = MissingCredentialsError if wanted.profile == "default" else ConfigurationError
+        raise kind(f"there is no AWS profile {wanted.profile!r}; there are {session.available_profiles}")
     region = wanted.region or session.get_config_variable("region")
     session.set_config_variable("region", region or "us-east-1")
     http = wanted.http
