@@ -108,6 +108,32 @@ async def test_missing_profile_is_named(by_variable: bool, monkeypatch: pytest.M
         await keys_of(**({} if by_variable else {"profile": "lab"}))
 
 
+async def test_variables_of_a_web_identity_are_no_profile(aws_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Who asks for a profile gets a profile; the default chain prefers a web identity to the keys of the default one.
+    """
+    (aws_files / "token").write_text(FAKE_TOKEN)
+    monkeypatch.setenv("AWS_ROLE_ARN", ROLE)
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(aws_files / "token"))
+    write_profiles(aws_files, _BASE.replace("profile base", "default"))
+    service = Service()
+    async with serving(service) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
+
+        assert await keys_of(AuthConfig(auth_type="profile")) == SOURCE
+        assert await keys_of() == KEYS
+    assert service.signed_by == [None]
+
+
+@pytest.mark.parametrize("auth_type", ["profile", "sso"])
+async def test_nobody_names_a_profile(auth_type: str) -> None:
+    """
+    Without any file there is no profile, and a fallback can take over.
+    """
+    with pytest.raises(UnauthenticatedError, match="no AWS profile 'default'"):
+        await keys_of(AuthConfig(auth_type=auth_type))
+
+
 async def test_file_that_is_none(aws_files: Path) -> None:
     """
     A file that cannot be read as one is a wrong setting, not a reason to look on.

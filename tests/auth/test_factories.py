@@ -39,7 +39,7 @@ def test_unknown_provider() -> None:
     """
     with pytest.raises(ConfigurationError, match=r"no credentials for 'ftp'; there are some for .*'s3'.*entry points"):
         connect_auth(AuthConfig(provider="ftp"))
-    with pytest.raises(ConfigurationError, match="names no provider; there are .*s3"):
+    with pytest.raises(ConfigurationError, match=r"names no provider; there are .*s3"):
         connect_auth(AuthConfig())
 
 
