@@ -1,8 +1,7 @@
 """
 AWS credentials: keys from settings, variables, files, services and programs.
 
-The methods are declared in :mod:`asyncstore.auth.aws_table`; only ``profile`` and
-``sso`` need the SDK, and the default chain where there are shared files.
+The methods are declared in :mod:`asyncstore.auth.aws_table`. None needs AWS's SDK.
 """
 
 from __future__ import annotations
@@ -68,8 +67,7 @@ def aws_credentials(
     Raises:
         ConfigurationError: A setting is unknown, missing or contradicts another.
     """
-    http = http or HTTPOptions()
-    return _credentials(auth or AuthConfig(), settings, region, TokenService(http), http, 1)
+    return _credentials(auth or AuthConfig(), settings, region, TokenService(http), 1)
 
 
 def _credentials(
@@ -77,19 +75,18 @@ def _credentials(
     settings: MutableMapping[str, Any] | None,
     region: str | None,
     service: TokenService,
-    http: HTTPOptions,
     depth: int,
 ) -> AWSCredentials:
     if depth > MAX_LINKS:
         raise ConfigurationError(f"more than {MAX_LINKS} roles, each of which assumes the next")
 
     def source(source_auth: AuthConfig) -> AWSCredentials:
-        return _credentials(source_auth, None, region, service, http, depth + 1)
+        return _credentials(source_auth, None, region, service, depth + 1)
 
     taken = take_settings({} if settings is None else settings)
     methods: list[Method] = []
     for link in configurations(auth, "s3", "aws"):
-        around = Surroundings(link.region or region, service, http, source)
+        around = Surroundings(link.region or region, service, source)
         # What is set for the storage as a whole is meant for the first.
         given = known_settings(link) if methods else {**taken, **known_settings(link)}
         methods.append(choose(link.auth_type, given, around))

@@ -68,6 +68,26 @@ def sts_endpoint(region: str | None, endpoint: str | None = None) -> tuple[str, 
     return configured or f"https://sts.{region}.amazonaws.com{suffix}", Scope(region, "sts")
 
 
+def service_address(service: str, name: str, region: str, of_profile: str | None) -> str:
+    """
+    Return the address of a service with one in each region, without a slash at its end.
+
+    Args:
+        service: As variables call it.
+        name: As its hosts do.
+        of_profile: What a profile says, if no variable does.
+
+    Raises:
+        ConfigurationError: There is no such region.
+    """
+    if named := configured_endpoint(service) or of_profile:
+        return named.rstrip("/")
+    if not _REGION.fullmatch(region):
+        raise ConfigurationError(f"{region!r} is no region of AWS")
+    suffix = ".cn" if region.startswith("cn-") else ""
+    return f"https://{name}.{region}.amazonaws.com{suffix}"
+
+
 def scope_of_host(url: URL, region: str | None = None) -> Scope | None:
     """
     Return the scope of requests to *url* if it is AWS's own, over TLS; ``None`` if it is not.

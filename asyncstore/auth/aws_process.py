@@ -86,7 +86,8 @@ async def _end(process: Process) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     # Nobody reads the pipe any more, and as long as it is open there is no end to wait for.
-    pipe = process._transport.get_pipe_transport(1)
+    transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]
+    pipe = transport.get_pipe_transport(1)
     if pipe is not None:
         pipe.close()
     with anyio.move_on_after(5, shield=True):

@@ -30,7 +30,7 @@ async def url(service: Service) -> AsyncIterator[str]:
 
 async def test_order(aws_files: Path, url: str, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Each goes before the next: instance, container, web identity, profile, environment.
+    Each goes before what stands above it here, and a role of a profile before a web identity, as with boto3.
     """
 
     async def source() -> str:
@@ -44,12 +44,14 @@ async def test_order(aws_files: Path, url: str, service: Service, monkeypatch: p
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{url}/creds")
     monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", FAKE_TOKEN)
     assert await source() == "container"
+    write_profiles(aws_files, f"[default]\naws_access_key_id=x\naws_secret_access_key={FAKE_SECRET}\n")
+    assert await source() == "profile"
     (aws_files / "token").write_text(FAKE_TOKEN)
     monkeypatch.setenv("AWS_ROLE_ARN", ROLE)
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(aws_files / "token"))
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
     assert await source() == "web_identity"
-    (aws_files / "credentials").write_text(f"[default]\naws_access_key_id=x\naws_secret_access_key={FAKE_SECRET}\n")
+    write_profiles(aws_files, f"[default]\nrole_arn={ROLE}\ncredential_source=Ec2InstanceMetadata\n")
     assert await source() == "profile"
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ID)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", FAKE_SECRET)

@@ -1,5 +1,5 @@
 """
-Single sign-on: the SDK trades what ``aws sso login`` left for keys.
+Single sign-on: what ``aws sso login`` left is traded for keys.
 """
 
 from __future__ import annotations
@@ -63,13 +63,14 @@ async def test_sign_on_is_renewed(aws_files: Path, url: str, service: Service, m
     """
     A sign-on that has ended is renewed where it can be, and kept for the next program, for its owner only.
     """
-    sign_in(aws_files, monkeypatch, accessToken="FAKE-old", expiresAt=ends(-60), **_REGISTERED)
+    file = sign_in(aws_files, monkeypatch, accessToken="FAKE-old", expiresAt=ends(-60), **_REGISTERED)
 
     assert await keys_of(_AUTH, profile="work") == KEYS
     assert service.calls == [("POST", "/token"), ("GET", "/federation/credentials")]
-    (kept,) = aws_files.glob("*.json")
+    (kept,) = file.parent.iterdir()
+    assert kept == file
     assert json.loads(kept.read_text())["accessToken"] == FAKE_TOKEN
-    assert kept.stat().st_mode & 0o077 == 0
+    assert kept.stat().st_mode & 0o777 == 0o600
 
 
 async def test_sign_on_that_has_ended(aws_files: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +79,7 @@ async def test_sign_on_that_has_ended(aws_files: Path, url: str, monkeypatch: py
     """
     sign_in(aws_files, monkeypatch, expiresAt=ends(-60))
 
-    with pytest.raises(UnauthenticatedError, match="expired"):
+    with pytest.raises(UnauthenticatedError, match="'corp' has expired: run aws sso login"):
         await keys_of(_AUTH, profile="work")
 
 
@@ -86,11 +87,9 @@ async def test_nobody_has_signed_in(aws_files: Path, url: str, monkeypatch: pyte
     """
     Without a sign-on there are no keys.
     """
-    sign_in(aws_files, monkeypatch)
-    for kept in aws_files.glob("*.json"):
-        kept.unlink()
+    sign_in(aws_files, monkeypatch).unlink()
 
-    with pytest.raises(UnauthenticatedError, match="corp"):
+    with pytest.raises(UnauthenticatedError, match="nobody has signed in to 'corp': run aws sso login"):
         await keys_of(_AUTH, profile="work")
 
 
@@ -117,7 +116,7 @@ async def test_profile_without_sso(aws_files: Path, url: str) -> None:
     """
     (aws_files / "config").write_text(f"[profile work]\naws_access_key_id=x\naws_secret_access_key={FAKE_SECRET}\n")
 
-    with pytest.raises(UnauthenticatedError, match="tried sso for profile 'work'"):
+    with pytest.raises(ConfigurationError, match="no sign-on without sso_account_id and sso_role_name"):
         await keys_of(_AUTH, profile="work")
 
 
