@@ -12,14 +12,11 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from asyncstore.auth.chain import MissingCredentialsError
-from asyncstore.auth.key_files import read_key_file, read_token_file, warn_if_shared
+from asyncstore.auth.key_files import read_key_file, warn_if_shared
 from asyncstore.config import flag
 from asyncstore.errors import ConfigurationError
-
-_MAX_CONFIG: Final = 256 * 1024
 
 Section = Mapping[str, str]
 
@@ -152,12 +149,8 @@ def _parsed(file: Path, *, secret: bool) -> dict[str, Section]:
 
 
 def _read(file: Path, *, secret: bool) -> str:
-    if secret:
-        return read_key_file(file, "file of AWS credentials").decode("utf-8", "replace")
-    if file.stat().st_size == 0:
-        return ""
-    text = read_token_file(file, "file of AWS settings", _MAX_CONFIG)
-    if "aws_secret_access_key" in text:
+    text = read_key_file(file, "file of AWS profiles", warn=secret).decode("utf-8", "replace")
+    if not secret and "aws_secret_access_key" in text:
         warn_if_shared(file)
     return text
 
