@@ -1,18 +1,15 @@
 """
 AWS credentials: keys from settings, variables, files, services and programs.
 
-The methods are declared in :mod:`asyncstore.auth.aws_table`; only ``profile`` and
-``sso`` need the SDK, and the default chain where there are shared files.
+The methods are declared in :mod:`asyncstore.auth.aws_table`. None needs AWS's SDK.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-from urllib.parse import quote
 
 from yarl import URL
 
@@ -29,6 +26,7 @@ from asyncstore.auth.aws_methods import (
     take_settings,
 )
 from asyncstore.auth.aws_region import environment_region, region_of
+from asyncstore.auth.aws_services import payload_hash, signed_path
 from asyncstore.auth.aws_table import METHODS
 from asyncstore.auth.chain import MAX_LINKS, Chain, configurations
 from asyncstore.auth.credentials import Credentials, require_tls
@@ -69,8 +67,7 @@ def aws_credentials(
     Raises:
         ConfigurationError: A setting is unknown, missing or contradicts another.
     """
-    http = http or HTTPOptions()
-    return _credentials(auth or AuthConfig(), settings, region, TokenService(http), http, 1)
+    return _credentials(auth or AuthConfig(), settings, region, TokenService(http), 1)
 
 
 def _credentials(
@@ -78,19 +75,18 @@ def _credentials(
     settings: MutableMapping[str, Any] | None,
     region: str | None,
     service: TokenService,
-    http: HTTPOptions,
     depth: int,
 ) -> AWSCredentials:
     if depth > MAX_LINKS:
         raise ConfigurationError(f"more than {MAX_LINKS} roles, each of which assumes the next")
 
     def source(source_auth: AuthConfig) -> AWSCredentials:
-        return _credentials(source_auth, None, region, service, http, depth + 1)
+        return _credentials(source_auth, None, region, service, depth + 1)
 
     taken = take_settings({} if settings is None else settings)
     methods: list[Method] = []
     for link in configurations(auth, "s3", "aws"):
-        around = Surroundings(link.region or region, service, http, source)
+        around = Surroundings(link.region or region, service, source)
         # What is set for the storage as a whole is meant for the first.
         given = known_settings(link) if methods else {**taken, **known_settings(link)}
         methods.append(choose(link.auth_type, given, around))
@@ -164,7 +160,7 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         if endpoint is not None and URL(endpoint).origin() == url.origin():
             require_tls(endpoint)
             return Scope(self._region or environment_region() or "us-east-1")
-        return scope_of_host(url)
+        return scope_of_host(url, self._region)
 
     def apply(
         self, request: aiohttp.ClientRequest, lease: Lease[AWSKeys | None], clock_offset: float, scope: Scope
@@ -178,15 +174,13 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
             ]
             added = sign_headers(
                 request.method,
-                # All services but S3 sign a path that is percent-encoded once more:
-                # https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
-                url.raw_path if scope.service == "s3" else quote(url.raw_path, safe="/-_.~"),
+                url.raw_path if scope.service == "s3" else signed_path(url.raw_path),
                 url.raw_query_string,
                 signed,
                 keys=lease.value,
                 scope=scope,
                 when=time.time() + clock_offset,
-                payload_hash=UNSIGNED_PAYLOAD if scope.service == "s3" else _payload_hash(request),
+                payload_hash=UNSIGNED_PAYLOAD if scope.service == "s3" else payload_hash(request),
             )
             headers.update(added)
 
@@ -248,11 +242,3 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         if found is None and method.region is not None:
             return await method.region()
         return found
-
-
-def _payload_hash(request: aiohttp.ClientRequest) -> str:
-    body = request.body
-    content = body if isinstance(body, bytes) else getattr(body, "_value", None)
-    if not isinstance(content, bytes):
-        raise NotSupportedError("services other than S3 sign the body: give it as bytes", provider="s3", op="sign")
-    return hashlib.sha256(content).hexdigest()

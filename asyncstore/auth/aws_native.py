@@ -4,14 +4,19 @@ The SDK's own clients, signed with our credentials.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 import anyio.to_thread
 
-from asyncstore.auth.aws_sdk_errors import hush
+from asyncstore.auth.redact import redact
 from asyncstore.auth.sigv4 import AWSKeys
 from asyncstore.errors import ConfigurationError
+
+# What prints whole requests and replies at DEBUG, secrets included.
+_CHATTY: Final = ("botocore.parsers", "botocore.endpoint", "botocore.auth", "botocore.hooks", "botocore.httpsession")
 
 
 async def botocore_session(feed: Any, *, region: str | None, anonymous: bool) -> Any:
@@ -28,7 +33,7 @@ def _botocore_session(feed: Any, region: str | None, anonymous: bool) -> Any:
         from botocore import UNSIGNED
     except ImportError:
         raise ConfigurationError("the native client needs aiobotocore: pip install 'asyncstore[s3]'") from None
-    hush()
+    _hush()
     session = AioSession()
     session.register_component("credential_provider", _Feed(feed))
     if region is not None:
@@ -64,3 +69,21 @@ class _Feed:
     def get_deferred_property(self, name: str) -> Callable[[], None]:
         # Only the account's id is asked for, which S3 does without.
         return lambda: None
+
+
+class _Redacting(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        # The body of a reply can be anything.
+        record.msg = "Response body: ***" if text.startswith("Response body") else redact(text)
+        record.args = None
+        return True
+
+
+@cache
+def _hush() -> None:
+    """
+    Keep secrets out of what the SDK logs.
+    """
+    for name in _CHATTY:
+        logging.getLogger(name).addFilter(_Redacting())

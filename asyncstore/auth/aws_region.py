@@ -4,10 +4,10 @@ The region that the environment or a profile of the shared file names.
 
 from __future__ import annotations
 
-import configparser
 import os
-from pathlib import Path
 
+from asyncstore.auth.aws_files import read_config
+from asyncstore.errors import ConfigurationError
 from asyncstore.threads import in_thread
 
 
@@ -31,14 +31,9 @@ def environment_region() -> str | None:
 
 
 def _profile_region(profile: str) -> str | None:
-    file = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
-    parser = configparser.RawConfigParser(default_section="", strict=False)
     try:
-        parser.read(file, "utf-8")
-    except (configparser.Error, UnicodeDecodeError):
+        profiles, _, _ = read_config()
+    except ConfigurationError:
         # Whoever needs its keys says what is wrong with it.
         return None
-    for section in (f"profile {profile}", profile):
-        if parser.has_section(section) and (region := parser.get(section, "region", fallback="")):
-            return region
-    return None
+    return profiles.get(profile, {}).get("region") or None

@@ -95,7 +95,8 @@ class STS:
                 when=time.time() + self._clock_offset,
                 payload_hash=hashlib.sha256(body).hexdigest(),
             )
-        return await self._service.send("POST", str(url), headers, body)
+        # A proxy wants a path, though it be empty.
+        return await self._service.send("POST", f"{url.origin()}{url.raw_path}", headers, body)
 
 
 def element(answer: Answer, name: str) -> str | None:

@@ -65,7 +65,6 @@ METHODS: Final = (
         (_PROFILE, _MFA_TOKEN, _IMDS_V1, _ANONYMOUS),
         _CONFIG,
         refreshes=True,
-        extra="s3",
     ),
     AuthMethod(
         "sso",
@@ -74,7 +73,6 @@ METHODS: Final = (
         (_PROFILE, _ANONYMOUS),
         (*_CONFIG, "AWS_ENDPOINT_URL_SSO", "AWS_ENDPOINT_URL_SSO_OIDC"),
         refreshes=True,
-        extra="s3",
     ),
     AuthMethod(
         "assume_role",

@@ -127,8 +127,9 @@ async def _end(process: Process) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     # Nobody reads the pipes any more, and as long as one is open there is no end to wait for.
+    transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]
     for fd in (1, 2):
-        if (pipe := process._transport.get_pipe_transport(fd)) is not None:  # type: ignore[attr-defined]
+        if (pipe := transport.get_pipe_transport(fd)) is not None:
             pipe.close()
     with anyio.move_on_after(5, shield=True):
         await process.wait()

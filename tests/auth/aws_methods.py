@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.tokens import SSOTokenProvider
 
 from asyncstore.config import AuthConfig, HTTPOptions
 from tests.auth.aws_service import (
@@ -229,8 +228,8 @@ def _profile(url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> AuthCon
     return _auth("profile", profile="lab")
 
 
-def sign_in(folder: Path, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
-    """Write a profile ``work``, and what ``aws sso login`` leaves for it."""
+def sign_in(folder: Path, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Path:
+    """Write a profile ``work``, and what ``aws sso login`` leaves for it: the file that is returned."""
     monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
     write_profiles(
         folder,
@@ -238,10 +237,12 @@ def sign_in(folder: Path, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> No
         "[sso-session corp]\nsso_region=us-east-1\nsso_start_url=https://sso.example/start\n"
         "sso_registration_scopes=sso:account:access\n",
     )
-    # botocore has worked out the directory by the time that HOME is ours.
-    monkeypatch.setattr(SSOTokenProvider, "_SSO_TOKEN_CACHE_DIR", str(folder))
-    cached = folder / f"{hashlib.sha1(b'corp').hexdigest()}.json"
+    monkeypatch.setenv("HOME", str(folder))
+    cached = folder / ".aws/sso/cache" / f"{hashlib.sha1(b'corp').hexdigest()}.json"
+    cached.parent.mkdir(parents=True)
     cached.write_text(json.dumps({"accessToken": FAKE_TOKEN, "expiresAt": ends(), **changed}))
+    cached.chmod(0o600)
+    return cached
 
 
 def _sso(url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> AuthConfig:

@@ -58,6 +58,7 @@ class Service:
         status: Answered instead of keys, unless it is 200.
         code: STS's code for it.
         clock: Seconds by which its clock is ahead.
+        renewal_status: Answered to who renews a sign-on.
         first_version: Whether the metadata service knows only its first version.
     """
 
@@ -75,6 +76,7 @@ class Service:
         self.ttl = 3600.0
         self.clock = 0.0
         self.first_version = False
+        self.renewal_status = 200
 
     @property
     def form(self) -> dict[str, str]:
@@ -176,6 +178,10 @@ class Service:
         asked = await request.json()
         assert asked["grantType"] == "refresh_token"
         assert asked["refreshToken"] == FAKE_REFRESH_TOKEN
+        if self.renewal_status != 200:
+            return web.json_response(
+                {"error": "invalid_grant", "error_description": FAKE_SECRET}, status=self.renewal_status
+            )
         return web.json_response({"accessToken": self.token, "expiresIn": 3600, "tokenType": "Bearer"})
 
     def _metadata(self, request: web.Request) -> web.Response:

@@ -1,22 +1,24 @@
 """
-Single sign-on: the SDK trades what ``aws sso login`` left for keys.
+Single sign-on: what ``aws sso login`` left is traded for keys.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from asyncstore import AuthConfig
 from asyncstore.auth.aws import aws_credentials
 from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
 from tests.auth.aws_methods import sign_in
-from tests.auth.aws_service import FAKE_REFRESH_TOKEN, KEYS, Service, ends, keys_of, serving
-from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN
+from tests.auth.aws_service import FAKE_REFRESH_TOKEN, KEYS, Service, ends, keys_of, serving, write_profiles
+from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN, Serve
 
 _AUTH = AuthConfig(auth_type="sso")
 
@@ -63,13 +65,14 @@ async def test_sign_on_is_renewed(aws_files: Path, url: str, service: Service, m
     """
     A sign-on that has ended is renewed where it can be, and kept for the next program, for its owner only.
     """
-    sign_in(aws_files, monkeypatch, accessToken="FAKE-old", expiresAt=ends(-60), **_REGISTERED)
+    file = sign_in(aws_files, monkeypatch, accessToken="FAKE-old", expiresAt=ends(-60), **_REGISTERED)
 
     assert await keys_of(_AUTH, profile="work") == KEYS
     assert service.calls == [("POST", "/token"), ("GET", "/federation/credentials")]
-    (kept,) = aws_files.glob("*.json")
+    (kept,) = file.parent.iterdir()
+    assert kept == file
     assert json.loads(kept.read_text())["accessToken"] == FAKE_TOKEN
-    assert kept.stat().st_mode & 0o077 == 0
+    assert kept.stat().st_mode & 0o777 == 0o600
 
 
 async def test_sign_on_that_has_ended(aws_files: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +81,7 @@ async def test_sign_on_that_has_ended(aws_files: Path, url: str, monkeypatch: py
     """
     sign_in(aws_files, monkeypatch, expiresAt=ends(-60))
 
-    with pytest.raises(UnauthenticatedError, match="expired"):
+    with pytest.raises(UnauthenticatedError, match="'corp' has expired: run aws sso login"):
         await keys_of(_AUTH, profile="work")
 
 
@@ -86,11 +89,9 @@ async def test_nobody_has_signed_in(aws_files: Path, url: str, monkeypatch: pyte
     """
     Without a sign-on there are no keys.
     """
-    sign_in(aws_files, monkeypatch)
-    for kept in aws_files.glob("*.json"):
-        kept.unlink()
+    sign_in(aws_files, monkeypatch).unlink()
 
-    with pytest.raises(UnauthenticatedError, match="corp"):
+    with pytest.raises(UnauthenticatedError, match="nobody has signed in to 'corp': run aws sso login"):
         await keys_of(_AUTH, profile="work")
 
 
@@ -117,7 +118,7 @@ async def test_profile_without_sso(aws_files: Path, url: str) -> None:
     """
     (aws_files / "config").write_text(f"[profile work]\naws_access_key_id=x\naws_secret_access_key={FAKE_SECRET}\n")
 
-    with pytest.raises(UnauthenticatedError, match="tried sso for profile 'work'"):
+    with pytest.raises(ConfigurationError, match="no sign-on without sso_account_id and sso_role_name"):
         await keys_of(_AUTH, profile="work")
 
 
@@ -127,3 +128,108 @@ def test_settings_of_others_are_not_taken() -> None:
     """
     with pytest.raises(ConfigurationError, match="takes no role_arn; it takes profile"):
         aws_credentials(AuthConfig(auth_type="sso", settings={"role_arn": "x"}))
+
+
+@pytest.mark.parametrize("status", [400, 503])
+async def test_renewal_that_fails_early(
+    aws_files: Path, url: str, service: Service, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """
+    A sign-on that still lasts a minute is used if it cannot be renewed; one that has ended is not.
+    """
+    service.renewal_status = status
+    file = sign_in(aws_files, monkeypatch, expiresAt=ends(60), **_REGISTERED)
+    kept = file.read_text()
+
+    assert await keys_of(_AUTH, profile="work") == KEYS
+    assert service.calls == [("POST", "/token"), ("GET", "/federation/credentials")]
+    assert file.read_text() == kept
+    file.write_text(kept.replace(json.loads(kept)["expiresAt"], ends(-1)))
+    with pytest.raises((UnauthenticatedError, UnavailableError), match="does not renew the sign-on 'corp'") as caught:
+        await keys_of(_AUTH, profile="work")
+    assert caught.value.status == status
+    assert "FAKE" not in str(caught.value)
+
+
+async def test_registration_that_has_ended(aws_files: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A sign-on whose registration has ended cannot be renewed.
+    """
+    ended = {**_REGISTERED, "registrationExpiresAt": ends(-60)}
+    sign_in(aws_files, monkeypatch, expiresAt=ends(-60), **ended)
+
+    with pytest.raises(UnauthenticatedError, match="has expired: run aws sso login"):
+        await keys_of(_AUTH, profile="work")
+
+
+async def test_sign_on_of_an_older_kind(aws_files: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A profile without a session names all itself, its file is named after the address, and its times end in UTC.
+    """
+    file = sign_in(aws_files, monkeypatch, expiresAt=ends().replace("Z", "UTC"))
+    start = "https://sso.example/start"
+    file.rename(file.with_name(f"{hashlib.sha1(start.encode()).hexdigest()}.json"))
+    write_profiles(
+        aws_files,
+        f"[profile work]\nsso_start_url={start}\nsso_region=us-east-1\nsso_account_id=1\nsso_role_name=r\n",
+    )
+
+    assert await keys_of(_AUTH, profile="work") == KEYS
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"accessToken": 1}'])
+async def test_file_that_holds_no_token(
+    aws_files: Path, url: str, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    """
+    A file that is broken is no sign-on.
+    """
+    sign_in(aws_files, monkeypatch).write_text(content)
+
+    with pytest.raises(UnauthenticatedError, match="holds no token of a sign-on"):
+        await keys_of(_AUTH, profile="work")
+
+
+async def test_file_that_others_can_read(
+    aws_files: Path, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    The token of a sign-on is a secret too.
+    """
+    file = sign_in(aws_files, monkeypatch)
+    file.chmod(0o644)
+
+    await keys_of(_AUTH, profile="work")
+
+    assert f"{file} holds secrets and others can use it" in caplog.text
+
+
+async def test_session_that_is_not_there(aws_files: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A session that no file has is named, and so is a region that is none.
+    """
+    sign_in(aws_files, monkeypatch)
+    config = (aws_files / "config").read_text()
+    write_profiles(aws_files, config.replace("sso_session=corp", "sso_session=other"))
+    with pytest.raises(ConfigurationError, match=r"no sso-session 'other'; there are \['corp'\]"):
+        await keys_of(_AUTH, profile="work")
+    monkeypatch.delenv("AWS_ENDPOINT_URL_SSO")
+    write_profiles(aws_files, config.replace("us-east-1", "evil.example/"))
+    with pytest.raises(ConfigurationError, match=r"'evil\.example/' is no region"):
+        await keys_of(_AUTH, profile="work")
+
+
+async def test_redirect_is_refused(aws_files: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The token does not follow a redirect.
+    """
+
+    async def redirect(_: web.Request) -> web.StreamResponse:
+        raise web.HTTPTemporaryRedirect("/other")
+
+    sign_in(aws_files, monkeypatch)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", await serve(redirect))
+
+    with pytest.raises(UnavailableError, match="redirect, which is not followed") as caught:
+        await keys_of(_AUTH, profile="work")
+    assert FAKE_TOKEN not in str(caught.value)
