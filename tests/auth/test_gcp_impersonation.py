@@ -272,7 +272,8 @@ async def test_refusals(
     [
         ({"target_principal": "a/b"}, "no service account"),
         ({"target_principal": TARGET, "delegates": ["x y"]}, "no service account"),
-        ({"target_principal": TARGET, "lifetime": 599}, "600 to 43200"),
+        ({"target_principal": TARGET, "lifetime": 0}, "1 to 43200"),
+        ({"target_principal": TARGET, "lifetime": 43201}, "1 to 43200"),
         ({"target_principal": TARGET, "lifetime": "long"}, "number of seconds"),
         ({"target_principal": TARGET, "source": 7}, "AuthConfig"),
         ({"target_principal": TARGET, "source": {"kind": "x"}}, "AuthConfig"),
