@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from hashlib import md5
+from typing import Any
 from urllib.parse import parse_qsl
 
 import aiohttp
@@ -86,9 +87,9 @@ async def test_s3_driver_with_an_hmac_key(serve: Serve) -> None:
     The S3 driver works with an HMAC key at Google's address, and sends none of the checksums that Google does not know.
     """
     google = Interoperable()
-    settings = {"access_key_id": ACCESS_ID, "secret_access_key": FAKE_SECRET, "region": "auto"}
+    settings: dict[str, Any] = {"access_key_id": ACCESS_ID, "secret_access_key": FAKE_SECRET, "region": "auto"}
     endpoint = await serve(google)
-    plain = {"checksum": "none", "verify_checksums": False, "addressing_style": "path"}
+    plain: dict[str, Any] = {"checksum": "none", "verify_checksums": False, "addressing_style": "path"}
 
     async with open_storage("s3://bucket", endpoint_url=endpoint, **settings, **plain) as storage:
         await storage.put(storage.root / "a b.txt", b"data")
@@ -105,7 +106,12 @@ async def test_another_secret_is_refused(serve: Serve) -> None:
     """
     The server of this test does check signatures.
     """
-    wrong = {"access_key_id": ACCESS_ID, "secret_access_key": "another", "checksum": "none", "region": "auto"}
+    wrong: dict[str, Any] = {
+        "access_key_id": ACCESS_ID,
+        "secret_access_key": "another",
+        "checksum": "none",
+        "region": "auto",
+    }
 
     async with open_storage("s3://bucket", endpoint_url=await serve(Interoperable()), **wrong) as storage:
         with pytest.raises(UnauthenticatedError):
@@ -118,7 +124,7 @@ async def test_signed_urls_with_an_hmac_key() -> None:
     """
     settings = Settings(tokens=["fake-token"], hmac_keys=[HmacKey(ACCESS_ID, FAKE_SECRET)])
     async with GCSServer(buckets=["bucket"], settings=settings) as server:
-        own = {"token": "fake-token", "hmac_access_id": ACCESS_ID, "hmac_secret": FAKE_SECRET}
+        own: dict[str, Any] = {"token": "fake-token", "hmac_access_id": ACCESS_ID, "hmac_secret": FAKE_SECRET}
         async with open_storage("gs://bucket", endpoint_url=server.url, **own) as storage:
             await storage.put(storage.root / "x", b"data")
             url = await storage.presign(storage.root / "x", expires=timedelta(minutes=5))
