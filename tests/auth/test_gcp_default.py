@@ -98,6 +98,20 @@ async def test_default_keeps_to_what_it_found(service: GoogleService, monkeypatc
     assert service.fetches() == 1
 
 
+async def test_metadata_server_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    One that was there and is gone is a passing trouble: the machine is still Google's.
+    """
+    async with google_service(METADATA) as service:
+        monkeypatch.setenv("GCE_METADATA_HOST", host_of(service.url))
+        credentials = gcp_credentials()
+        lease = await credentials.get()
+    async with credentials:
+        with pytest.raises(UnavailableError, match="no answer") as failure:
+            await credentials.refresh(lease)
+    assert failure.value.retryable
+
+
 async def test_nobody_there_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Where there is no machine of Google's, what comes after the default is used.

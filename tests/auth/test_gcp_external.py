@@ -4,6 +4,7 @@ External accounts: tokens from files and addresses, and what is sent to have the
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -16,13 +17,15 @@ from urllib.parse import unquote
 
 import pytest
 from aiohttp import web
+from google.auth import aws, identity_pool
+from google.auth.transport.requests import Request
 
 from asyncstore.auth.gcp import gcp_credentials
 from asyncstore.auth.gcp_metadata import is_near
 from asyncstore.config import HTTPOptions
 from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN, Serve
-from tests.auth.gcp_methods import without_own
+from tests.auth.gcp_methods import CASES, without_own
 from tests.auth.gcp_service import (
     CLOUD_PLATFORM,
     STORAGE,
@@ -234,6 +237,32 @@ async def test_impersonation(service: GoogleService, tmp_path: Path) -> None:
     assert impersonation == {"delegates": [], "scope": [STORAGE], "lifetime": "2800s"}
     assert token is not None
     assert service.tokens[token.reveal()] == STORAGE
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("external_account-file", identity_pool.Credentials),
+        ("external_account-url", identity_pool.Credentials),
+        ("external_account-aws", aws.Credentials),
+        ("external_account-impersonated", identity_pool.Credentials),
+    ],
+)
+async def test_stand_in_takes_what_googles_own_client_sends(
+    name: str, kind: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    The service of these tests is no friend of ours only: google-auth, unchanged, gets its tokens there too.
+    """
+    async with CASES[name].start(monkeypatch, tmp_path) as running:
+        assert isinstance(running, GoogleService)
+        theirs = kind.from_info(running.auth.settings["credentials_json"]).with_scopes([STORAGE])
+
+        await asyncio.to_thread(theirs.refresh, Request())
+
+        assert theirs.token in running.tokens
+        assert running.tokens[theirs.token] == STORAGE
+        assert running.refusals == []
 
 
 async def test_client_of_a_workforce_pool(service: GoogleService, tmp_path: Path) -> None:
