@@ -37,6 +37,7 @@ AWS_ID = "ASIAFAKEFAKEFAKE0001"
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 AWS_TYPE = "urn:ietf:params:aws:token-type:aws4_request"
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
+IAM_SCOPE = "https://www.googleapis.com/auth/iam"
 STORAGE = "https://www.googleapis.com/auth/devstorage.read_write"
 FLAVOR = {"Metadata-Flavor": "Google"}
 
@@ -176,7 +177,7 @@ class GoogleService:
             return web.json_response(
                 {"error": {"code": 401, "message": "expired", "status": "UNAUTHENTICATED"}}, status=401
             )
-        if CLOUD_PLATFORM not in self.tokens[token]:
+        if not {CLOUD_PLATFORM, IAM_SCOPE} & set(self.tokens[token].split()):
             error = {"code": 403, "message": "insufficient scopes", "status": "PERMISSION_DENIED"}
             return web.json_response({"error": error}, status=403)
         _require(request.content_type == "application/json", "no JSON")

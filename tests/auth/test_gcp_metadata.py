@@ -4,6 +4,7 @@ The metadata server: where it may be, what it is asked, and which answers are be
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from asyncstore.auth.gcp import GCPCredentials, gcp_credentials
+from asyncstore.auth.gcp_metadata import HOST
 from asyncstore.config import AuthConfig, HTTPOptions
 from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
 from tests.auth.conftest import FAKE_TOKEN, Serve
@@ -80,10 +82,16 @@ async def test_never_through_a_proxy(service: GoogleService, serve: Serve, monke
         asked.append(str(request.url))
         return web.json_response({"access_token": FAKE_TOKEN, "expires_in": 3600}, headers=FLAVOR)
 
+    def resolve(host: str, *more: Any, **options: Any) -> Any:
+        return real("127.0.0.1" if host == HOST else host, *more, **options)
+
     address = await serve(proxy)
     monkeypatch.setenv("HTTP_PROXY", address)
     monkeypatch.setenv("http_proxy", address)
-    settings = {"metadata_host": host_of(service.url)}
+    # A name that is Google's, but leads here: this machine itself is never asked through a proxy anyway.
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    settings = {"metadata_host": f"{HOST}:{service.url.rpartition(':')[2]}"}
 
     await found(gcp_credentials(None, settings, http=HTTPOptions(proxy=address)))
 
