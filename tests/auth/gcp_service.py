@@ -189,7 +189,7 @@ class GoogleService:
         _require(verb == "generateAccessToken", f"another verb: {verb}")
         end = datetime.now(UTC) + timedelta(seconds=self.ttl)
         given = self.issue(" ".join(document["scope"]))
-        return web.json_response({"accessToken": given, "expireTime": end.strftime("%Y-%m-%dT%H:%M:%S.%f000Z")})
+        return web.json_response({"accessToken": given, "expireTime": end.strftime("%Y-%m-%dT%H:%M:%SZ")})
 
     async def _resource(self, request: web.Request) -> web.Response:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
