@@ -8,6 +8,8 @@ import os
 
 from yarl import URL
 
+from asyncstore.auth.gcp_identity import UNIVERSE
+
 
 def emulator_host() -> str | None:
     """
@@ -17,6 +19,13 @@ def emulator_host() -> str | None:
     if not host:
         return None
     return host if "://" in host else f"http://{host}"
+
+
+def storage_endpoint(universe_domain: str | None) -> str:
+    """
+    Return the address of Cloud Storage in that cloud, else in the one that the environment names.
+    """
+    return f"https://storage.{universe_domain or os.environ.get('GOOGLE_CLOUD_UNIVERSE_DOMAIN') or UNIVERSE}"
 
 
 def iam_endpoint(universe_domain: str) -> str:

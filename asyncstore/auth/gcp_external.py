@@ -66,6 +66,8 @@ class ExternalAccount(Identity):
         try:
             return await self._exchanged()
         except WrongClockError as exc:
+            if not self._subject.dated:
+                raise
             self._clock_offset = exc.offset
             return await self._exchanged()
 

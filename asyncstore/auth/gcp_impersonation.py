@@ -19,8 +19,9 @@ from asyncstore.errors import ConfigurationError
 #: Seconds that a token lasts if nothing else is set.
 LIFETIME: Final = 3600
 
-#: Seconds: https://cloud.google.com/iam/docs/create-short-lived-credentials-direct
-_LIFETIMES: Final = range(600, 43_201)
+#: Seconds; more than an hour has to be allowed by the organisation.
+#: https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateAccessToken
+_LIFETIMES: Final = range(1, 43_201)
 
 # An address, or the number that an account keeps when it is made anew.
 _ACCOUNT: Final = re.compile(r"[\w.+-]+@[\w.-]+|\d+", re.ASCII)

@@ -106,19 +106,24 @@ class FirstOf(Method):
 
 class IfThere(Method):
     """
-    A metadata server, for the default: nobody there means that this is no such machine.
+    A metadata server, for the default: nobody there means that this is no such machine, if nobody ever was.
     """
 
     def __init__(self, method: Method, given: Given) -> None:
         super().__init__(method.auth_type, method.source, given, method.identity)
+        self._answered = False
 
     async def fetch(self) -> Outcome:
         if flag(os.environ.get("NO_GCE_CHECK", "")):
             raise MissingCredentialsError("NO_GCE_CHECK is set")
         try:
-            return await super().fetch()
+            outcome = await super().fetch()
         except NobodyThereError as exc:
+            if self._answered:
+                raise
             raise MissingCredentialsError(f"{exc.message}; for what is public set anonymous=True") from None
+        self._answered = True
+        return outcome
 
 
 def held(identity: Identity) -> Method:

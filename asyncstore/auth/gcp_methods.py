@@ -206,9 +206,11 @@ def _default(_: str, given: Given, around: Surroundings) -> Method:
             raise MissingCredentialsError(f"there is no file {file}")
         return identity_of(await in_thread(load_document, file), str(file), wanted, around)
 
-    metadata = _link("metadata", given)
+    metadata, named = _link("metadata", given), _document("default", given, around)
+    # For messages: what it comes to is known when it was read.
+    named.auth_type = "environment"
     links = [
-        _document("default", given, around),
+        named,
         Method("gcloud", "gcloud's file", given, of_gcloud),
         IfThere(_metadata("metadata", metadata, around), metadata),
     ]

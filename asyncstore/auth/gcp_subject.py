@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from asyncstore.auth.gcp_metadata import is_near
@@ -26,7 +26,12 @@ _FORMATS: Final = ("text", "json")
 class SubjectToken(ABC):
     """
     Where the foreign token comes from; asked again each time, since it is replaced by whoever issues it.
+
+    Attributes:
+        dated: Whether it is made by us, and dated by our clock.
     """
+
+    dated: ClassVar[bool] = False
 
     @abstractmethod
     async def fetch(self, clock_offset: float) -> str:

@@ -44,6 +44,8 @@ class AWSToken(SubjectToken):
         ConfigurationError: *source* is not what Google writes.
     """
 
+    dated = True
+
     def __init__(
         self, source: Mapping[str, Any], audience: str, keys: AuthConfig | None = None, http: HTTPOptions | None = None
     ) -> None:

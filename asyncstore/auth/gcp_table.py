@@ -47,7 +47,9 @@ _AWS: Final = Setting(
     "else those of the environment, the container or the instance",
 )
 _DELEGATES: Final = Setting("delegates", "accounts in between, each of which may have tokens of the next")
-_LIFETIME: Final = Setting("lifetime", "seconds that tokens of another account last: 600 to 43,200; else 3,600")
+_LIFETIME: Final = Setting(
+    "lifetime", "seconds that tokens of another account last: up to 43,200 where that is allowed; else 3,600"
+)
 _IAM: Final = Setting("iam_endpoint", "address of the IAM Credentials API, instead of the cloud's own")
 _IMPERSONATION: Final = (_DELEGATES, _LIFETIME, _IAM)
 _TOKEN: Final = Setting("token", "text, a `Secret`, or a function that gives one, plain or `async`", secret=True)

@@ -140,7 +140,7 @@ def executable(directory: Path, answer: dict[str, Any]) -> str:
 
 def _external_impersonated(service: GoogleService, monkeypatch: pytest.MonkeyPatch, directory: Path) -> AuthConfig:
     file = directory / "subject"
-    file.write_text(f"{SUBJECT}\n")
+    file.write_text(SUBJECT)
     more = {"service_account_impersonation_url": impersonation_url(service.url)}
     return _from("external_account", external_document(service.url, {"file": str(file)}, **more))
 

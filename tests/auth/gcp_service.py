@@ -37,6 +37,7 @@ AWS_ID = "ASIAFAKEFAKEFAKE0001"
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 AWS_TYPE = "urn:ietf:params:aws:token-type:aws4_request"
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
+IAM_SCOPE = "https://www.googleapis.com/auth/iam"
 STORAGE = "https://www.googleapis.com/auth/devstorage.read_write"
 FLAVOR = {"Metadata-Flavor": "Google"}
 
@@ -176,7 +177,7 @@ class GoogleService:
             return web.json_response(
                 {"error": {"code": 401, "message": "expired", "status": "UNAUTHENTICATED"}}, status=401
             )
-        if CLOUD_PLATFORM not in self.tokens[token]:
+        if not {CLOUD_PLATFORM, IAM_SCOPE} & set(self.tokens[token].split()):
             error = {"code": 403, "message": "insufficient scopes", "status": "PERMISSION_DENIED"}
             return web.json_response({"error": error}, status=403)
         _require(request.content_type == "application/json", "no JSON")
@@ -188,7 +189,7 @@ class GoogleService:
         _require(verb == "generateAccessToken", f"another verb: {verb}")
         end = datetime.now(UTC) + timedelta(seconds=self.ttl)
         given = self.issue(" ".join(document["scope"]))
-        return web.json_response({"accessToken": given, "expireTime": end.strftime("%Y-%m-%dT%H:%M:%S.%f000Z")})
+        return web.json_response({"accessToken": given, "expireTime": end.strftime("%Y-%m-%dT%H:%M:%SZ")})
 
     async def _resource(self, request: web.Request) -> web.Response:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -217,7 +218,8 @@ def check_aws(token: str, now: float) -> None:
     _require(abs(made - now) < 300, "the signature has expired")
     given = headers.pop("Authorization")
     signer = SigV4Auth(BotocoreCredentials(AWS_ID, FAKE_SECRET, FAKE_TOKEN), "sts", "eu-central-2")
-    request = AWSRequest("POST", document["url"], headers=headers)
+    signed = given.partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    request = AWSRequest("POST", document["url"], headers={name: headers[name] for name in signed})
     request.context["timestamp"] = headers["x-amz-date"]
     text = signer.string_to_sign(request, signer.canonical_request(request))
     _require(given.endswith(f"Signature={signer.signature(text, request)}"), "another signature")

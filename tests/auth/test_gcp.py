@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from asyncstore.auth.credentials import Scope
-from asyncstore.auth.gcp import SETTINGS, GCPCredentials, gcp_credentials
+from asyncstore.auth.gcp import GCPCredentials, gcp_credentials
 from asyncstore.auth.tokens import Secret
-from asyncstore.config import AuthConfig, HTTPOptions
+from asyncstore.config import AuthConfig
 from asyncstore.errors import (
     ConfigurationError,
     NotSupportedError,
@@ -400,13 +400,3 @@ async def test_nothing_secret_is_shown(server: GCSServer) -> None:
     assert texts
     for secret in (FAKE_SECRET, FAKE_TOKEN, key["private_key"][40:80]):
         assert not [text for text in texts if secret in text]
-
-
-def test_settings_are_listed() -> None:
-    """
-    Names of settings are those that the factory takes.
-    """
-    assert len(set(SETTINGS)) == len(SETTINGS)
-    settings = dict.fromkeys(SETTINGS)
-    gcp_credentials(AuthConfig(auth_type="anonymous"), settings, http=HTTPOptions())
-    assert settings == {}

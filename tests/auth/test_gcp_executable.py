@@ -4,6 +4,7 @@ External accounts whose tokens a program gives.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -166,6 +167,30 @@ async def test_executable_that_hangs_is_killed(
     status = Path(f"/proc/{child}/stat")
     # It may still wait to be buried by whoever is left of its family.
     assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+async def test_executable_ends_with_its_credentials(
+    service: GoogleService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    Closing the credentials kills a program that is under way, and whoever waits for it gets an error.
+    """
+    monkeypatch.setenv(ALLOW, "1")
+    program = tmp_path / "hang"
+    program.write_text(
+        f"#!/bin/sh\necho $$ > {tmp_path}/part && mv {tmp_path}/part {tmp_path}/process\nexec sleep 300\n"
+    )
+    program.chmod(0o700)
+    credentials = credentials_of(external_document(service.url, {"executable": {"command": str(program)}}))
+    waiter = asyncio.ensure_future(credentials.get())
+    while not (tmp_path / "process").exists():
+        await asyncio.sleep(0.01)
+
+    await credentials.aclose()
+
+    with pytest.raises(UnauthenticatedError, match="closed"):
+        await waiter
+    assert not Path(f"/proc/{(tmp_path / 'process').read_text().strip()}").exists()
 
 
 async def test_executable_keeps_its_token_in_a_file(

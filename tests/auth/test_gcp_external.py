@@ -4,6 +4,7 @@ External accounts: tokens from files and addresses, and what is sent to have the
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -16,13 +17,15 @@ from urllib.parse import unquote
 
 import pytest
 from aiohttp import web
+from google.auth import aws, identity_pool
+from google.auth.transport.requests import Request
 
 from asyncstore.auth.gcp import gcp_credentials
 from asyncstore.auth.gcp_metadata import is_near
 from asyncstore.config import HTTPOptions
 from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN, Serve
-from tests.auth.gcp_methods import without_own
+from tests.auth.gcp_methods import CASES, without_own
 from tests.auth.gcp_service import (
     CLOUD_PLATFORM,
     STORAGE,
@@ -236,6 +239,32 @@ async def test_impersonation(service: GoogleService, tmp_path: Path) -> None:
     assert service.tokens[token.reveal()] == STORAGE
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("external_account-file", identity_pool.Credentials),
+        ("external_account-url", identity_pool.Credentials),
+        ("external_account-aws", aws.Credentials),
+        ("external_account-impersonated", identity_pool.Credentials),
+    ],
+)
+async def test_stand_in_takes_what_googles_own_client_sends(
+    name: str, kind: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    The service of these tests is no friend of ours only: google-auth, unchanged, gets its tokens there too.
+    """
+    async with CASES[name].start(monkeypatch, tmp_path) as running:
+        assert isinstance(running, GoogleService)
+        theirs = kind.from_info(running.auth.settings["credentials_json"]).with_scopes([STORAGE])
+
+        await asyncio.to_thread(theirs.refresh, Request())
+
+        assert theirs.token in running.tokens
+        assert running.tokens[theirs.token] == STORAGE
+        assert running.refusals == []
+
+
 async def test_client_of_a_workforce_pool(service: GoogleService, tmp_path: Path) -> None:
     """
     A client authenticates itself; without one the project that is billed goes along.
@@ -323,7 +352,7 @@ async def test_only_files_with_secrets_are_worth_a_warning(
         ({"credential_source": {"executable": {"command": ["a"]}}}, "has a command"),
         ({"credential_source": {"executable": {"command": "a", "timeout_millis": 4999}}}, "5000 to 120000"),
         ({"service_account_impersonation_url": "https://evil.example/token"}, "generateAccessToken"),
-        ({"service_account_impersonation": {"token_lifetime_seconds": 5}, "impersonate": True}, "600 to 43200"),
+        ({"service_account_impersonation": {"token_lifetime_seconds": 50000}, "impersonate": True}, "1 to 43200"),
         ({"token_url": "http://evil.example/token"}, "use https"),
         ({"service_account_impersonation_url": "http://evil.example"}, "generateAccessToken"),
     ],

@@ -63,6 +63,9 @@ async def test_aws_is_signed_as_google_does(service: GoogleService, monkeypatch:
     assert service.forms[0]["grant_type"] == google_external._STS_GRANT_TYPE
     assert (ours["url"], ours["method"]) == (other["url"], other["method"])
     assert {item["key"] for item in ours["headers"]} == {item["key"] for item in other["headers"]}
+    # For whom it is cannot be changed on the way, which Google recommends.
+    signature = next(item["value"] for item in ours["headers"] if item["key"] == "Authorization")
+    assert "SignedHeaders=host;x-amz-date;x-amz-security-token;x-goog-cloud-target-resource," in signature
 
 
 async def test_aws_instance(service: GoogleService, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
