@@ -113,10 +113,9 @@ def authority_of(given: Given) -> str:
     text = str(given.get("authority_host") or AUTHORITY).strip()
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
-        host = parts.hostname
     except ValueError:
-        host = None
-    if not host or parts.scheme != "https" or parts.query or parts.fragment or parts.username is not None:
+        parts = urlsplit("")
+    if not parts.hostname or parts.scheme != "https" or parts.query or parts.fragment or parts.username is not None:
         # Not shown: it could hold a password.
         raise ConfigurationError(f"authority_host is the https address of a token service, such as {AUTHORITY}")
     return f"https://{parts.netloc}{parts.path}".rstrip("/")

@@ -161,9 +161,9 @@ def check_near(url: str, name: str) -> None:
     """
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
     except ValueError:
-        host = ""
+        parts = urlsplit("")
+    host = parts.hostname or ""
     near = is_loopback(host) or _is_link_local(host)
     if not host or parts.scheme not in ("http", "https") or (parts.scheme == "http" and not near) or parts.query:
         raise ConfigurationError(f"{name} is https, or http to this machine or an address such as 169.254.169.254")
@@ -177,17 +177,18 @@ def _is_link_local(host: str) -> bool:
 
 
 def _refusal(answer: Answer, name: str, chosen: str | None) -> StorageError:
-    document = answer.document()
-    code = document.get("error") or document.get("code")
-    facts = {"provider": "azure", "code": code if isinstance(code, str) and len(code) < 64 else None}
-    if answer.passing or answer.status in _PASSING:
-        return UnavailableError(f"{name} at {answer.place} is in trouble", status=answer.status, **facts)
-    if answer.status == 403 and b"unreachable" in answer.body:
-        # So says the proxy of Docker Desktop.
-        return NobodyThereError(f"nobody at {answer.place}", status=answer.status, **facts)
-    if answer.status == 400:
-        what = f"no identity with this {chosen}" if chosen else "no identity of its own"
-        return MissingCredentialsError(f"{name} at {answer.place} says that there is {what}", status=400, **facts)
+    document, place = answer.document(), f"{name} at {answer.place}"
+    kind: type[StorageError] = UnauthenticatedError
     said = document.get("error_description") or document.get("message")
-    text = f": {redact(said)[:300]}" if isinstance(said, str) else ""
-    return UnauthenticatedError(f"{name} at {answer.place} gives no token{text}", status=answer.status, **facts)
+    text = f"{place} gives no token" + (f": {redact(said)[:300]}" if isinstance(said, str) else "")
+    if answer.passing or answer.status in _PASSING:
+        kind, text = UnavailableError, f"{place} is in trouble"
+    elif answer.status == 403 and b"unreachable" in answer.body:
+        # So says the proxy of Docker Desktop.
+        kind, text = NobodyThereError, f"nobody at {answer.place}"
+    elif answer.status == 400:
+        what = f"no identity with this {chosen}" if chosen else "no identity of its own"
+        kind, text = MissingCredentialsError, f"{place} says that there is {what}"
+    code = document.get("error") or document.get("code")
+    known = code if isinstance(code, str) and len(code) < 64 else None
+    return kind(text, provider="azure", code=known, status=answer.status)

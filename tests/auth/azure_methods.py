@@ -43,7 +43,15 @@ FAKE_KEY = "RkFLRS1rZXktZm9yLXRlc3RzLW9ubHk="
 #: Where nobody is.
 NOBODY = "http://127.0.0.1:1"
 
-_SECRETS = (FAKE_SECRET, FAKE_TOKEN, PASSWORD, FEDERATED, FAKE_KEY, "FAKE-key-for-tests-only", "PRIVATE KEY")
+_SECRETS: tuple[str, ...] = (
+    FAKE_SECRET,
+    FAKE_TOKEN,
+    PASSWORD,
+    FEDERATED,
+    FAKE_KEY,
+    "FAKE-key-for-tests-only",
+    "PRIVATE KEY",
+)
 
 
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +163,7 @@ printf '{{"accessToken": "{FAKE_TOKEN}-%s", "tokenType": "Bearer", "expires_on":
 
     def __init__(self, folder: Path, auth: AuthConfig) -> None:
         self.auth = auth
-        self.http = None
+        self.http: HTTPOptions | None = None
         self.secrets = _SECRETS
         self._folder = folder
         self._told = {"STATUS": 200.0, "DELAY": 0.0, "TTL": 3600.0}

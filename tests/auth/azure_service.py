@@ -197,7 +197,7 @@ class Metadata(Giver):
 
     path = "/metadata/identity/oauth2/token"
     version: str | None = "2018-02-01"
-    names = ("client_id", "object_id", "msi_res_id")
+    names: tuple[str, ...] = ("client_id", "object_id", "msi_res_id")
     header = ("Metadata", "true")
 
     def check(self, asked: Asked, origin: str) -> None:
@@ -222,7 +222,7 @@ class AppService(Metadata):
 
     path = "/msi/token"
     version = "2019-08-01"
-    names = ("client_id", "object_id", "mi_res_id")
+    names: tuple[str, ...] = ("client_id", "object_id", "mi_res_id")
     header = ("X-IDENTITY-HEADER", FAKE_SECRET)
 
     def document(self, token: str) -> dict[str, Any]:

@@ -181,7 +181,7 @@ async def test_impossible_certificate(
     """
     What cannot sign is a wrong setting, and nothing is sent.
     """
-    given = {"certificate_data": content, "certificate_password": password}
+    given: dict[str, Any] = {"certificate_data": content, "certificate_password": password}
     async with entra(tmp_path, "client_certificate", **given) as running:
         with pytest.raises(ConfigurationError, match=message) as failure:
             await token_of(running)

@@ -35,7 +35,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     bare_environment(monkeypatch)
 
 
-async def token(http: HTTPOptions | None = None, **settings: Any) -> str:
+async def token(*, http: HTTPOptions | None = None, **settings: Any) -> str:
     async with azure_credentials(config("managed_identity", **settings), http=http) as credentials:
         access = (await credentials.get()).value
     assert isinstance(access, TokenAccess)
@@ -65,6 +65,10 @@ def _arc(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("IMDS_ENDPOINT", url)
 
 
+def _id(name: str) -> dict[str, Any]:
+    return {name: IDS[name]}
+
+
 Sets = Callable[[pytest.MonkeyPatch, str], None]
 
 
@@ -89,7 +93,7 @@ async def test_user_assigned_identity(
     giver = service()
     async with serving(giver) as url:
         sets(monkeypatch, url)
-        assert await token(**{name: IDS[name]}) == f"{FAKE_TOKEN}-1"
+        assert await token(**_id(name)) == f"{FAKE_TOKEN}-1"
 
     # What else there is the service took out when it checked it.
     assert giver.asked[0].query == {sent: IDS[name]}
@@ -110,7 +114,7 @@ async def test_ids_that_a_service_does_not_take(sets: Sets, name: str, monkeypat
     """
     sets(monkeypatch, NOBODY)
     with pytest.raises(ConfigurationError, match=f"takes no {name}"):
-        await token(**{name: IDS[name]})
+        await token(**_id(name))
 
 
 @pytest.mark.parametrize(("service", "sets"), [(Metadata, _imds), (AppService, _app_service)])
@@ -147,7 +151,7 @@ async def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch, serve: Serve) 
         monkeypatch.setenv(name, address)
     async with serving(Metadata()) as url:
         _imds(monkeypatch, url)
-        assert await token(HTTPOptions(proxy=address)) == f"{FAKE_TOKEN}-1"
+        assert await token(http=HTTPOptions(proxy=address)) == f"{FAKE_TOKEN}-1"
     assert seen == []
 
 
@@ -291,7 +295,7 @@ class TestArc:
         file.write_text(FAKE_SECRET)
         return Arc(file)
 
-    async def asked(self, giver: Arc, monkeypatch: pytest.MonkeyPatch, **settings: str) -> str:
+    async def asked(self, giver: Arc, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> str:
         async with serving(giver) as url:
             _arc(monkeypatch, url)
             return await token(**settings)
@@ -356,10 +360,10 @@ class TestArc:
         """
         giver.echo = echo
         if confirmed:
-            assert await self.asked(giver, monkeypatch, **{name: IDS[name]}) == f"{FAKE_TOKEN}-1"
+            assert await self.asked(giver, monkeypatch, **_id(name)) == f"{FAKE_TOKEN}-1"
             return
         with pytest.raises(UnauthenticatedError, match="does not say"):
-            await self.asked(giver, monkeypatch, **{name: IDS[name]})
+            await self.asked(giver, monkeypatch, **_id(name))
 
 
 async def test_fallback_where_there_is_no_identity() -> None:

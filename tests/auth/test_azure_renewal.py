@@ -26,7 +26,7 @@ from tests.auth.conftest import FAKE_TOKEN
 CALLERS = 20
 
 
-@pytest.fixture(params=REFRESHING.values(), ids=REFRESHING)
+@pytest.fixture(params=REFRESHING.values(), ids=list(REFRESHING))
 async def running(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> AsyncIterator[Running]:
@@ -90,7 +90,7 @@ async def test_failing_service(running: Running) -> None:
     """
     running.status = 503
     running.delay = 0.05
-    failures = []
+    failures: list[StorageError] = []
 
     async def ask() -> None:
         try:
