@@ -29,7 +29,7 @@ class Challenge:
 
     Attributes:
         tenant: The directory that it trusts.
-        claims: JSON, to be passed on as it is; once a token was had for it, it has served.
+        claims: JSON, to be passed on as it is.
     """
 
     tenant: str | None = None
@@ -49,6 +49,13 @@ class Challenge:
             self.tenant = tenant
         if claims := _claims(pairs.get("claims", "")):
             self.claims = claims
+
+    def take_claims(self) -> str | None:
+        """
+        Return the claims, which are for one request: whoever still misses them says so again.
+        """
+        claims, self.claims = self.claims, None
+        return claims
 
 
 def is_tenant(text: str) -> bool:

@@ -42,16 +42,15 @@ class TokenCredential:
         """
         Return the token that it gives.
         """
-        claims, tenant = self._challenge.claims, self._challenge.tenant
         # What the storage asks for is passed on: whether that is done is the credential's to decide.
-        asked = (("claims", claims), ("tenant_id", tenant))
+        asked = (("claims", self._challenge.take_claims()), ("tenant_id", self._challenge.tenant))
         options = {name: value for name, value in asked if value is not None and _takes(self._get_token, name)}
         try:
             found = await self._asked(options)
         except Exception as exc:  # noqa: BLE001 - the same, or the one of ours that says it
+            # A directory that it does not take is not asked for again.
+            self._challenge.tenant = None
             raise _ours(exc, self._name) from None
-        if self._challenge.claims is claims:
-            self._challenge.claims = None
         return Grant(TokenAccess(found.token), found.expires_on - time.time())
 
     async def _asked(self, options: dict[str, str]) -> Any:

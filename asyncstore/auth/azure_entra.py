@@ -75,16 +75,12 @@ class Application:
             "scope": SCOPE,
             **await proof(url),
         }
-        claims = self._challenge.claims
-        if claims is not None:
+        if (claims := self._challenge.take_claims()) is not None:
             fields["claims"] = claims
         answer = await self._service.send("POST", url, FORM, urlencode(fields).encode())
         if answer.status != 200:
             raise _refusal(answer, (*secrets, *_proofs(fields)))
-        grant = token_grant(answer.document(), answer.place)
-        if self._challenge.claims is claims:
-            self._challenge.claims = None
-        return grant
+        return token_grant(answer.document(), answer.place)
 
     def _tenant(self) -> str:
         own, asked = str(self._given.get("tenant_id")), self._challenge.tenant
@@ -96,6 +92,8 @@ class Application:
         allowed = _listed(self._given.get("additionally_allowed_tenants"))
         if "*" in allowed or asked.lower() in allowed:
             return asked
+        # Said once: one storage that is asked for in error spoils nothing for the others.
+        self._challenge.tenant = None
         raise UnauthenticatedError(
             f"the storage account belongs to the directory {asked}, the application to {own}: set tenant_id to the "
             "former, or name it in additionally_allowed_tenants if the application is there too",

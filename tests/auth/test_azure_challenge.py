@@ -137,7 +137,7 @@ async def test_directory_that_is_allowed(tmp_path: Path, allowed: Any) -> None:
 
 async def test_directory_that_is_not_allowed(tmp_path: Path) -> None:
     """
-    Otherwise nobody is asked, and the error says which directories there are.
+    Otherwise nobody is asked, and the error says which directories there are; the next renewal is as ever.
     """
     storage = Storage({f"{FAKE_TOKEN}-1": wants_tenant(OTHER)})
     async with (
@@ -148,8 +148,12 @@ async def test_directory_that_is_not_allowed(tmp_path: Path) -> None:
     ):
         with pytest.raises(UnauthenticatedError, match=f"directory {OTHER}.*to {TENANT}.*tenant_id"):
             await session.get(url)
+        assert running.fetches() == 1
+        # What one storage said spoils nothing for the others.
+        await anyio.sleep(1.1)
+        await credentials.refresh(await credentials.get())
 
-    assert running.fetches() == 1
+    assert [asked.path.split("/")[1] for asked in running.giver.asked] == [TENANT, TENANT]
 
 
 async def test_driver_heeds_it_too(tmp_path: Path) -> None:
