@@ -25,6 +25,8 @@ from tests.auth.conftest import FAKE_TOKEN
 # Requests of a test that are under way at the same time.
 CALLERS = 20
 
+ALL = CASES | REFRESHING
+
 
 @pytest.fixture(params=REFRESHING.values(), ids=list(REFRESHING))
 async def running(
@@ -180,7 +182,7 @@ class Storage:
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", ALL.values(), ids=ALL)
 async def test_no_secret_shows(
     case: Case, status: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
