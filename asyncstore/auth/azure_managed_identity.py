@@ -25,12 +25,11 @@ from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 from asyncstore.auth import azure_arc
-from asyncstore.auth.azure_entra import FORM
+from asyncstore.auth.azure_entra import FORM, words_of
 from asyncstore.auth.azure_token import RESOURCE, AccessGrant, token_grant
 from asyncstore.auth.chain import MissingCredentialsError, NobodyThereError
 from asyncstore.auth.credentials import is_loopback
 from asyncstore.auth.method import Given
-from asyncstore.auth.redact import redact
 from asyncstore.auth.token_service import Answer, TokenService
 from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
 
@@ -94,7 +93,7 @@ class ManagedIdentity:
             if place.name == azure_arc.NAME and answer.status == 401:
                 answer = await azure_arc.answered(self._service, url, answer)
         if answer.status != 200:
-            raise _refusal(answer, place.name, self._id)
+            raise _refusal(answer, place, self._id)
         document = answer.document()
         if not document:
             # Networks have services of their own at this address.
@@ -176,11 +175,11 @@ def _is_link_local(host: str) -> bool:
         return False
 
 
-def _refusal(answer: Answer, name: str, chosen: str | None) -> StorageError:
-    document, place = answer.document(), f"{name} at {answer.place}"
+def _refusal(answer: Answer, asked: Place, chosen: str | None) -> StorageError:
+    document, place = answer.document(), f"{asked.name} at {answer.place}"
     kind: type[StorageError] = UnauthenticatedError
     said = document.get("error_description") or document.get("message")
-    text = f"{place} gives no token" + (f": {redact(said)[:300]}" if isinstance(said, str) else "")
+    text = f"{place} gives no token" + (f": {words_of(said, asked.headers.values())}" if isinstance(said, str) else "")
     if answer.passing or answer.status in _PASSING:
         kind, text = UnavailableError, f"{place} is in trouble"
     elif answer.status == 403 and b"unreachable" in answer.body:

@@ -147,6 +147,36 @@ async def test_certificate_is_replaced(tmp_path: Path, caplog: pytest.LogCapture
     assert [record.getMessage().count(str(file)) for record in caplog.records] == [1]
 
 
+@pytest.mark.parametrize("ahead", [3000, -3000])
+async def test_clock_that_is_wrong(tmp_path: Path, ahead: float) -> None:
+    """
+    The service's clock counts: an assertion that it takes for old or early is made again, and later ones are right.
+    """
+    service = Entra(client_certificate())
+    service.ahead = ahead
+    given = {"certificate_data": client_certificate().pem}
+    async with (
+        entra(tmp_path, "client_certificate", service, **given) as running,
+        azure_credentials(running.auth, http=running.http) as credentials,
+    ):
+        first = await credentials.get()
+        assert running.fetches() == 2
+        await credentials.refresh(first)
+        assert running.fetches() == 3
+
+
+async def test_clock_does_not_excuse_a_password(tmp_path: Path) -> None:
+    """
+    A password that is refused is not sent again, whatever the clock.
+    """
+    service = Entra()
+    service.ahead, service.status = 3000, 401
+    async with entra(tmp_path, "client_secret", service, client_secret=FAKE_SECRET) as running:
+        with pytest.raises(UnauthenticatedError):
+            await token_of(running)
+        assert running.fetches() == 1
+
+
 def _without_key() -> bytes:
     return b"".join(client_certificate().certificates)
 

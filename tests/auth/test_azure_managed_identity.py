@@ -201,6 +201,18 @@ async def test_refusals(
     assert giver.fetches() == 1
 
 
+async def test_a_secret_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A service that repeats its secret in an error is not quoted in full.
+    """
+    giver = AppService()
+    giver.status, giver.error = 403, {"message": f"no such header as {FAKE_SECRET} here"}
+    async with serving(giver) as url:
+        _app_service(monkeypatch, url)
+        with pytest.raises(UnauthenticatedError, match=r"no such header as \*\*\* here"):
+            await token()
+
+
 @pytest.mark.parametrize("body", [b"<html>welcome</html>", b"", b"[]"])
 async def test_another_service_at_this_address(body: bytes, monkeypatch: pytest.MonkeyPatch, serve: Serve) -> None:
     """
