@@ -185,6 +185,7 @@ def check_assertion(assertion: str, certificate: ClientCertificate, audience: st
     """
     Check a client's assertion as the service does: signature, certificate and addressee; return what it says.
     """
+    claims: dict[str, Any]
     header, claims = (json.loads(_decoded(part)) for part in assertion.split(".")[:2])
     own = x509.load_pem_x509_certificate(certificate.certificates[0])
     public = own.public_key()
