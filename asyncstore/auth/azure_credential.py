@@ -6,17 +6,14 @@ from __future__ import annotations
 
 import inspect
 import sys
-import time
 from typing import Any
 
 import anyio.to_thread
 
-from asyncstore.auth.azure_access import TokenAccess
 from asyncstore.auth.azure_challenge import Challenge
-from asyncstore.auth.azure_token import SCOPE, AccessGrant
+from asyncstore.auth.azure_token import SCOPE, AccessGrant, token_grant
 from asyncstore.auth.chain import MissingCredentialsError
 from asyncstore.auth.redact import redact
-from asyncstore.auth.tokens import Grant
 from asyncstore.errors import ConfigurationError, UnauthenticatedError
 
 
@@ -51,7 +48,8 @@ class TokenCredential:
             # A directory that it does not take is not asked for again.
             self._challenge.tenant = None
             raise _ours(exc, self._name) from None
-        return Grant(TokenAccess(found.token), found.expires_on - time.time())
+        document = {"access_token": getattr(found, "token", None), "expires_on": getattr(found, "expires_on", None)}
+        return token_grant(document, self._name)
 
     async def _asked(self, options: dict[str, str]) -> Any:
         if inspect.iscoroutinefunction(self._get_token):
