@@ -18,7 +18,9 @@ from urllib.parse import urlsplit
 # Of the header, and of the claims in it: both come from whoever answers.
 _MAX: Final = 16 * 1024
 
-_PAIR: Final = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
+# A name is looked for where a word begins, and is short: a header of one long word is
+# not gone through over and over.
+_PAIR: Final = re.compile(r'(?<!\w)(\w{1,64})\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
 _TENANT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?")
 
 
