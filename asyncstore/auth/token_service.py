@@ -95,6 +95,7 @@ class TokenService:
         data: bytes | None = None,
         *,
         near: bool = False,
+        pin: aiohttp.Fingerprint | None = None,
     ) -> Answer:
         """
         Return the reply, whatever its status.
@@ -102,6 +103,7 @@ class TokenService:
         Args:
             near: The service is on this machine, or on the link to it. The caller
                 has checked that it is one that may see secrets over plain HTTP.
+            pin: The one certificate that is trusted, instead of those of authorities.
 
         Raises:
             ConfigurationError: *url* is plain HTTP to another host.
@@ -117,12 +119,15 @@ class TokenService:
             try:
                 address = URL(url, encoded=True)
                 proxy = None if near or is_loopback(address.host or "") else self._http.proxy
+                trusted: aiohttp.Fingerprint | bool = True if pin is None else pin
                 async with session.request(
-                    method, address, headers=headers, data=data, proxy=proxy, allow_redirects=False
+                    method, address, headers=headers, data=data, proxy=proxy, allow_redirects=False, ssl=trusted
                 ) as reply:
                     return Answer(reply.status, reply.headers, await _body(reply, place), place)
             except aiohttp.InvalidURL:
                 raise ConfigurationError(f"{place} is no address that credentials can be asked for at") from None
+            except aiohttp.ServerFingerprintMismatch:
+                raise UnavailableError(f"{place} shows another certificate than the one expected of it") from None
             except _FAILURES as exc:
                 # Before the next, which a certificate that is refused is one of, too. Its
                 # text can hold the request with its headers.
