@@ -4,7 +4,9 @@ Every method of Azure, with a service on this machine.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,12 +31,15 @@ from tests.auth.azure_service import (
     Giver,
     MachineLearning,
     Metadata,
+    ServiceFabric,
     client_certificate,
     serving,
 )
 from tests.auth.cases import Case, Running, Start
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN
 from tests.servers.tls import make_ca
+
+_END = "-----END CERTIFICATE-----\n"
 
 #: Where nobody is.
 NOBODY = "http://127.0.0.1:1"
@@ -194,6 +199,22 @@ async def _arc(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[R
 
 
 @asynccontextmanager
+async def service_fabric(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[OfGiver]:
+    """
+    Start the service of a cluster, over TLS with a certificate that only its thumbprint speaks for.
+    """
+    bare_environment(monkeypatch)
+    giver, tls = ServiceFabric(), make_ca(folder)
+    shown = ssl.PEM_cert_to_DER_cert(tls.cert_file.read_text().partition("-----END CERTIFICATE-----")[0] + _END)
+    async with serving(giver, tls) as url:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", url + giver.path)
+        monkeypatch.setenv("IDENTITY_HEADER", FAKE_SECRET)
+        monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", hashlib.sha1(shown).hexdigest().upper())
+        yield OfGiver(giver, config("managed_identity"))
+    assert giver.problems == []
+
+
+@asynccontextmanager
 async def _cli(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[Running]:
     bare_environment(monkeypatch)
     running = FakeCLI(folder / "bin", config("cli"))
@@ -270,6 +291,7 @@ CASES: dict[str, Case] = {
     "managed_identity_machine_learning": _case(
         "managed_identity", _identity(lambda _: MachineLearning(), MSI_ENDPOINT="{url}", MSI_SECRET=FAKE_SECRET)
     ),
+    "managed_identity_service_fabric": _case("managed_identity", service_fabric),
     "cli": _case("cli", _cli),
     "default": _case("default", _default),
     "token": _case("token", _credential),

@@ -257,6 +257,17 @@ class MachineLearning(AppService):
     header = ("secret", FAKE_SECRET)
 
 
+class ServiceFabric(Metadata):
+    """
+    The service of a Service Fabric cluster, which nobody vouches for.
+    """
+
+    path = "/metadata/identity/oauth2/token"
+    version = "2019-07-01-preview"
+    names: tuple[str, ...] = ()
+    header = ("Secret", FAKE_SECRET)
+
+
 class CloudShell(Metadata):
     """
     The service of Cloud Shell, which takes a form.

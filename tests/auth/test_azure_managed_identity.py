@@ -18,7 +18,7 @@ from asyncstore.auth.azure_access import TokenAccess
 from asyncstore.auth.chain import MissingCredentialsError, NobodyThereError
 from asyncstore.config import AuthConfig, HTTPOptions
 from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
-from tests.auth.azure_methods import NOBODY, bare_environment, config
+from tests.auth.azure_methods import NOBODY, bare_environment, config, service_fabric
 from tests.auth.azure_service import AppService, Arc, CloudShell, MachineLearning, Metadata, serving
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN, Serve
 
@@ -58,6 +58,12 @@ def _cloud_shell(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 def _machine_learning(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("MSI_ENDPOINT", f"{url}{MachineLearning.path}")
     monkeypatch.setenv("MSI_SECRET", FAKE_SECRET)
+
+
+def _service_fabric(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", url.replace("http:", "https:"))
+    monkeypatch.setenv("IDENTITY_HEADER", FAKE_SECRET)
+    monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", "0" * 40)
 
 
 def _arc(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
@@ -105,6 +111,7 @@ async def test_user_assigned_identity(
     [
         (_cloud_shell, "client_id"),
         (_cloud_shell, "resource_id"),
+        (_service_fabric, "client_id"),
         (_machine_learning, "object_id"),
     ],
 )
@@ -277,15 +284,46 @@ def test_impossible_settings(settings: dict[str, str]) -> None:
 
 async def test_endpoint_without_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    An endpoint that nothing more is known of is not guessed at; nor is one that takes what we cannot give.
+    An endpoint that nothing more is known of is not guessed at.
     """
     monkeypatch.setenv("IDENTITY_ENDPOINT", NOBODY)
     with pytest.raises(ConfigurationError, match="without IDENTITY_HEADER"):
         await token()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "thumbprint", "message"),
+    [
+        ("http://127.0.0.1:1/msi", "0" * 40, "Service Fabric is https"),
+        ("https://127.0.0.1:1/msi", "0" * 64, "SHA-1"),
+        ("https://127.0.0.1:1/msi", "no digits", "SHA-1"),
+    ],
+)
+async def test_impossible_cluster(
+    endpoint: str, thumbprint: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A cluster's service is reached over TLS, and known by its certificate.
+    """
+    monkeypatch.setenv("IDENTITY_ENDPOINT", endpoint)
     monkeypatch.setenv("IDENTITY_HEADER", FAKE_SECRET)
-    monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", "0" * 40)
-    with pytest.raises(ConfigurationError, match="Service Fabric"):
+    monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", thumbprint)
+    with pytest.raises(ConfigurationError, match=message):
         await token()
+
+
+async def test_another_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    A service with another certificate gets no secret, even if an authority vouches for it; nor does it give way.
+    """
+    async with service_fabric(monkeypatch, tmp_path) as running:
+        assert await token() == f"{FAKE_TOKEN}-1"
+        monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", "0" * 40)
+        for auth in (config("managed_identity"), config("default")):
+            async with azure_credentials(auth, http=HTTPOptions(ca_file=tmp_path / "ca.pem")) as credentials:
+                with pytest.raises(UnavailableError, match="another certificate"):
+                    await credentials.get()
+        assert running.fetches() == 1
 
 
 async def test_metadata_endpoint_as_a_setting() -> None:
