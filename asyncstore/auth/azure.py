@@ -18,16 +18,8 @@ from yarl import URL
 from asyncstore.auth import azure_sdk
 from asyncstore.auth.azure_access import Access, KeyAccess
 from asyncstore.auth.azure_challenge import Challenge
-from asyncstore.auth.azure_methods import (
-    AUTH_TYPES,
-    SETTINGS,
-    Method,
-    Outcome,
-    Surroundings,
-    choose,
-    known_settings,
-    take_settings,
-)
+from asyncstore.auth.azure_choice import AUTH_TYPES, SETTINGS, choose, known_settings, take_settings
+from asyncstore.auth.azure_methods import Method, Outcome, Surroundings
 from asyncstore.auth.azure_sas import without_sas
 from asyncstore.auth.azure_table import METHODS
 from asyncstore.auth.azure_token import SCOPE

@@ -61,7 +61,7 @@ class ClientSecret:
         if not secret:
             raise UnauthenticatedError("the client_secret is empty", provider="azure")
 
-        async def proof(_: str) -> Mapping[str, str]:
+        async def proof(_: str, __: float) -> Mapping[str, str]:
             return {"client_secret": secret}
 
         return await self._application.token(proof)
@@ -88,8 +88,8 @@ class ClientCertificate:
         client_id = str(self._given.get("client_id"))
         chain = flag(self._given.get("send_certificate_chain") or False)
 
-        async def proof(url: str) -> Mapping[str, str]:
-            assertion = await self._certificate.assertion(client_id, url, chain=chain)
+        async def proof(url: str, clock_offset: float) -> Mapping[str, str]:
+            assertion = await self._certificate.assertion(client_id, url, chain=chain, clock_offset=clock_offset)
             return {"client_assertion_type": _ASSERTION, "client_assertion": assertion}
 
         return await self._application.token(proof)
@@ -113,7 +113,7 @@ class WorkloadIdentity:
         require(self._given, "workload_identity")
         file = self._given.get("federated_token_file")
 
-        async def proof(_: str) -> Mapping[str, str]:
+        async def proof(_: str, __: float) -> Mapping[str, str]:
             token = await in_thread(read_token_file, file, "federated_token_file", _MAX_TOKEN)
             return {"client_assertion_type": _ASSERTION, "client_assertion": token}
 

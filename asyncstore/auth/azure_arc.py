@@ -49,7 +49,7 @@ def _key(name: str) -> str:
     if Path(path).is_symlink():
         raise UnauthenticatedError(f"{NAME} names a file that is a link, which is not read", provider="azure")
     try:
-        key = read_token_file(path, f"the key of {NAME}", _MAX_KEY)
+        key = read_token_file(Path(path), f"the key of {NAME}", _MAX_KEY)
     except ConfigurationError as exc:
         raise ConfigurationError(f"{exc.message}; members of the group himds may read it") from None
     if not key.isprintable():

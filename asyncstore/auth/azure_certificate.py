@@ -44,19 +44,20 @@ class Certificate:
         self._given = given
         self._known: tuple[tuple[bytes, str | None], SigningKey] | None = None
 
-    async def assertion(self, client_id: str, audience: str, *, chain: bool) -> str:
+    async def assertion(self, client_id: str, audience: str, *, chain: bool, clock_offset: float = 0.0) -> str:
         """
         Return a signed statement to *audience* that this is *client_id*.
 
         Args:
             chain: Whether it holds the certificates.
+            clock_offset: Seconds by which the clock of the audience is ahead of ours.
 
         Raises:
             ConfigurationError: There is no certificate, or it cannot be used.
         """
         content = await self._content()
         password = await secret_text("certificate_password", self._given.get("certificate_password"))
-        return await in_thread(self._signed, content, password, client_id, audience, chain)
+        return await in_thread(self._signed, content, password, client_id, audience, chain, clock_offset)
 
     async def _content(self) -> bytes:
         data = self._given.settings.get("certificate_data")
@@ -71,9 +72,11 @@ class Certificate:
             raise ConfigurationError(f"certificate_data is bytes or text, not {type(data).__name__}")
         return data.encode() if isinstance(data, str) else data
 
-    def _signed(self, content: bytes, password: str | None, client_id: str, audience: str, chain: bool) -> str:
+    def _signed(
+        self, content: bytes, password: str | None, client_id: str, audience: str, chain: bool, clock_offset: float
+    ) -> str:
         key = self._key(content, password)
-        now = int(time.time())
+        now = int(time.time() + clock_offset)
         header: dict[str, Any] = {
             "alg": "PS256",
             "typ": "JWT",

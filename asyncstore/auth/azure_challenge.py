@@ -18,7 +18,9 @@ from urllib.parse import urlsplit
 # Of the header, and of the claims in it: both come from whoever answers.
 _MAX: Final = 16 * 1024
 
-_PAIR: Final = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
+# A name is looked for where a word begins, and is short: a header of one long word is
+# not gone through over and over.
+_PAIR: Final = re.compile(r'(?<!\w)(\w{1,64})\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
 _TENANT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?")
 
 
@@ -29,7 +31,7 @@ class Challenge:
 
     Attributes:
         tenant: The directory that it trusts.
-        claims: JSON, to be passed on as it is; once a token was had for it, it has served.
+        claims: JSON, to be passed on as it is.
     """
 
     tenant: str | None = None
@@ -49,6 +51,13 @@ class Challenge:
             self.tenant = tenant
         if claims := _claims(pairs.get("claims", "")):
             self.claims = claims
+
+    def take_claims(self) -> str | None:
+        """
+        Return the claims, which are for one request: whoever still misses them says so again.
+        """
+        claims, self.claims = self.claims, None
+        return claims
 
 
 def is_tenant(text: str) -> bool:

@@ -6,17 +6,14 @@ from __future__ import annotations
 
 import inspect
 import sys
-import time
 from typing import Any
 
 import anyio.to_thread
 
-from asyncstore.auth.azure_access import TokenAccess
 from asyncstore.auth.azure_challenge import Challenge
-from asyncstore.auth.azure_token import SCOPE, AccessGrant
+from asyncstore.auth.azure_token import SCOPE, AccessGrant, token_grant
 from asyncstore.auth.chain import MissingCredentialsError
 from asyncstore.auth.redact import redact
-from asyncstore.auth.tokens import Grant
 from asyncstore.errors import ConfigurationError, UnauthenticatedError
 
 
@@ -42,17 +39,17 @@ class TokenCredential:
         """
         Return the token that it gives.
         """
-        claims, tenant = self._challenge.claims, self._challenge.tenant
         # What the storage asks for is passed on: whether that is done is the credential's to decide.
-        asked = (("claims", claims), ("tenant_id", tenant))
+        asked = (("claims", self._challenge.take_claims()), ("tenant_id", self._challenge.tenant))
         options = {name: value for name, value in asked if value is not None and _takes(self._get_token, name)}
         try:
             found = await self._asked(options)
         except Exception as exc:  # noqa: BLE001 - the same, or the one of ours that says it
+            # A directory that it does not take is not asked for again.
+            self._challenge.tenant = None
             raise _ours(exc, self._name) from None
-        if self._challenge.claims is claims:
-            self._challenge.claims = None
-        return Grant(TokenAccess(found.token), found.expires_on - time.time())
+        document = {"access_token": getattr(found, "token", None), "expires_on": getattr(found, "expires_on", None)}
+        return token_grant(document, self._name)
 
     async def _asked(self, options: dict[str, str]) -> Any:
         if inspect.iscoroutinefunction(self._get_token):

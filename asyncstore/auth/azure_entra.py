@@ -7,7 +7,7 @@ https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -31,8 +31,12 @@ _CLIENT: Final = re.compile(r"[\w.:/-]{1,255}", re.ASCII)
 _PASSING: Final = frozenset({"temporarily_unavailable", "server_error"})
 _CODE: Final = re.compile(r"AADSTS\d{4,9}")
 
-#: What an application proves itself by: fields of the form, for requests to the address given.
-Proof = Callable[[str], Awaitable[Mapping[str, str]]]
+# Assertions are good for minutes: clocks that differ by less are not what is refused.
+_CLOCK_TOLERANCE: Final = 60.0
+
+#: What an application proves itself by: fields of the form, for requests to the address
+#: given, whose clock is ahead of ours by the seconds given.
+Proof = Callable[[str, float], Awaitable[Mapping[str, str]]]
 
 
 class Application:
@@ -51,18 +55,16 @@ class Application:
         self._given = given
         self._service = service
         self._challenge = challenge
+        self._clock_offset = 0.0
         authority_of(given)
         for name, check in (("tenant_id", is_tenant), ("client_id", _CLIENT.fullmatch)):
             value = given.settings.get(name)
             if value is not None and not check(str(value)):
                 raise ConfigurationError(f"{name} {value!r} is none: it has letters, digits, dots and hyphens")
 
-    async def token(self, proof: Proof, *, secrets: tuple[str, ...] = ()) -> AccessGrant:
+    async def token(self, proof: Proof) -> AccessGrant:
         """
         Return a token for whoever *proof* proves.
-
-        Args:
-            secrets: Never to be shown, whatever the service says.
 
         Raises:
             UnauthenticatedError: The service gives no token.
@@ -73,18 +75,27 @@ class Application:
             "client_id": str(self._given.get("client_id")),
             "grant_type": "client_credentials",
             "scope": SCOPE,
-            **await proof(url),
         }
-        claims = self._challenge.claims
-        if claims is not None:
+        if (claims := self._challenge.take_claims()) is not None:
             fields["claims"] = claims
-        answer = await self._service.send("POST", url, FORM, urlencode(fields).encode())
+        answer, proved = await self._proved(url, fields, proof)
         if answer.status != 200:
-            raise _refusal(answer, (*secrets, *_proofs(fields)))
-        grant = token_grant(answer.document(), answer.place)
-        if self._challenge.claims is claims:
-            self._challenge.claims = None
-        return grant
+            raise _refusal(answer, proved.values())
+        return token_grant(answer.document(), answer.place)
+
+    async def _proved(self, url: str, fields: Mapping[str, str], proof: Proof) -> tuple[Answer, Mapping[str, str]]:
+        proved = await proof(url, self._clock_offset)
+        answer = await self._send(url, {**fields, **proved})
+        offset = answer.clock_offset()
+        if answer.status not in (400, 401) or abs(offset - self._clock_offset) <= _CLOCK_TOLERANCE:
+            return answer, proved
+        self._clock_offset = offset
+        again = await proof(url, offset)
+        # A password tells no time: it would be refused again.
+        return (answer, proved) if again == proved else (await self._send(url, {**fields, **again}), again)
+
+    async def _send(self, url: str, fields: Mapping[str, str]) -> Answer:
+        return await self._service.send("POST", url, FORM, urlencode(fields).encode())
 
     def _tenant(self) -> str:
         own, asked = str(self._given.get("tenant_id")), self._challenge.tenant
@@ -96,6 +107,8 @@ class Application:
         allowed = _listed(self._given.get("additionally_allowed_tenants"))
         if "*" in allowed or asked.lower() in allowed:
             return asked
+        # Said once: one storage that is asked for in error spoils nothing for the others.
+        self._challenge.tenant = None
         raise UnauthenticatedError(
             f"the storage account belongs to the directory {asked}, the application to {own}: set tenant_id to the "
             "former, or name it in additionally_allowed_tenants if the application is there too",
@@ -113,10 +126,9 @@ def authority_of(given: Given) -> str:
     text = str(given.get("authority_host") or AUTHORITY).strip()
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
-        host = parts.hostname
     except ValueError:
-        host = None
-    if not host or parts.scheme != "https" or parts.query or parts.fragment or parts.username is not None:
+        parts = urlsplit("")
+    if not parts.hostname or parts.scheme != "https" or parts.query or parts.fragment or parts.username is not None:
         # Not shown: it could hold a password.
         raise ConfigurationError(f"authority_host is the https address of a token service, such as {AUTHORITY}")
     return f"https://{parts.netloc}{parts.path}".rstrip("/")
@@ -127,11 +139,17 @@ def _listed(value: Any) -> set[str]:
     return {str(item).strip().lower() for item in items}
 
 
-def _proofs(fields: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(fields[name] for name in ("client_secret", "client_assertion") if name in fields)
+def words_of(text: str, secrets: Iterable[str]) -> str:
+    """
+    Return the first line of what a service said, without *secrets* that it repeats.
+    """
+    for secret in secrets:
+        # Short ones are words, such as "true".
+        text = text.replace(secret, "***") if len(secret) > 4 else text
+    return redact(text.strip().partition("\n")[0].rstrip())[:300]
 
 
-def _refusal(answer: Answer, secrets: tuple[str, ...]) -> StorageError:
+def _refusal(answer: Answer, secrets: Iterable[str]) -> StorageError:
     document = answer.document()
     error = document.get("error")
     code = error if isinstance(error, str) and len(error) < 64 else None
@@ -139,9 +157,7 @@ def _refusal(answer: Answer, secrets: tuple[str, ...]) -> StorageError:
     text = f"{answer.place} gives no token"
     description = document.get("error_description")
     if isinstance(description, str):
-        for secret in secrets:
-            description = description.replace(secret, "***") if secret else description
-        text += f": {redact(description.splitlines()[0] if description else '')[:300]}"
+        text += f": {words_of(description, secrets)}"
         if found := _CODE.search(description):
             code = found.group()
     trace = document.get("trace_id")

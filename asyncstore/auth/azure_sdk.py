@@ -5,7 +5,6 @@ Our credentials as Microsoft's SDK wants them.
 from __future__ import annotations
 
 import base64
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -125,6 +124,5 @@ def _challenge(claims: str | None, tenant: str | None) -> str:
     if tenant:
         parts.append(f'authorization_uri="https://authority/{tenant}"')
     if claims:
-        text = claims if isinstance(claims, str) else json.dumps(claims)
-        parts.append(f'claims="{base64.b64encode(text.encode()).decode("ascii")}"')
+        parts.append(f'claims="{base64.b64encode(claims.encode()).decode("ascii")}"')
     return f"Bearer {', '.join(parts)}"

@@ -209,7 +209,7 @@ METHODS: Final = (
     ),
     AuthMethod(
         "managed_identity",
-        "the identity of a virtual machine, an app, a function, a cloud shell or a server on Azure Arc",
+        "the identity of a virtual machine, an app, a function, a cluster, a cloud shell or a server on Azure Arc",
         f"{_ENTRA}/identity/managed-identities-azure-resources/how-to-use-vm-token",
         (
             Setting("client_id", "the user-assigned identity, by its application", aliases=_CLIENT.aliases),

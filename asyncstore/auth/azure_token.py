@@ -19,6 +19,9 @@ from asyncstore.errors import UnauthenticatedError
 SCOPE: Final = "https://storage.azure.com/.default"
 RESOURCE: Final = "https://storage.azure.com"
 
+# Seconds by which clocks seem to differ that tell the time in whole seconds.
+_SAME_CLOCK: Final = 2.0
+
 #: Access, for as long as it lasts; ``None`` for requests that go out bare.
 AccessGrant = Grant[Access | None]
 
@@ -39,7 +42,7 @@ def token_grant(document: Mapping[str, Any], giver: str, *, clock_offset: float 
         raise UnauthenticatedError(f"{giver} gave no access_token", provider="azure")
     ttl = _seconds(document.get("expires_in"))
     if ttl is None and (end := _seconds(document.get("expires_on"))) is not None:
-        ttl = end - (time.time() + clock_offset)
+        ttl = end - time.time() - (clock_offset if abs(clock_offset) > _SAME_CLOCK else 0.0)
     if ttl is None:
         raise UnauthenticatedError(f"{giver} gave a token without its end", provider="azure")
     renewal = _seconds(document.get("refresh_in"))

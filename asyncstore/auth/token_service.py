@@ -98,6 +98,7 @@ class TokenService:
         data: bytes | None = None,
         *,
         near: bool = False,
+        pin: aiohttp.Fingerprint | None = None,
     ) -> Answer:
         """
         Return the reply, whatever its status.
@@ -105,6 +106,7 @@ class TokenService:
         Args:
             near: The service is on this machine, or on the link to it. The caller
                 has checked that it is one that may see secrets over plain HTTP.
+            pin: The one certificate that is trusted, instead of those of authorities.
 
         Raises:
             ConfigurationError: *url* is plain HTTP to another host.
@@ -120,12 +122,15 @@ class TokenService:
         async with session:
             try:
                 proxy = None if near or is_loopback(address.host or "") else self._http.proxy
+                trusted: aiohttp.Fingerprint | bool = True if pin is None else pin
                 async with session.request(
-                    method, address, headers=headers, data=data, proxy=proxy, allow_redirects=False
+                    method, address, headers=headers, data=data, proxy=proxy, allow_redirects=False, ssl=trusted
                 ) as reply:
                     return Answer(reply.status, reply.headers, await _body(reply, place), place)
             except _NO_ADDRESS:
                 raise _no_address(place) from None
+            except aiohttp.ServerFingerprintMismatch:
+                raise UnavailableError(f"{place} shows another certificate than the one expected of it") from None
             except _FAILURES as exc:
                 # Its text can hold the request with its headers.
                 kind = NobodyThereError if near else UnavailableError

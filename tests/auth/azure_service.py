@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ CLIENT = "00000000-0000-0000-0000-00000000000b"
 PASSWORD = "FAKE0password0for0tests0only"
 FEDERATED = "FAKE.federated0token0for.tests"
 RESOURCE = "https://storage.azure.com"
+
+
+class RefusedError(Exception):
+    """A request that is right in form, and refused."""
 
 
 @dataclass(slots=True)
@@ -76,6 +81,8 @@ class Giver:
         await asyncio.sleep(self.delay)
         try:
             self.check(asked, str(request.url.origin()))
+        except RefusedError as exc:
+            return web.json_response({"error": "invalid_client", "error_description": str(exc)}, status=401)
         except Exception as exc:
             # Seen by the test, whatever becomes of the reply.
             self.problems.append(repr(exc))
@@ -106,6 +113,13 @@ class Entra(Giver):
         self.certificate = certificate
         self.tenants = [TENANT]
         self.federated = FEDERATED
+        #: Seconds by which the clock of the service is ahead.
+        self.ahead = 0.0
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        reply = await super().__call__(request)
+        reply.headers["Date"] = formatdate(time.time() + self.ahead, usegmt=True)
+        return reply
 
     def check(self, asked: Asked, origin: str) -> None:
         form = asked.form
@@ -123,7 +137,10 @@ class Entra(Giver):
         if self.certificate is None:
             assert form["client_assertion"] == self.federated
         else:
-            check_assertion(form["client_assertion"], self.certificate, f"{origin}{asked.path}")
+            claims = check_assertion(form["client_assertion"], self.certificate, f"{origin}{asked.path}")
+            now = time.time() + self.ahead
+            if not claims["nbf"] <= now < claims["exp"] <= now + 601:
+                raise RefusedError("AADSTS700024: Client assertion is not within its valid time range.")
 
 
 @dataclass(frozen=True)
@@ -164,10 +181,11 @@ def client_certificate(name: str = "application") -> ClientCertificate:
     return ClientCertificate(issued.private_key_pem.bytes(), (*own, authority.cert_pem.bytes()))
 
 
-def check_assertion(assertion: str, certificate: ClientCertificate, audience: str) -> None:
+def check_assertion(assertion: str, certificate: ClientCertificate, audience: str) -> dict[str, Any]:
     """
-    Check a client's assertion as the service does: signature, certificate, time and addressee.
+    Check a client's assertion as the service does: signature, certificate and addressee; return what it says.
     """
+    claims: dict[str, Any]
     header, claims = (json.loads(_decoded(part)) for part in assertion.split(".")[:2])
     own = x509.load_pem_x509_certificate(certificate.certificates[0])
     public = own.public_key()
@@ -182,8 +200,8 @@ def check_assertion(assertion: str, certificate: ClientCertificate, audience: st
         chain = [x509.load_pem_x509_certificate(item).public_bytes(Encoding.DER) for item in certificate.certificates]
         assert [base64.b64decode(item) for item in header["x5c"]] == chain
     assert (claims["iss"], claims["sub"], claims["aud"]) == (CLIENT, CLIENT, audience)
-    assert claims["nbf"] <= time.time() < claims["exp"] <= time.time() + 600
     assert len(claims["jti"]) == 36
+    return claims
 
 
 def _decoded(part: str) -> bytes:
@@ -197,7 +215,7 @@ class Metadata(Giver):
 
     path = "/metadata/identity/oauth2/token"
     version: str | None = "2018-02-01"
-    names = ("client_id", "object_id", "msi_res_id")
+    names: tuple[str, ...] = ("client_id", "object_id", "msi_res_id")
     header = ("Metadata", "true")
 
     def check(self, asked: Asked, origin: str) -> None:
@@ -222,7 +240,7 @@ class AppService(Metadata):
 
     path = "/msi/token"
     version = "2019-08-01"
-    names = ("client_id", "object_id", "mi_res_id")
+    names: tuple[str, ...] = ("client_id", "object_id", "mi_res_id")
     header = ("X-IDENTITY-HEADER", FAKE_SECRET)
 
     def document(self, token: str) -> dict[str, Any]:
@@ -237,6 +255,17 @@ class MachineLearning(AppService):
     version = "2017-09-01"
     names = ("clientid",)
     header = ("secret", FAKE_SECRET)
+
+
+class ServiceFabric(Metadata):
+    """
+    The service of a Service Fabric cluster, which nobody vouches for.
+    """
+
+    path = "/metadata/identity/oauth2/token"
+    version = "2019-07-01-preview"
+    names: tuple[str, ...] = ()
+    header = ("Secret", FAKE_SECRET)
 
 
 class CloudShell(Metadata):

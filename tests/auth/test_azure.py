@@ -11,12 +11,15 @@ from typing import Any
 
 import anyio
 import pytest
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+from azure.identity import CredentialUnavailableError
 
 from asyncstore.auth.azure import azure_credentials
 from asyncstore.auth.azure_access import KeyAccess, SASAccess, TokenAccess
+from asyncstore.auth.chain import MissingCredentialsError
 from asyncstore.auth.tokens import Secret
 from asyncstore.config import AuthConfig
-from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
+from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
 from tests.servers.azure import FakeCredential, FakeToken
 
 FAKE_KEY = "ZmFrZS1rZXk="
@@ -195,6 +198,47 @@ async def test_failing_credential() -> None:
         await access(credential=Failing())
 
     assert "fake-secret" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (CredentialUnavailableError("nobody: client_secret=fake-secret"), MissingCredentialsError),
+        (ClientAuthenticationError("refused: client_secret=fake-secret"), UnauthenticatedError),
+        (HttpResponseError("trouble: client_secret=fake-secret"), UnavailableError),
+    ],
+)
+async def test_what_the_sdk_raises(raised: Exception, kind: type[StorageError]) -> None:
+    """
+    Refusals of azure-identity's credentials are told from troubles that pass, and cause and secret stay behind.
+    """
+
+    class Refusing:
+        async def get_token(self, *scopes: str, **options: Any) -> FakeToken:
+            raise raised
+
+    with pytest.raises(kind) as failure:
+        await access(credential=Refusing())
+
+    assert type(failure.value) is kind
+    assert failure.value.__cause__ is None
+    assert "fake-secret" not in str(failure.value)
+
+
+@pytest.mark.parametrize("given", [None, "fake-token", FakeToken("", 1), FakeToken("fake-token", None)])  # type: ignore[arg-type]
+async def test_no_token(given: Any) -> None:
+    """
+    A credential that gives something else than a token is refused, and what it gave does not show.
+    """
+
+    class Odd:
+        async def get_token(self, *scopes: str, **options: Any) -> Any:
+            return given
+
+    with pytest.raises(UnauthenticatedError, match="Odd gave") as failure:
+        await access(credential=Odd())
+
+    assert "fake-token" not in str(failure.value)
 
 
 async def test_expired_token() -> None:

@@ -17,7 +17,8 @@ from asyncstore.auth.azure import azure_credentials
 from asyncstore.auth.azure_access import TokenAccess
 from asyncstore.auth.chain import MissingCredentialsError
 from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
-from tests.auth.azure_methods import FakeCLI, bare_environment, config
+from tests.auth.azure_givers import FakeCLI
+from tests.auth.azure_methods import bare_environment, config
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN
 
 

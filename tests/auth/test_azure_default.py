@@ -13,7 +13,8 @@ from asyncstore.auth.azure import azure_credentials
 from asyncstore.auth.azure_access import KeyAccess, SASAccess, TokenAccess
 from asyncstore.config import AuthConfig, HTTPOptions
 from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
-from tests.auth.azure_methods import FAKE_KEY, FakeCLI, bare_environment, config, entra
+from tests.auth.azure_givers import FAKE_KEY, FakeCLI
+from tests.auth.azure_methods import bare_environment, config, entra
 from tests.auth.azure_service import CLIENT, FEDERATED, TENANT, Entra, Metadata, serving
 from tests.auth.conftest import FAKE_SECRET
 

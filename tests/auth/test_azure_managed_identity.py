@@ -18,7 +18,7 @@ from asyncstore.auth.azure_access import TokenAccess
 from asyncstore.auth.chain import MissingCredentialsError, NobodyThereError
 from asyncstore.config import AuthConfig, HTTPOptions
 from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
-from tests.auth.azure_methods import NOBODY, bare_environment, config
+from tests.auth.azure_methods import NOBODY, bare_environment, config, service_fabric
 from tests.auth.azure_service import AppService, Arc, CloudShell, MachineLearning, Metadata, serving
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN, Serve
 
@@ -35,7 +35,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     bare_environment(monkeypatch)
 
 
-async def token(http: HTTPOptions | None = None, **settings: Any) -> str:
+async def token(*, http: HTTPOptions | None = None, **settings: Any) -> str:
     async with azure_credentials(config("managed_identity", **settings), http=http) as credentials:
         access = (await credentials.get()).value
     assert isinstance(access, TokenAccess)
@@ -60,9 +60,19 @@ def _machine_learning(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("MSI_SECRET", FAKE_SECRET)
 
 
+def _service_fabric(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", url.replace("http:", "https:"))
+    monkeypatch.setenv("IDENTITY_HEADER", FAKE_SECRET)
+    monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", "0" * 40)
+
+
 def _arc(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"{url}{Arc.path}")
     monkeypatch.setenv("IMDS_ENDPOINT", url)
+
+
+def _id(name: str) -> dict[str, Any]:
+    return {name: IDS[name]}
 
 
 Sets = Callable[[pytest.MonkeyPatch, str], None]
@@ -89,7 +99,7 @@ async def test_user_assigned_identity(
     giver = service()
     async with serving(giver) as url:
         sets(monkeypatch, url)
-        assert await token(**{name: IDS[name]}) == f"{FAKE_TOKEN}-1"
+        assert await token(**_id(name)) == f"{FAKE_TOKEN}-1"
 
     # What else there is the service took out when it checked it.
     assert giver.asked[0].query == {sent: IDS[name]}
@@ -101,6 +111,7 @@ async def test_user_assigned_identity(
     [
         (_cloud_shell, "client_id"),
         (_cloud_shell, "resource_id"),
+        (_service_fabric, "client_id"),
         (_machine_learning, "object_id"),
     ],
 )
@@ -110,7 +121,7 @@ async def test_ids_that_a_service_does_not_take(sets: Sets, name: str, monkeypat
     """
     sets(monkeypatch, NOBODY)
     with pytest.raises(ConfigurationError, match=f"takes no {name}"):
-        await token(**{name: IDS[name]})
+        await token(**_id(name))
 
 
 @pytest.mark.parametrize(("service", "sets"), [(Metadata, _imds), (AppService, _app_service)])
@@ -147,7 +158,7 @@ async def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch, serve: Serve) 
         monkeypatch.setenv(name, address)
     async with serving(Metadata()) as url:
         _imds(monkeypatch, url)
-        assert await token(HTTPOptions(proxy=address)) == f"{FAKE_TOKEN}-1"
+        assert await token(http=HTTPOptions(proxy=address)) == f"{FAKE_TOKEN}-1"
     assert seen == []
 
 
@@ -195,6 +206,18 @@ async def test_refusals(
     assert type(failure.value) is kind
     assert failure.value.status == status
     assert giver.fetches() == 1
+
+
+async def test_a_secret_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A service that repeats its secret in an error is not quoted in full.
+    """
+    giver = AppService()
+    giver.status, giver.error = 403, {"message": f"no such header as {FAKE_SECRET} here"}
+    async with serving(giver) as url:
+        _app_service(monkeypatch, url)
+        with pytest.raises(UnauthenticatedError, match=r"no such header as \*\*\* here"):
+            await token()
 
 
 @pytest.mark.parametrize("body", [b"<html>welcome</html>", b"", b"[]"])
@@ -261,15 +284,46 @@ def test_impossible_settings(settings: dict[str, str]) -> None:
 
 async def test_endpoint_without_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    An endpoint that nothing more is known of is not guessed at; nor is one that takes what we cannot give.
+    An endpoint that nothing more is known of is not guessed at.
     """
     monkeypatch.setenv("IDENTITY_ENDPOINT", NOBODY)
     with pytest.raises(ConfigurationError, match="without IDENTITY_HEADER"):
         await token()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "thumbprint", "message"),
+    [
+        ("http://127.0.0.1:1/msi", "0" * 40, "Service Fabric is https"),
+        ("https://127.0.0.1:1/msi", "0" * 64, "SHA-1"),
+        ("https://127.0.0.1:1/msi", "no digits", "SHA-1"),
+    ],
+)
+async def test_impossible_cluster(
+    endpoint: str, thumbprint: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A cluster's service is reached over TLS, and known by its certificate.
+    """
+    monkeypatch.setenv("IDENTITY_ENDPOINT", endpoint)
     monkeypatch.setenv("IDENTITY_HEADER", FAKE_SECRET)
-    monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", "0" * 40)
-    with pytest.raises(ConfigurationError, match="Service Fabric"):
+    monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", thumbprint)
+    with pytest.raises(ConfigurationError, match=message):
         await token()
+
+
+async def test_another_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    A service with another certificate gets no secret, even if an authority vouches for it; nor does it give way.
+    """
+    async with service_fabric(monkeypatch, tmp_path) as running:
+        assert await token() == f"{FAKE_TOKEN}-1"
+        monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", "0" * 40)
+        for auth in (config("managed_identity"), config("default")):
+            async with azure_credentials(auth, http=HTTPOptions(ca_file=tmp_path / "ca.pem")) as credentials:
+                with pytest.raises(UnavailableError, match="another certificate"):
+                    await credentials.get()
+        assert running.fetches() == 1
 
 
 async def test_metadata_endpoint_as_a_setting() -> None:
@@ -291,7 +345,7 @@ class TestArc:
         file.write_text(FAKE_SECRET)
         return Arc(file)
 
-    async def asked(self, giver: Arc, monkeypatch: pytest.MonkeyPatch, **settings: str) -> str:
+    async def asked(self, giver: Arc, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> str:
         async with serving(giver) as url:
             _arc(monkeypatch, url)
             return await token(**settings)
@@ -356,10 +410,10 @@ class TestArc:
         """
         giver.echo = echo
         if confirmed:
-            assert await self.asked(giver, monkeypatch, **{name: IDS[name]}) == f"{FAKE_TOKEN}-1"
+            assert await self.asked(giver, monkeypatch, **_id(name)) == f"{FAKE_TOKEN}-1"
             return
         with pytest.raises(UnauthenticatedError, match="does not say"):
-            await self.asked(giver, monkeypatch, **{name: IDS[name]})
+            await self.asked(giver, monkeypatch, **_id(name))
 
 
 async def test_fallback_where_there_is_no_identity() -> None:

@@ -25,8 +25,10 @@ from tests.auth.conftest import FAKE_TOKEN
 # Requests of a test that are under way at the same time.
 CALLERS = 20
 
+ALL = CASES | REFRESHING
 
-@pytest.fixture(params=REFRESHING.values(), ids=REFRESHING)
+
+@pytest.fixture(params=REFRESHING.values(), ids=list(REFRESHING))
 async def running(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> AsyncIterator[Running]:
@@ -90,7 +92,7 @@ async def test_failing_service(running: Running) -> None:
     """
     running.status = 503
     running.delay = 0.05
-    failures = []
+    failures: list[StorageError] = []
 
     async def ask() -> None:
         try:
@@ -180,7 +182,7 @@ class Storage:
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", ALL.values(), ids=ALL)
 async def test_no_secret_shows(
     case: Case, status: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

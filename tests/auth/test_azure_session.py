@@ -23,7 +23,8 @@ from asyncstore import connect_auth
 from asyncstore.auth.azure import azure_credentials
 from asyncstore.config import AuthConfig
 from asyncstore.errors import ConfigurationError
-from tests.auth.azure_methods import CASES, FAKE_KEY, bare_environment, config, entra
+from tests.auth.azure_givers import FAKE_KEY
+from tests.auth.azure_methods import CASES, bare_environment, config, entra
 from tests.auth.azure_service import TENANT, serving
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN
 from tests.servers.tls import make_ca
