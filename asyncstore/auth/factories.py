@@ -19,6 +19,7 @@ ENTRY_POINTS: Final = "asyncstore.auth"
 #: Where the factory of each provider is.
 BUILT_IN: Final = {
     "s3": "asyncstore.auth.aws:aws_credentials",
+    "github": "asyncstore.auth.github:github_credentials",
     "oci": "asyncstore.auth.oci:oci_credentials",
 }
 
