@@ -138,7 +138,7 @@ class OCICredentials(Credentials["OCIKeys | None"]):
         if (known := known_domain(region)) is not None:
             return known
         told = await self._used.domain(region) if self._used.domain is not None else None
-        return told or await anyio.to_thread.run_sync(find_domain, region)
+        return told if told is not None else await anyio.to_thread.run_sync(find_domain, region)
 
     def setting_sources(self) -> dict[str, str]:
         return self._used.given.sources()

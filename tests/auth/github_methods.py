@@ -74,10 +74,7 @@ class Asked:
         self.auth = auth
         self._fault = server.inject(Fault(status=200, path=_TOKENS, times=0))
         self._delay = 0.0
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        return (app_key().splitlines()[5], f"ghs_{APP_ID}_", FAKE)
+        self.secrets: tuple[str, ...] = (app_key().splitlines()[5], f"ghs_{APP_ID}_", FAKE)
 
     @property
     def status(self) -> int:

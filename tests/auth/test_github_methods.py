@@ -424,8 +424,13 @@ async def test_storage(server: GitHubServer) -> None:
     A storage looks the installation up by its own repository, and works over tokens that end in between.
     """
     app: App = server.add_app(new_app(token_seconds=2.0))
-    settings = {"app_id": APP_ID, "private_key": app_key(), "base_url": server.api_url, "create_release": True}
-    async with open_storage("github://octocat/hello/releases/v1/", **settings) as storage:
+    async with open_storage(
+        "github://octocat/hello/releases/v1/",
+        app_id=APP_ID,
+        private_key=app_key(),
+        base_url=server.api_url,
+        create_release=True,
+    ) as storage:
         for number in range(4):
             await storage.put(storage.root / f"{number}.bin", b"data")
             await asyncio.sleep(0.4)
