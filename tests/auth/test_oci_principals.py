@@ -482,13 +482,17 @@ def test_scope(url: str, region: str | None, service: str | None) -> None:
     assert (scope and scope.region, scope and scope.service) == (region, service)
 
 
-def test_scope_of_a_configured_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("endpoint", "ours"),
+    [("https://storage.example", True), ("http://127.0.0.1:7", True), ("http://storage.example", False)],
+)
+def test_scope_of_a_configured_endpoint(monkeypatch: pytest.MonkeyPatch, endpoint: str, ours: bool) -> None:
     """
-    An endpoint that the environment names is OCI's, too.
+    An endpoint that the environment names is OCI's, too, if nobody listens on the way there.
     """
-    monkeypatch.setenv("OCI_CLI_ENDPOINT", "https://storage.example")
+    monkeypatch.setenv("OCI_CLI_ENDPOINT", endpoint)
 
-    assert oci_credentials(oci("anonymous")).scope_of(URL("https://storage.example/n")) is not None
+    assert (oci_credentials(oci("anonymous")).scope_of(URL(f"{endpoint}/n")) is not None) == ours
 
 
 async def test_redirect_elsewhere(url: str, serve: Serve) -> None:
