@@ -22,6 +22,7 @@ BUILT_IN: Final = {
     "s3": "asyncstore.auth.aws:aws_credentials",
     "azure": "asyncstore.auth.azure:azure_credentials",
     "gcs": "asyncstore.auth.gcp:gcp_credentials",
+    "github": "asyncstore.auth.github:github_credentials",
     "oci": "asyncstore.auth.oci:oci_credentials",
 }
 

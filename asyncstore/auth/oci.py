@@ -16,7 +16,7 @@ import anyio.to_thread
 from yarl import URL
 
 from asyncstore.auth.chain import Chain, configurations
-from asyncstore.auth.credentials import Credentials, Scope
+from asyncstore.auth.credentials import Credentials, Scope, is_loopback
 from asyncstore.auth.oci_endpoints import scope_of_host
 from asyncstore.auth.oci_methods import (
     AUTH_TYPES,
@@ -138,7 +138,7 @@ class OCICredentials(Credentials["OCIKeys | None"]):
         if (known := known_domain(region)) is not None:
             return known
         told = await self._used.domain(region) if self._used.domain is not None else None
-        return told or await anyio.to_thread.run_sync(find_domain, region)
+        return told if told is not None else await anyio.to_thread.run_sync(find_domain, region)
 
     def setting_sources(self) -> dict[str, str]:
         return self._used.given.sources()
@@ -149,7 +149,8 @@ class OCICredentials(Credentials["OCIKeys | None"]):
         """
         endpoint = self.service_endpoint()
         if endpoint is not None and URL(endpoint).origin() == url.origin():
-            return Scope(self._region or "", "objectstorage")
+            protected = url.scheme == "https" or is_loopback(url.host or "")
+            return Scope(self._region or "", "objectstorage") if protected else None
         return scope_of_host(url)
 
     def service_endpoint(self, service: str = "objectstorage") -> str | None:

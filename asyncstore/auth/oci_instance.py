@@ -20,7 +20,7 @@ from asyncstore.auth.oci_metadata import InstanceMetadata, Place
 from asyncstore.auth.oci_regions import canonical_region, find_domain
 from asyncstore.auth.oci_session import KeyGrant, SignedRequests, new_session_key, session_grant, token_of
 from asyncstore.auth.oci_signature import OCIKeys
-from asyncstore.auth.rsa_keys import load_rsa_key, public_key_text
+from asyncstore.auth.rsa_keys import load_rsa_key
 from asyncstore.auth.token_service import TokenService
 from asyncstore.errors import UnavailableError
 from asyncstore.threads import in_thread
@@ -96,10 +96,10 @@ class InstancePrincipal:
         pem = await self._metadata.text("/identity/key.pem")
         own = await in_thread(load_rsa_key, pem.encode(), None, "the key of the instance", extra="oci")
         keys = OCIKeys(f"{leaf[0].tenancy}/fed-x509/{leaf[0].fingerprint}", own)
-        session = await new_session_key()
+        session, public = await new_session_key()
         request = {
             "certificate": leaf[0].text,
-            "publicKey": public_key_text(session),
+            "publicKey": public,
             "intermediateCertificates": [one.text for one in await self._intermediates()],
         }
         answer = await self._requests.send("POST", await self._address(), keys, request, sign_host=False)

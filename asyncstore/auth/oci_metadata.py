@@ -87,8 +87,8 @@ class InstanceMetadata:
             region = canonical_region(await self.text("/instance/region"))
         except ConfigurationError:
             raise UnavailableError("the metadata service gives something else than a region", provider="oci") from None
-        domain = known_domain(region) or await self._described_domain() or await in_thread(find_domain, region)
-        return Place(region, domain)
+        domain = known_domain(region) or await self._described_domain()
+        return Place(region, domain if domain is not None else await in_thread(find_domain, region))
 
     async def _described_domain(self) -> str | None:
         # Of regions that are newer than our table.

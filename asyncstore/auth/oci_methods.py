@@ -64,7 +64,7 @@ _IMPLIED: Final = {
     "service_account_token_file": "oke_workload_identity",
 }
 
-# Not the methods whose identity is in a profile: of these "default" knows more.
+# Those whose identity is in a profile, which says itself which one it is.
 _OF_PROFILES: Final = ("user_principal", "session_token")
 
 _PRINCIPALS: Final = ("instance_principal", "resource_principal")
@@ -291,7 +291,9 @@ def _default(given: Given, around: Surroundings) -> Method:
 
     async def fetch() -> Outcome:
         said = os.environ.get("OCI_CLI_AUTH", "")
-        if said and _TYPE_ALIASES.get(said, said) not in _OF_PROFILES:
+        if _TYPE_ALIASES.get(said, said) in _OF_PROFILES:
+            return await profile.fetch()
+        if said:
             method = named.get(said) or named.setdefault(said, _named_by_variable(said, around))
             grant, source = await method.fetch()
             return grant, f"{method.auth_type}: {source}"

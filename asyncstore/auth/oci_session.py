@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from asyncstore.auth.json_web_token import expiry_of
 from asyncstore.auth.oci_signature import OCIKeys, scheme, sign_headers
 from asyncstore.auth.redact import redact
-from asyncstore.auth.rsa_keys import generate_rsa_key
+from asyncstore.auth.rsa_keys import generate_rsa_key, public_key_text
 from asyncstore.auth.token_service import Answer, TokenService
 from asyncstore.auth.tokens import Grant
 from asyncstore.errors import StorageError, UnauthenticatedError, UnavailableError
@@ -35,16 +35,17 @@ PREFIX: Final = "ST$"
 _CLOCK_TOLERANCE: Final = 60.0
 
 
-async def new_session_key() -> RSAPrivateKey:
+async def new_session_key() -> tuple[RSAPrivateKey, str]:
     """
-    Return a key for one session: each has its own, which never leaves this process.
+    Return a key for one session, and its public half in base64: each has its own, which never leaves this process.
     """
     return await in_thread(_new_key)
 
 
-def _new_key() -> RSAPrivateKey:
+def _new_key() -> tuple[RSAPrivateKey, str]:
     scheme()
-    return generate_rsa_key()
+    key = generate_rsa_key()
+    return key, public_key_text(key)
 
 
 def session_grant(token: str, key: RSAPrivateKey, clock_offset: float, place: str) -> KeyGrant:

@@ -19,7 +19,6 @@ from asyncstore.auth.json_web_token import expiry_of
 from asyncstore.auth.key_files import read_token_file
 from asyncstore.auth.method import Given
 from asyncstore.auth.oci_session import KeyGrant, new_session_key, refused, session_grant
-from asyncstore.auth.rsa_keys import public_key_text
 from asyncstore.auth.secret_values import secret_text
 from asyncstore.auth.token_service import Answer, TokenService
 from asyncstore.config import HTTPOptions
@@ -63,7 +62,7 @@ class WorkloadIdentity:
             raise MissingCredentialsError("KUBERNETES_SERVICE_HOST is not set: this is no pod")
         host = f"[{host}]" if ":" in str(host) else str(host)
         account = await self._account()
-        session = await new_session_key()
+        session, public = await new_session_key()
         answer = await self._service().send(
             "POST",
             f"https://{host}:{self._port}/resourcePrincipalSessionTokens",
@@ -72,7 +71,7 @@ class WorkloadIdentity:
                 "Content-Type": "application/json",
                 "opc-request-id": uuid.uuid4().hex,
             },
-            json.dumps({"podKey": public_key_text(session)}).encode(),
+            json.dumps({"podKey": public}).encode(),
             near=True,
         )
         if answer.status != 200:

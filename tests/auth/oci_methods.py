@@ -51,11 +51,8 @@ class Asked:
     def __init__(self, service: Service, auth: AuthConfig, one: tuple[str, str]) -> None:
         self.service = service
         self.auth = auth
+        self.secrets: tuple[str, ...] = (FAKE_TOKEN, *(_marked(pem_of(who)) for who in ("leaf", "resource", "user")))
         self._one = one
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        return (FAKE_TOKEN, *(_marked(pem_of(who)) for who in ("leaf", "resource", "user")))
 
     @property
     def status(self) -> int:
@@ -210,7 +207,7 @@ def asked(
 def in_files(prepare: Callable[[InFiles, pytest.MonkeyPatch, Path], AuthConfig]) -> Start:
     @asynccontextmanager
     async def start(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[InFiles]:
-        await asyncio.to_thread(pem_of, "user")
+        await asyncio.to_thread(lambda: [pem_of(who) for who in ("leaf", "resource", "user")])
         clear(monkeypatch, folder)
         running = InFiles(Service(), folder)
         running.auth = prepare(running, monkeypatch, folder)

@@ -117,6 +117,7 @@ async def test_pod_that_does_not(service: Service, url: str, monkeypatch: pytest
     [
         ("resource_principal", "resource_principal: the resource's principal"),
         ("instance_obo_user", "a delegation needs delegation_token"),
+        ("api_key", "the environment has no whole OCI identity"),
         ("oke_workload_identity", "KUBERNETES_SERVICE_HOST is not set"),
         ("nonsense", "OCI_CLI_AUTH is 'nonsense', which is no method; there are default, user_principal"),
     ],

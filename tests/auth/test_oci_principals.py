@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
+from yarl import URL
 
 from asyncstore.auth.credentials import Secret
 from asyncstore.auth.oci import OCICredentials, OCIKeys, oci_credentials
 from asyncstore.auth.oci_instance import Certificate
 from asyncstore.config import AuthConfig, HTTPOptions
 from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
+from asyncstore.testing.servers.oci.signature import check_signature
 from tests.auth.conftest import FAKE_TOKEN, Serve
 from tests.auth.oci_methods import CASES, DELEGATION, InFiles, by_service, clear, in_cluster, oci, write
 from tests.auth.oci_service import (
@@ -355,7 +357,9 @@ async def test_workload_identity_of_a_given_account(
     """
     settings = {"service_account_token": given, "service_account_token_file": "/nowhere"}
 
-    assert await in_a_cluster(monkeypatch, tmp_path, service, **settings)
+    keys = await in_a_cluster(monkeypatch, tmp_path, service, **settings)
+
+    assert keys.key_id in service.keys
 
 
 async def test_workload_in_a_basic_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service) -> None:
@@ -450,3 +454,90 @@ def test_what_does_not_fit(auth_type: str, settings: dict[str, Any], said: str) 
     """
     with pytest.raises(ConfigurationError, match=said):
         oci_credentials(oci(auth_type, **settings))
+
+
+@pytest.mark.parametrize(
+    ("url", "region", "service"),
+    [
+        ("https://objectstorage.us-phoenix-1.oraclecloud.com/n", "us-phoenix-1", "objectstorage"),
+        ("https://identity.eu-madrid-2.oci.oraclecloud.eu/", "eu-madrid-2", "identity"),
+        ("https://iaas.xx-newtown-1.oraclecloud.com/", "xx-newtown-1", "iaas"),
+        ("https://ns.objectstorage.us-ashburn-1.oci.customer-oci.com/n", "us-ashburn-1", "objectstorage"),
+        # What customers run there is not OCI's.
+        ("https://gateway.apigateway.us-ashburn-1.oci.customer-oci.com/", None, None),
+        ("https://x.adb.us-ashburn-1.oraclecloudapps.com/", None, None),
+        ("http://objectstorage.us-phoenix-1.oraclecloud.com/n", None, None),
+        ("https://objectstorage.us-phoenix-1.oraclecloud.com:8443/n", None, None),
+        ("https://objectstorage.us-phoenix-1.oraclecloud.com.evil.example/", None, None),
+        ("https://evil.example/", None, None),
+        ("https://oraclecloud.com/", None, None),
+    ],
+)
+def test_scope(url: str, region: str | None, service: str | None) -> None:
+    """
+    Without origins, what goes to OCI's own services is signed, and nothing else.
+    """
+    scope = oci_credentials(oci("anonymous")).scope_of(URL(url))
+
+    assert (scope and scope.region, scope and scope.service) == (region, service)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "ours"),
+    [("https://storage.example", True), ("http://127.0.0.1:7", True), ("http://storage.example", False)],
+)
+def test_scope_of_a_configured_endpoint(monkeypatch: pytest.MonkeyPatch, endpoint: str, ours: bool) -> None:
+    """
+    An endpoint that the environment names is OCI's, too, if nobody listens on the way there.
+    """
+    monkeypatch.setenv("OCI_CLI_ENDPOINT", endpoint)
+
+    assert (oci_credentials(oci("anonymous")).scope_of(URL(f"{endpoint}/n")) is not None) == ours
+
+
+async def test_redirect_elsewhere(url: str, serve: Serve) -> None:
+    """
+    A redirect that somebody asked to follow takes neither signature nor delegation to another origin.
+    """
+    seen: list[set[str]] = []
+
+    async def other(request: web.Request) -> web.StreamResponse:
+        seen.append({name.lower() for name in request.headers})
+        return web.Response()
+
+    elsewhere = await serve(other)
+
+    async def ours(request: web.Request) -> web.StreamResponse:
+        assert request.headers["opc-obo-token"] == DELEGATION
+        return web.Response(status=302, headers={"Location": elsewhere})
+
+    origin = await serve(ours)
+    auth = oci("delegation_token", delegation_token=DELEGATION, federation_endpoint=f"{url}/v1/x509")
+    async with (
+        oci_credentials(auth) as credentials,
+        credentials.http_client([origin]) as session,
+        session.get(origin, allow_redirects=True) as reply,
+    ):
+        assert reply.status == 200
+
+    assert len(seen) == 1
+    assert not seen[0] & {"authorization", "opc-obo-token"}
+
+
+async def test_documents_of_other_services(url: str, service: Service, serve: Serve) -> None:
+    """
+    To services that store no objects, the body of a PUT is signed, too.
+    """
+
+    async def identity(request: web.Request) -> web.StreamResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        check_signature(request.method, request.raw_path, headers, service, time.time(), body_is_exempt=False)
+        return web.Response()
+
+    origin = await serve(identity)
+    async with (
+        oci_credentials(instance(url)) as credentials,
+        credentials.http_client([origin], service="identity") as session,
+        session.put(f"{origin}/20160918/users/1", data=b"{}", headers={"Content-Type": "application/json"}) as reply,
+    ):
+        assert reply.status == 200

@@ -63,7 +63,8 @@ def open_driver(config: StorageConfig) -> GitHubDriver:
     if base_url is not None and config.endpoint_url is not None:
         raise ConfigurationError("give base_url or endpoint_url, not both")
     api = Origin.parse(base_url or config.endpoint_url or default_api_url())
-    credentials = github_credentials(config.auth, rest, api_url=api.base)
+    repository = f"{config.uri.namespace}/{config.uri.bucket}"
+    credentials = github_credentials(config.auth, rest, http=config.http, api_url=api.base, repository=repository)
     settings = GitHubSettings.take(rest)
     if not credentials.anonymous:
         require_tls(api.base, allow_http=config.http.allow_http)
