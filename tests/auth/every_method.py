@@ -45,6 +45,7 @@ TABLES: Final = (
     Tables("gcs", "Google Cloud", "gcp"),
     Tables("azure", "Azure", "azure"),
     Tables("oci", "OCI", "oci"),
+    Tables("github", "GitHub", "github"),
 )
 
 #: Those of the cases that are no server: their credentials come from files, a program or a function.

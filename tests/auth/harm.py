@@ -15,7 +15,7 @@ from aiohttp import web
 #: Bytes of the body that has no end, unless the client goes away before.
 ENDLESS: Final = 64 * 1024 * 1024
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Takeover:
@@ -34,16 +34,19 @@ class Takeover:
         self.answer: Answer | None = None
         self.passed = 0
         self.harmed = 0
-        handle = web.Application._handle
+        make = web.Server.__init__
 
-        async def handle_or_harm(app: web.Application, request: web.Request) -> web.StreamResponse:
-            if self.answer is None:
-                self.passed += 1
-                return await handle(app, request)
-            self.harmed += 1
-            return await self.answer(request)
+        def make_harmful(server: web.Server[Any], handler: Answer, **options: Any) -> None:
+            async def handle_or_harm(request: web.BaseRequest) -> web.StreamResponse:
+                if self.answer is None:
+                    self.passed += 1
+                    return await handler(request)
+                self.harmed += 1
+                return await self.answer(request)
 
-        monkeypatch.setattr(web.Application, "_handle", handle_or_harm)
+            make(server, handle_or_harm, **options)
+
+        monkeypatch.setattr(web.Server, "__init__", make_harmful)
 
 
 def says(body: bytes, status: int = 200, content_type: str = "application/json") -> Answer:
@@ -51,7 +54,7 @@ def says(body: bytes, status: int = 200, content_type: str = "application/json")
     Return an answer that is always the same.
     """
 
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: web.BaseRequest) -> web.Response:
         return web.Response(status=status, body=body, content_type=content_type)
 
     return answer
@@ -62,7 +65,7 @@ def sends_to(location: str, status: int) -> Answer:
     Return an answer that is a redirect, with the path and query of the request.
     """
 
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: web.BaseRequest) -> web.Response:
         return web.Response(status=status, headers={"Location": location + request.path_qs})
 
     return answer
@@ -73,7 +76,7 @@ def never_ends(taken: list[int]) -> Answer:
     Return an answer that goes on for 64 MiB; the bytes that the client took are added to *taken*.
     """
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         chunk = b" " * 64 * 1024
