@@ -134,6 +134,9 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
     def setting_sources(self) -> dict[str, str]:
         return self._used.setting_sources()
 
+    def identity(self) -> dict[str, str]:
+        return self._used.given.identity()
+
     async def region(self) -> str | None:
         """
         Return the region given, else that of the environment, the profile or the instance.

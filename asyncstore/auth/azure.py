@@ -157,6 +157,10 @@ class AzureCredentials(Credentials["Access | None"]):
     def setting_sources(self) -> dict[str, str]:
         return self._used.given.sources()
 
+    def identity(self) -> dict[str, str]:
+        account = {"account_name": self.account} if self.account else {}
+        return {**self._used.given.identity(), **account}
+
     def scope_of(self, url: URL) -> Scope | None:
         """
         Return a scope for blobs, data lakes and queues of the account over https; ``None`` for all other places.

@@ -146,6 +146,10 @@ class GCPCredentials(Credentials["Secret | None"]):
     def setting_sources(self) -> dict[str, str]:
         return self._used.given.sources()
 
+    def identity(self) -> dict[str, str]:
+        account = None if self._identity is None else self._identity.account
+        return {**self._used.given.identity(), **({"account": account} if account else {})}
+
     def describe(self) -> dict[str, str]:
         described = super().describe()
         if self._identity is not None and self._identity.account is not None:

@@ -117,6 +117,9 @@ class GitHubCredentials(Credentials["Secret | None"]):
     def setting_sources(self) -> dict[str, str]:
         return self._used.given.sources()
 
+    def identity(self) -> dict[str, str]:
+        return self._used.given.identity()
+
     def service_endpoint(self, service: str = "api") -> str | None:
         """
         Return where the API is.

@@ -143,6 +143,14 @@ class OCICredentials(Credentials["OCIKeys | None"]):
     def setting_sources(self) -> dict[str, str]:
         return self._used.given.sources()
 
+    def identity(self) -> dict[str, str]:
+        lease = self.current()
+        named = self._used.given.identity()
+        if lease is None or lease.value is None or lease.value.key_id.count("/") != 2:
+            # A session's key is named by its token.
+            return named
+        return {**named, **dict(zip(("tenancy", "user"), lease.value.key_id.split("/"), strict=False))}
+
     def scope_of(self, url: URL) -> Scope | None:
         """
         Return the service and region that the host of *url* tells; ``None`` if it is not OCI's.

@@ -23,7 +23,7 @@ async def facts_of(credentials: Credentials[Any]) -> dict[str, Any]:
         "provider": credentials.provider,
         "method": credentials.auth_type,
         "source": redact(credentials.source),
-        "anonymous": credentials.anonymous,
+        "anonymous": credentials.anonymous or _found_none(credentials),
         "expires": moment(_whole_seconds(credentials)),
         "region": await _region(credentials),
         "endpoint": credentials.service_endpoint(),
@@ -53,6 +53,11 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("endpoint", facts["endpoint"] or "the provider's own"),
     ]
     return [*rows, *((name, f"from {source}") for name, source in facts["settings"].items())]
+
+
+def _found_none(credentials: Credentials[Any]) -> bool:
+    lease = credentials.current()
+    return lease is not None and lease.value is None
 
 
 async def _region(credentials: Credentials[Any]) -> str | None:

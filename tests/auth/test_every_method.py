@@ -11,6 +11,7 @@ import traceback
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from tests.auth.blocking import longest_callback
 from tests.auth.cases import Case, Running
 from tests.auth.every_method import NO_SERVER, TABLES, Tables, all_cases
 from tests.auth.harm import ENDLESS, GARBAGE, Answer, Takeover, listening, never_ends, proxied, says, sends_to
+from tests.cli.shell import invoke, records
 
 #: Seconds that one callback may keep the loop.
 LIMIT: Final = 0.005
@@ -107,6 +109,26 @@ class TestSecrets:
                     shown += [await whoami(credentials)]
 
         assert_hidden(running, *shown, logs.getvalue())
+
+    @every
+    async def test_by_the_command(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """
+        Not by ``asyncstore auth whoami`` either, which takes the same settings.
+        """
+        async with case.start(monkeypatch, tmp_path) as running:
+            settings = running.auth.settings
+            if running.http is not None or not all(isinstance(value, str) for value in settings.values()):
+                pytest.skip("a command line is text, and knows no certificate made for a test")
+            pairs = [option for name, value in settings.items() for option in ("--set", f"{name}={value}")]
+            arguments = ["auth", "whoami", case.provider, "--auth-type", case.auth_type, *pairs, "--json"]
+            result = await anyio.to_thread.run_sync(partial(invoke, *arguments))
+
+            assert result.exit_code == 0, result.output
+            found, _ = records(result.stdout)
+            assert found["provider"] == ALIASES.get(case.provider, case.provider)
+            assert (found["expires"] is not None) == case.refreshes
+            assert set(found["settings"]) >= set(settings) - {"anonymous"}
+            assert_hidden(running, result.output)
 
     @every
     @pytest.mark.parametrize("status", [400, 401, 403, 500])

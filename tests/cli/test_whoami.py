@@ -14,7 +14,10 @@ from threading import Thread
 
 import pytest
 
+from asyncstore.auth.factories import BUILT_IN
 from tests.cli.shell import invoke, records
+
+_VARIABLES = ("AWS_", "ASYNCSTORE_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "GCE_", "GH_", "GITHUB_", "OCI_")
 
 KEY_ID = "AKIAFAKEFAKEFAKE0001"
 SECRET = "FAKE0secret0access0key0for0tests0only"
@@ -57,10 +60,14 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """
     Neither this machine nor its user has credentials.
     """
-    for name in [name for name in os.environ if name.startswith(("AWS_", "ASYNCSTORE_"))]:
+    for name in [name for name in os.environ if name.startswith(_VARIABLES)]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:9")
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9")
+    monkeypatch.setenv("OCI_METADATA_BASE_URL", "http://127.0.0.1:9/opc/v2")
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
 
@@ -174,3 +181,28 @@ def test_doctor_shows_the_same(agent: str) -> None:
     assert doctor["credentials"] == whoami["credentials"]
     assert doctor["credentials"]["settings"] == {"credentials_uri": "AWS_CONTAINER_CREDENTIALS_FULL_URI"}
     assert doctor["error"]["exit_code"] == 5
+
+
+def test_all_providers() -> None:
+    """
+    One line for each; of those that have none, why. If none has any, that is the exit code.
+    """
+    nobody, somebody = invoke("auth", "whoami"), invoke("auth", "whoami", env=STATIC)
+
+    assert (nobody.exit_code, somebody.exit_code) == (4, 0)
+    told = dict(line.split(maxsplit=1) for line in nobody.stdout.splitlines())
+    assert list(told) == list(BUILT_IN)
+    assert "environment: the environment has no AWS_ACCESS_KEY_ID; " in told["s3"]
+    assert "s3                     default (environment: environment)" in somebody.stdout
+    assert all(told[provider].startswith("none: ") for provider in ("s3", "gcs", "azure", "oci"))
+
+
+def test_all_providers_as_json() -> None:
+    """
+    One record for each, whether there are credentials or not, and a sum.
+    """
+    *told, summary = records(invoke("auth", "whoami", "--json", env=STATIC).stdout)
+
+    assert [record["provider"] for record in told] == list(BUILT_IN)
+    assert [record["type"] for record in told if record["provider"] in ("s3", "gcs")] == ["credentials", "error"]
+    assert summary == {"type": "summary", "command": "whoami", "ok": True}
