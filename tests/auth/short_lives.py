@@ -19,11 +19,19 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from multidict import CIMultiDict
 
 from asyncstore.config import AuthConfig
 from asyncstore.testing.servers.gcs import GCSServer, Settings
+from asyncstore.testing.servers.oci import OCIServer
 from tests.auth.gate import Gate, bearer
+from tests.auth.github_methods import CASES as GITHUB_CASES
+from tests.auth.github_methods import LOGIN
+from tests.auth.github_methods import Asked as GitHubAsked
+from tests.auth.oci_methods import CASES as OCI_CASES
+from tests.auth.oci_methods import Asked as OCIAsked
 from tests.servers.azure import AzureServer, blocking_client, fake_token
+from tests.servers.oci import user
 from tests.servers.s3 import S3Server, fresh_bucket
 from tests.servers.s3 import blocking_client as blocking_s3_client
 from tests.servers_check.gcs import account, key_file
@@ -42,6 +50,7 @@ class Place:
     Attributes:
         gate: Saw every request.
         fetches: How many times credentials were given out.
+        objects: How many the bytes are to be in; one, where objects have parts.
     """
 
     uri: str
@@ -49,19 +58,36 @@ class Place:
     settings: Mapping[str, Any]
     gate: Gate
     fetches: Callable[[], int]
+    objects: int = 1
 
 
-Open = Callable[[pytest.FixtureRequest, float], AbstractAsyncContextManager[Place]]
+@dataclass(frozen=True, slots=True)
+class Around:
+    """
+    What a place is made of.
+
+    Attributes:
+        server: Real, where the place needs one.
+        rate: Bytes a second.
+    """
+
+    server: object
+    rate: float
+    monkeypatch: pytest.MonkeyPatch
+    folder: Path
+
+
+Open = Callable[[Around], AbstractAsyncContextManager[Place]]
 
 
 @asynccontextmanager
-async def gcs(request: pytest.FixtureRequest, rate: float) -> AsyncIterator[Place]:
+async def gcs(around: Around) -> AsyncIterator[Place]:
     """
     A service account, whose tokens the stand-in gives and checks.
     """
     settings = Settings(tokens=(), accounts=[account()], token_lifetime=LIFETIME)
     async with GCSServer(buckets=["models"], settings=settings) as server:
-        gate = Gate(server.url, shown=bearer, rate=rate)
+        gate = Gate(server.url, shown=bearer, rate=around.rate)
         async with gate.serving() as url:
             auth = AuthConfig(
                 auth_type="service_account", settings={"credentials_json": json.dumps(key_file(server.url))}
@@ -88,17 +114,17 @@ class Metadata:
 
 
 @asynccontextmanager
-async def azure(request: pytest.FixtureRequest, rate: float) -> AsyncIterator[Place]:
+async def azure(around: Around) -> AsyncIterator[Place]:
     """
     A managed identity, whose tokens Azurite reads: it takes none that has ended.
     """
-    server: AzureServer = request.getfixturevalue("azurite_tls")
-    monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+    server = around.server
+    assert isinstance(server, AzureServer)
     host, _, account_name = server.endpoint_url.rpartition("/")
-    gate = Gate(host, shown=bearer, rate=rate, tls=_trusting(server.ca_file))
+    gate = Gate(host, shown=bearer, rate=around.rate, tls=_trusting(server.ca_file))
     metadata = Metadata()
     async with _serving(metadata.answer) as there, gate.serving() as url:
-        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", there)
+        around.monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", there)
         auth = AuthConfig(auth_type="managed_identity")
         settings = {"endpoint_url": f"{url}/{account_name}", "account_name": account_name}
         yield Place(f"azure://{_container(server)}", auth, settings, gate, lambda: metadata.given)
@@ -128,17 +154,18 @@ class ShortSTS:
 
 
 @asynccontextmanager
-async def s3(request: pytest.FixtureRequest, rate: float) -> AsyncIterator[Place]:
+async def s3(around: Around) -> AsyncIterator[Place]:
     """
     A role, whose keys the server's own STS gives; the signatures that they make it checks.
     """
-    server: S3Server = request.getfixturevalue("ministack")
+    server = around.server
+    assert isinstance(server, S3Server)
     role_arn = _role(server)
     sts = ShortSTS(server.endpoint_url)
     gate = Gate(
         server.endpoint_url,
         shown=lambda headers: headers.get("x-amz-security-token"),
-        rate=rate,
+        rate=around.rate,
         lifetime=LIFETIME,
         refusal=lambda: web.Response(status=400, text="<Error><Code>ExpiredToken</Code></Error>"),
     )
@@ -156,7 +183,56 @@ async def s3(request: pytest.FixtureRequest, rate: float) -> AsyncIterator[Place
         yield Place(f"s3://{fresh_bucket(server)}", auth, settings, gate, lambda: sts.given)
 
 
-PLACES: Final[Mapping[str, Open]] = {"azure": azure, "gcs": gcs, "s3": s3}
+@asynccontextmanager
+async def oci(around: Around) -> AsyncIterator[Place]:
+    """
+    An instance, whose tokens and their keys the stand-in hears of from the federation: it takes none that has ended.
+    """
+    start = OCI_CASES["instance_principal"].start
+    async with start(around.monkeypatch, around.folder) as running, OCIServer(user()) as server:
+        assert isinstance(running, OCIAsked)
+        running.ttl = LIFETIME
+        running.service.given = lambda token, key, ends: server.store.add_token(token, key, expires=ends, user=user())
+        server.create_bucket("models")
+        gate = Gate(server.url, shown=_key_id, rate=around.rate)
+        async with gate.serving() as url:
+            settings = {"endpoint_url": url, "region": server.store.region}
+            yield Place("oci://models", running.auth, settings, gate, running.fetches)
+
+
+@asynccontextmanager
+async def github(around: Around) -> AsyncIterator[Place]:
+    """
+    An App, whose tokens the stand-in gives and checks. Assets have no parts.
+    """
+    start = GITHUB_CASES["app"].start
+    async with start(around.monkeypatch, around.folder) as running:
+        assert isinstance(running, GitHubAsked)
+        running.ttl = LIFETIME
+        # Downloads come from a host that sees no token, past the gate.
+        gate = Gate(running.server.url, shown=_installation, rate=around.rate / 2)
+        async with gate.serving() as url:
+            auth = replace(running.auth, settings={**running.auth.settings, "base_url": url})
+            settings = {"endpoint_url": url, "create_release": True}
+            uri = f"github://{LOGIN}/hello/releases/v1"
+            yield Place(uri, auth, settings, gate, running.fetches, objects=8)
+
+
+#: Each with the fixture of the server that it needs.
+PLACES: Final[Mapping[Open, str | None]] = {azure: "azurite_tls", gcs: None, github: None, oci: None, s3: "ministack"}
+
+_KEY_ID: Final = re.compile('keyId="([^"]+)"')
+
+
+def _key_id(headers: CIMultiDict[str]) -> str | None:
+    found = _KEY_ID.search(headers.get("Authorization", ""))
+    return found.group(1) if found else None
+
+
+def _installation(headers: CIMultiDict[str]) -> str | None:
+    token = bearer(headers)
+    # Not the app's own, with which it asks for those.
+    return token if token is not None and token.startswith("ghs_") else None
 
 
 @asynccontextmanager
