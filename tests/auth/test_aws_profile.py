@@ -10,7 +10,6 @@ import sys
 import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,8 +18,6 @@ from asyncstore.auth import aws_process
 from asyncstore.auth.aws import aws_credentials
 from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
 from tests.auth.aws_service import (
-    FAKE_IMDS_TOKEN,
-    FAKE_SOURCE_SECRET,
     ID,
     KEYS,
     ROLE,
@@ -204,33 +201,3 @@ async def test_sdk_is_not_needed(aws_files: Path, url: str, monkeypatch: pytest.
     write_profiles(aws_files, f"{_BASE}[profile role]\nrole_arn={ROLE}\nsource_profile=base\n")
 
     assert await keys_of(profile="base") == SOURCE
-
-
-@pytest.mark.parametrize("status", [200, 500])
-async def test_nothing_secret_is_printed(
-    aws_files: Path,
-    url: str,
-    service: Service,
-    caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
-    status: int,
-) -> None:
-    """
-    With every logger at DEBUG, no secret is in a log, a repr or a traceback, in success and in failure.
-    """
-    caplog.set_level(logging.DEBUG)
-    service.status = status
-    write_profiles(aws_files, f"[profile role]\nrole_arn={ROLE}\ncredential_source=Ec2InstanceMetadata\n{_BASE}")
-    shown: list[Any] = []
-    for profile in ("role", "base"):
-        async with aws_credentials(None, {"profile": profile}) as credentials:
-            shown += [repr(credentials), credentials.source]
-            try:
-                shown.append(repr(await credentials.get()))
-            except UnavailableError as exc:
-                shown += traceback.format_exception(exc)
-
-    printed = "\n".join([*shown, caplog.text, *capfd.readouterr()])
-    assert caplog.text
-    for secret in (FAKE_SECRET, FAKE_TOKEN, FAKE_SOURCE_SECRET, FAKE_IMDS_TOKEN):
-        assert secret not in printed
