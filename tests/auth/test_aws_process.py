@@ -109,8 +109,8 @@ async def test_program_that_hangs_is_killed(program: Callable[[str], Path], tmp_
     """
     file = program(_sleeping(tmp_path / "pid", child=child))
 
-    with pytest.raises(UnavailableError, match="did not end within 1 s"):
-        await keys_of(credential_process=[file], process_timeout=1)
+    with pytest.raises(UnavailableError, match="did not end within 2 s"):
+        await keys_of(credential_process=[file], process_timeout=2)
 
     assert (tmp_path / "pid").exists()
     await until(lambda: not is_running(tmp_path / "pid"))
@@ -152,8 +152,8 @@ async def test_daemon_keeps_no_pipe_of_ours(program: Callable[[str], Path], tmp_
     script = _sleeping(tmp_path / "pid", child=True).replace("time.sleep", "os.setsid(); time.sleep")
     before = len(os.listdir("/proc/self/fd"))
     try:
-        with pytest.raises(UnavailableError, match="did not end within 0.5 s"):
-            await keys_of(credential_process=[program(script)], process_timeout=0.5)
+        with pytest.raises(UnavailableError, match=r"did not end within 2 s"):
+            await keys_of(credential_process=[program(script)], process_timeout=2)
         await asyncio.sleep(0.1)
 
         assert is_running(tmp_path / "pid")
