@@ -42,8 +42,8 @@ _ROLE: Final = (
 METHODS: Final = (
     AuthMethod(
         "default",
-        "environment, a role of the profile, web_identity, the rest of the profile, container, instance_profile: the first"
-        " that applies",
+        "environment, a role of the profile, web_identity, the rest of the profile, container, instance_profile: "
+        "the first that applies",
         f"{_SDKREF}/standardized-credentials.html",
         (_ANONYMOUS, _IMDS_V1, _MFA_TOKEN),
         (*_KEY_VARIABLES, "AWS_PROFILE", *_CONFIG),
