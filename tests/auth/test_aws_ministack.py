@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from asyncstore import AuthConfig, open_storage
+from asyncstore import AuthConfig, Storage, open_storage
+from asyncstore.auth.aws import aws_credentials
 from asyncstore.errors import PermissionDeniedError
 from tests.servers.s3 import S3Server, blocking_client, fresh_bucket
 
@@ -33,18 +34,22 @@ def _policy(statement: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def _storage(server: S3Server, bucket: str, role: str) -> Any:
+def _auth(server: S3Server, role: str) -> AuthConfig:
     settings = {
         "role_arn": role,
         "sts_endpoint": server.endpoint_url,
         "access_key_id": server.keys.access_key_id,
         "secret_access_key": server.keys.secret_access_key,
     }
+    return AuthConfig(auth_type="assume_role", settings=settings)
+
+
+def _storage(server: S3Server, bucket: str, role: str) -> Storage:
     return open_storage(
         f"s3://{bucket}",
         endpoint_url=server.endpoint_url,
         region=server.region,
-        auth=AuthConfig(auth_type="assume_role", settings=settings),
+        auth=_auth(server, role),
     )
 
 
@@ -55,12 +60,12 @@ async def test_storage_of_a_role(ministack: S3Server, roles: dict[str, str]) -> 
     bucket = fresh_bucket(ministack)
     async with _storage(ministack, bucket, roles["writer"]) as storage:
         await storage.put(storage.root / "key", b"body")
-        async with storage.native() as client:
-            reply = await client.get_object(Bucket=bucket, Key="key")
-            async with reply["Body"] as body:
-                assert await body.read() == b"body"
     async with _storage(ministack, bucket, roles["reader"]) as storage:
         assert await storage.read(storage.root / "key") == b"body"
+    async with aws_credentials(_auth(ministack, roles["reader"]), region=ministack.region) as credentials:
+        session = await credentials.for_botocore()
+        async with session.create_client("s3", endpoint_url=ministack.endpoint_url) as client:
+            assert (await client.head_object(Bucket=bucket, Key="key"))["ContentLength"] == 4
 
 
 async def test_role_may_not_do_what_its_source_may(ministack: S3Server, roles: dict[str, str]) -> None:
