@@ -5,6 +5,7 @@ Profiles of the shared files, against services on this machine.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import sys
 import traceback
@@ -128,6 +129,28 @@ async def test_nobody_names_a_profile(auth_type: str) -> None:
     """
     with pytest.raises(UnauthenticatedError, match="no AWS profile 'default'"):
         await keys_of(AuthConfig(auth_type=auth_type))
+
+
+async def test_kind_that_is_not_supported(aws_files: Path) -> None:
+    """
+    A profile of a kind that we do not know is refused by name, not taken for one without credentials.
+    """
+    write_profiles(aws_files, "[profile lab]\nlogin_session = arn:aws:iam::1:user/ada\n")
+
+    with pytest.raises(ConfigurationError, match="'lab' has a login_session, which is not supported"):
+        await keys_of(profile="lab")
+
+
+async def test_profile_that_says_nothing(aws_files: Path) -> None:
+    """
+    A profile without credentials has none, and a fallback can take over.
+    """
+    write_profiles(aws_files, "[profile lab]\nregion = us-west-2\n")
+    auth = AuthConfig(auth_type="profile", settings={"profile": "lab"})
+
+    with pytest.raises(UnauthenticatedError, match="'lab' has no credentials"):
+        await keys_of(auth)
+    assert await keys_of(dataclasses.replace(auth, fallback=AuthConfig(auth_type="anonymous"))) is None
 
 
 async def test_file_that_is_none(aws_files: Path) -> None:
