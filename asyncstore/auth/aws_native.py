@@ -31,10 +31,16 @@ def _botocore_session(feed: Any, region: str | None, anonymous: bool) -> Any:
         from aiobotocore.config import AioConfig
         from aiobotocore.session import AioSession
         from botocore import UNSIGNED
+        from botocore.exceptions import BotoCoreError
     except ImportError:
         raise ConfigurationError("the native client needs aiobotocore: pip install 'asyncstore[s3]'") from None
     _hush()
     session = AioSession()
+    try:
+        # It would read the shared files when it makes its first client, on the event loop.
+        _ = session.full_config
+    except BotoCoreError as exc:
+        raise ConfigurationError(f"the native client cannot read AWS's shared files: {type(exc).__name__}") from None
     session.register_component("credential_provider", _Feed(feed))
     if region is not None:
         session.set_config_variable("region", region)

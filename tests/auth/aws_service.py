@@ -232,7 +232,7 @@ async def serving(service: Service, tls: ThrowawayCA | None = None) -> AsyncIter
         await server.close()
 
 
-async def keys_of(auth: AuthConfig | None = None, **settings: Any) -> AWSKeys | None:
+async def keys_of(auth: AuthConfig | None = None, /, **settings: Any) -> AWSKeys | None:
     async with aws_credentials(auth, settings) as credentials:
         return (await credentials.get()).value
 

@@ -133,8 +133,9 @@ async def connector(aws: AWS) -> AsyncIterator[aiohttp.TCPConnector]:
     server = TestServer(app)
     await server.start_server(ssl=server_side)
     assert server.port is not None
-    async with aiohttp.TCPConnector(resolver=Here(server.port), ssl=client_side) as connector:
-        yield connector
+    connector = aiohttp.TCPConnector(resolver=Here(server.port), ssl=client_side)
+    yield connector
+    await connector.close()
     await server.close()
 
 

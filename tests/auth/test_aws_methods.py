@@ -5,6 +5,7 @@ What holds for all methods of AWS: one fetch however many ask, and nobody pays f
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import traceback
 from collections.abc import AsyncIterator
@@ -140,6 +141,37 @@ async def test_refusal_is_permanent(credentials: AWSCredentials, running: Runnin
     assert not caught.value.retryable
     shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(credentials)
     assert not any(secret in shown for secret in running.secrets)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("status", [200, 403, 500])
+async def test_nothing_secret_is_told(
+    name: str,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """
+    With every logger at DEBUG no secret is in a log, a repr, a description or a traceback, in success and in failure.
+    """
+    caplog.set_level(logging.DEBUG)
+    shown: list[str] = []
+    async with CASES[name].start(monkeypatch, tmp_path) as running:
+        running.status = status
+        async with find_factory("aws")(running.auth, http=running.http) as credentials:
+            try:
+                lease = await credentials.get()
+                shown += [repr(lease), repr(lease.value), str(lease)]
+            except StorageError as exc:
+                shown += traceback.format_exception(exc)
+                shown += [repr(exc), str(vars(exc))]
+            shown += [repr(running.auth), repr(credentials), str(credentials.describe())]
+            shown += [str(credentials.setting_sources()), repr(credentials.current())]
+
+    printed = "\n".join([*shown, caplog.text, *capfd.readouterr()])
+    assert [secret for secret in running.secrets if secret in printed] == []
 
 
 class Bucket:

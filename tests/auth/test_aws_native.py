@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -72,4 +73,15 @@ async def test_missing_sdk_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 
     async with aws_credentials(None, {"anonymous": True}) as credentials:
         with pytest.raises(ConfigurationError, match=r"asyncstore\[s3\]"):
+            await credentials.for_botocore()
+
+
+async def test_shared_files_that_are_broken(aws_files: Path) -> None:
+    """
+    The SDK reads the shared files, too: what is wrong with them shows before a client is made.
+    """
+    (aws_files / "config").write_text("nonsense")
+
+    async with aws_credentials(None, {"anonymous": True}, region="r-1") as credentials:
+        with pytest.raises(ConfigurationError, match="cannot read AWS's shared files: ConfigParseError"):
             await credentials.for_botocore()

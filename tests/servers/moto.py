@@ -88,9 +88,7 @@ def _role(iam: Any, name: str, trust: str) -> str:
 
 
 def _policy() -> str:
-    return json.dumps(
-        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:*", "Resource": "*"}]}
-    )
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:*", "Resource": "*"}]})
 
 
 def _trust(principal: str, **more: Any) -> str:
