@@ -17,7 +17,7 @@ from yarl import URL
 
 from asyncstore.auth import azure_sdk
 from asyncstore.auth.azure_access import Access, KeyAccess
-from asyncstore.auth.azure_challenge import Challenge
+from asyncstore.auth.azure_challenge import Challenge, Demand, read_demand
 from asyncstore.auth.azure_choice import AUTH_TYPES, SETTINGS, choose, known_settings, take_settings
 from asyncstore.auth.azure_methods import Method, Outcome, Surroundings
 from asyncstore.auth.azure_sas import without_sas
@@ -123,6 +123,7 @@ class AzureCredentials(Credentials["Access | None"]):
         self.anonymous = self.auth_type == "anonymous"
         self._methods = methods
         self._challenge = challenge
+        self._heeded: Demand | None = None
         self._chain: Chain[Method, Outcome] = Chain(methods, name="Azure", provider=self.provider)
         self._tokens: TokenSource[Access | None] = TokenSource(self._fetch, name=f"Azure {self.auth_type} credentials")
 
@@ -138,15 +139,17 @@ class AzureCredentials(Credentials["Access | None"]):
         return await self._tokens.get()
 
     def heed(self, headers: Mapping[str, str]) -> None:
-        self._challenge.heed(headers.get("WWW-Authenticate", ""))
+        self._heeded = read_demand(headers.get("WWW-Authenticate", ""))
 
     async def refresh(self, stale: Lease[Access | None] | None = None) -> Lease[Access | None]:
         """
         Return another lease than *stale*, or *stale* itself where there can be no other.
         """
+        demand, self._heeded = self._heeded, None
         if not self.renewable:
             return stale or await self.get()
-        return await self._tokens.refresh(stale)
+        with self._challenge.pending(demand):
+            return await self._tokens.refresh(stale)
 
     def service_endpoint(self, service: str = "blob") -> str | None:
         """

@@ -11,6 +11,8 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,40 +26,68 @@ _PAIR: Final = re.compile(r'(?<!\w)(\w{1,64})\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
 _TENANT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?")
 
 
-@dataclass(slots=True)
-class Challenge:
+@dataclass(frozen=True, slots=True)
+class Demand:
     """
-    What the storage asked for when it last refused a token.
+    What one refusal asks for.
 
     Attributes:
-        tenant: The directory that it trusts.
+        tenant: The directory that the storage trusts.
         claims: JSON, to be passed on as it is.
     """
 
     tenant: str | None = None
     claims: str | None = field(default=None, repr=False)
 
-    def heed(self, header: str) -> None:
-        """
-        Take note of a ``WWW-Authenticate``; one that asks for nothing changes nothing.
 
-        No address is taken from it: where tokens are asked for is ours to decide.
+class Challenge:
+    """
+    The demands of those who wait for another token right now.
+
+    A demand ends with the renewal that it led to: otherwise what one storage said,
+    perhaps in error, would be asked for in the name of all, an hour later.
+    """
+
+    def __init__(self) -> None:
+        self._pending: list[Demand] = []
+
+    @contextmanager
+    def pending(self, demand: Demand | None) -> Iterator[None]:
         """
-        scheme, _, rest = header[:_MAX].strip().partition(" ")
-        if scheme.lower() != "bearer":
+        Have *demand* known for as long as the block lasts.
+        """
+        if demand is None:
+            yield
             return
-        pairs = {match[1].lower(): match[2] or match[3] or "" for match in _PAIR.finditer(rest)}
-        if tenant := _tenant(pairs.get("authorization_uri", "")):
-            self.tenant = tenant
-        if claims := _claims(pairs.get("claims", "")):
-            self.claims = claims
+        self._pending.append(demand)
+        try:
+            yield
+        finally:
+            self._pending.remove(demand)
 
-    def take_claims(self) -> str | None:
-        """
-        Return the claims, which are for one request: whoever still misses them says so again.
-        """
-        claims, self.claims = self.claims, None
-        return claims
+    @property
+    def tenant(self) -> str | None:
+        """The directory that was asked for last."""
+        return next((demand.tenant for demand in reversed(self._pending) if demand.tenant), None)
+
+    @property
+    def claims(self) -> str | None:
+        """The claims that were asked for last."""
+        return next((demand.claims for demand in reversed(self._pending) if demand.claims), None)
+
+
+def read_demand(header: str) -> Demand | None:
+    """
+    Return what a ``WWW-Authenticate`` asks for; ``None`` if it is nothing that we know.
+
+    No address is taken from it: where tokens are asked for is ours to decide.
+    """
+    scheme, _, rest = header[:_MAX].strip().partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    pairs = {match[1].lower(): match[2] or match[3] or "" for match in _PAIR.finditer(rest)}
+    demand = Demand(_tenant(pairs.get("authorization_uri", "")), _claims(pairs.get("claims", "")))
+    return demand if demand.tenant or demand.claims else None
 
 
 def is_tenant(text: str) -> bool:

@@ -55,7 +55,7 @@ class AzureCLI:
         """
         Return a token of the account that is logged in.
         """
-        if self._challenge.take_claims() is not None:
+        if self._challenge.claims is not None:
             raise UnauthenticatedError(
                 "the storage wants a login with further claims: run az logout and az login", provider="azure"
             )

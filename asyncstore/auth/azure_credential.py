@@ -34,22 +34,25 @@ class TokenCredential:
         self._get_token = get_token
         self._name = type(credential).__name__
         self._challenge = challenge
+        # Of another directory, which a storage asked for, and which gave us a token.
+        self._accepted: str | None = None
 
     async def fetch(self) -> AccessGrant:
         """
         Return the token that it gives.
         """
+        tenant = self._challenge.tenant or self._accepted
         # What the storage asks for is passed on: whether that is done is the credential's to decide.
-        asked = (("claims", self._challenge.take_claims()), ("tenant_id", self._challenge.tenant))
+        asked = (("claims", self._challenge.claims), ("tenant_id", tenant))
         options = {name: value for name, value in asked if value is not None and _takes(self._get_token, name)}
         try:
             found = await self._asked(options)
         except Exception as exc:  # noqa: BLE001 - the same, or the one of ours that says it
-            # A directory that it does not take is not asked for again.
-            self._challenge.tenant = None
             raise _ours(exc, self._name) from None
         document = {"access_token": getattr(found, "token", None), "expires_on": getattr(found, "expires_on", None)}
-        return token_grant(document, self._name)
+        grant = token_grant(document, self._name)
+        self._accepted = tenant
+        return grant
 
     async def _asked(self, options: dict[str, str]) -> Any:
         if inspect.iscoroutinefunction(self._get_token):

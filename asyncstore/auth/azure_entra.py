@@ -56,6 +56,8 @@ class Application:
         self._service = service
         self._challenge = challenge
         self._clock_offset = 0.0
+        # Of another directory, which a storage asked for, and which gave us a token.
+        self._accepted: str | None = None
         authority_of(given)
         for name, check in (("tenant_id", is_tenant), ("client_id", _CLIENT.fullmatch)):
             value = given.settings.get(name)
@@ -70,18 +72,21 @@ class Application:
             UnauthenticatedError: The service gives no token.
             UnavailableError: It could not be reached, or is in trouble.
         """
-        url = f"{authority_of(self._given)}/{self._tenant()}/oauth2/v2.0/token"
+        tenant = self._tenant()
+        url = f"{authority_of(self._given)}/{tenant}/oauth2/v2.0/token"
         fields = {
             "client_id": str(self._given.get("client_id")),
             "grant_type": "client_credentials",
             "scope": SCOPE,
         }
-        if (claims := self._challenge.take_claims()) is not None:
+        if (claims := self._challenge.claims) is not None:
             fields["claims"] = claims
         answer, proved = await self._proved(url, fields, proof)
         if answer.status != 200:
             raise _refusal(answer, proved.values())
-        return token_grant(answer.document(), answer.place)
+        grant = token_grant(answer.document(), answer.place)
+        self._accepted = tenant
+        return grant
 
     async def _proved(self, url: str, fields: Mapping[str, str], proof: Proof) -> tuple[Answer, Mapping[str, str]]:
         proved = await proof(url, self._clock_offset)
@@ -98,7 +103,7 @@ class Application:
         return await self._service.send("POST", url, FORM, urlencode(fields).encode())
 
     def _tenant(self) -> str:
-        own, asked = str(self._given.get("tenant_id")), self._challenge.tenant
+        own, asked = str(self._given.get("tenant_id")), self._challenge.tenant or self._accepted
         if not is_tenant(own):
             raise ConfigurationError(f"tenant_id {own!r} is none: it has letters, digits, dots and hyphens")
         # A domain names the same directory as an id does: only ids can be told apart.
@@ -107,8 +112,6 @@ class Application:
         allowed = _listed(self._given.get("additionally_allowed_tenants"))
         if "*" in allowed or asked.lower() in allowed:
             return asked
-        # Said once: one storage that is asked for in error spoils nothing for the others.
-        self._challenge.tenant = None
         raise UnauthenticatedError(
             f"the storage account belongs to the directory {asked}, the application to {own}: set tenant_id to the "
             "former, or name it in additionally_allowed_tenants if the application is there too",

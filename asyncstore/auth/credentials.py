@@ -80,7 +80,7 @@ class Credentials(ABC, Generic[T]):
 
     def heed(self, headers: Mapping[str, str]) -> None:
         """
-        Take note of what the *headers* of a refusal ask of the next credentials; :meth:`refresh` follows.
+        Take note of what the *headers* of a refusal ask for; :meth:`refresh` follows at once, and heeds it.
         """
 
     async def region(self) -> str | None:

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from asyncstore.auth.azure import azure_credentials
-from asyncstore.auth.azure_challenge import Challenge
+from asyncstore.auth.azure_challenge import Challenge, Demand, read_demand
 from asyncstore.config import StorageConfig
 from asyncstore.drivers.azure import open_driver
 from asyncstore.errors import UnauthenticatedError, UnavailableError
@@ -64,10 +64,22 @@ def test_header(header: str, tenant: str | None, claims: str | None) -> None:
     """
     Directory and claims are read if they can be such, and nothing else is.
     """
-    challenge = Challenge()
-    challenge.heed(header)
+    demand = read_demand(header)
 
-    assert (challenge.tenant, challenge.claims) == (tenant, claims)
+    assert demand == (Demand(tenant, claims) if tenant or claims else None)
+
+
+def test_demands_end_with_those_who_wait() -> None:
+    """
+    What was asked for last counts, and nothing does once nobody waits: in whatever order they go.
+    """
+    challenge = Challenge()
+    with challenge.pending(Demand("one", "{}")):
+        with challenge.pending(Demand("two")), challenge.pending(None):
+            assert (challenge.tenant, challenge.claims) == ("two", "{}")
+        assert (challenge.tenant, challenge.claims) == ("one", "{}")
+
+    assert (challenge.tenant, challenge.claims) == (None, None)
 
 
 def test_a_long_header_is_read_quickly() -> None:
@@ -76,7 +88,7 @@ def test_a_long_header_is_read_quickly() -> None:
     """
     before = time.process_time()
     for filler in ("a", "a ", " ", "a=", '"', ","):
-        Challenge().heed(f"Bearer {filler * 16_000}")
+        read_demand(f"Bearer {filler * 16_000}")
 
     assert time.process_time() - before < 0.5
 
@@ -106,7 +118,7 @@ class Storage:
 
 async def test_claims_go_along_once(tmp_path: Path) -> None:
     """
-    Claims that the storage wants are in the next request for a token, and in no later one.
+    Claims that the storage wants of ten requests are in the next request for a token, and in no later one.
     """
     storage = Storage({f"{FAKE_TOKEN}-1": WANTS_CLAIMS})
     async with (
@@ -115,15 +127,21 @@ async def test_claims_go_along_once(tmp_path: Path) -> None:
         azure_credentials(running.auth, http=running.http) as credentials,
         credentials.http_client([url]) as session,
     ):
-        async with session.get(url) as reply:
-            assert reply.status == 200
+
+        async def get() -> None:
+            async with session.get(url) as reply:
+                assert reply.status == 200
+
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(get)
         # What was just renewed is not renewed again at once.
         await anyio.sleep(1.1)
         await credentials.refresh(await credentials.get())
         forms = [asked.form.get("claims") for asked in running.giver.asked]
 
     assert forms == [None, CLAIMS, None]
-    assert storage.tokens == [f"{FAKE_TOKEN}-1", f"{FAKE_TOKEN}-2"]
+    assert sorted(storage.tokens) == [f"{FAKE_TOKEN}-1"] * 10 + [f"{FAKE_TOKEN}-2"] * 10
 
 
 @pytest.mark.parametrize("allowed", [OTHER, [OTHER.upper()], "*", f"x, {OTHER}"])
@@ -144,7 +162,11 @@ async def test_directory_that_is_allowed(tmp_path: Path, allowed: Any) -> None:
     ):
         assert reply.status == 200
 
-    assert [asked.path.split("/")[1] for asked in service.asked] == [TENANT, OTHER]
+        # As long as nobody says otherwise, the next is of that directory, too.
+        await anyio.sleep(1.1)
+        await credentials.refresh(await credentials.get())
+
+    assert [asked.path.split("/")[1] for asked in service.asked] == [TENANT, OTHER, OTHER]
 
 
 async def test_directory_that_is_not_allowed(tmp_path: Path) -> None:
@@ -166,6 +188,27 @@ async def test_directory_that_is_not_allowed(tmp_path: Path) -> None:
         await credentials.refresh(await credentials.get())
 
     assert [asked.path.split("/")[1] for asked in running.giver.asked] == [TENANT, TENANT]
+
+
+async def test_a_late_refusal_leaves_nothing_behind(tmp_path: Path) -> None:
+    """
+    What a storage wants of a token that is not in use any more is not asked for in the name of all.
+    """
+    async with (
+        entra(tmp_path, "client_secret", client_secret=FAKE_SECRET) as running,
+        azure_credentials(running.auth, http=running.http) as credentials,
+    ):
+        first = await credentials.get()
+        second = await credentials.refresh(first)
+        for header in (wants_tenant(OTHER), WANTS_CLAIMS):
+            credentials.heed({"WWW-Authenticate": header})
+            assert await credentials.refresh(first) is second
+        await anyio.sleep(1.1)
+        assert await credentials.refresh(second) is not second
+        forms = [asked.form.get("claims") for asked in running.giver.asked]
+
+    assert forms == [None, None, None]
+    assert {asked.path.split("/")[1] for asked in running.giver.asked} == {TENANT}
 
 
 async def test_driver_heeds_it_too(tmp_path: Path) -> None:
@@ -205,9 +248,8 @@ async def test_credential_of_others_gets_what_it_takes() -> None:
 
     for credential in (Taking(), Simple()):
         async with azure_credentials(config("token", credential=credential)) as credentials:
-            credentials.heed({"WWW-Authenticate": WANTS_CLAIMS})
-            credentials.heed({"WWW-Authenticate": wants_tenant(OTHER)})
+            credentials.heed({"WWW-Authenticate": f"{wants_tenant(OTHER)}, claims={ENCODED}"})
             with pytest.raises(UnavailableError, match="no token"):
-                await credentials.get()
+                await credentials.refresh()
 
     assert seen == [{"claims": CLAIMS, "tenant_id": OTHER}, {}]

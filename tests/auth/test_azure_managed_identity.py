@@ -12,14 +12,13 @@ import pytest
 from aiohttp import web
 from azure.identity.aio import ManagedIdentityCredential
 
-from asyncstore.auth import azure_arc
 from asyncstore.auth.azure import azure_credentials
 from asyncstore.auth.azure_access import TokenAccess
 from asyncstore.auth.chain import MissingCredentialsError, NobodyThereError
 from asyncstore.config import AuthConfig, HTTPOptions
 from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
 from tests.auth.azure_methods import NOBODY, bare_environment, config, service_fabric
-from tests.auth.azure_service import AppService, Arc, CloudShell, MachineLearning, Metadata, serving
+from tests.auth.azure_service import AppService, CloudShell, MachineLearning, Metadata, serving
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN, Serve
 
 IDS = {
@@ -64,11 +63,6 @@ def _service_fabric(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("IDENTITY_ENDPOINT", url.replace("http:", "https:"))
     monkeypatch.setenv("IDENTITY_HEADER", FAKE_SECRET)
     monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", "0" * 40)
-
-
-def _arc(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{url}{Arc.path}")
-    monkeypatch.setenv("IMDS_ENDPOINT", url)
 
 
 def _id(name: str) -> dict[str, Any]:
@@ -332,88 +326,6 @@ async def test_metadata_endpoint_as_a_setting() -> None:
     """
     async with serving(Metadata()) as url:
         assert await token(metadata_endpoint=url) == f"{FAKE_TOKEN}-1"
-
-
-class TestArc:
-    """The agent of Azure Arc names a file; only its own are read."""
-
-    @pytest.fixture
-    def giver(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Arc:
-        (tmp_path / "tokens").mkdir()
-        monkeypatch.setattr(azure_arc, "KEYS", tmp_path / "tokens")
-        file = tmp_path / "tokens" / "1.key"
-        file.write_text(FAKE_SECRET)
-        return Arc(file)
-
-    async def asked(self, giver: Arc, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> str:
-        async with serving(giver) as url:
-            _arc(monkeypatch, url)
-            return await token(**settings)
-
-    async def test_key_is_shown(self, giver: Arc, monkeypatch: pytest.MonkeyPatch) -> None:
-        """
-        Two requests: the second has what the file holds.
-        """
-        assert await self.asked(giver, monkeypatch) == f"{FAKE_TOKEN}-1"
-        assert ["Authorization" in asked.headers for asked in giver.asked] == [False, True]
-
-    @pytest.mark.parametrize(
-        ("challenge", "message"),
-        [
-            ("Basic realm={outside}/1.key", "outside"),
-            ("Basic realm={inside}/../1.key", "outside"),
-            ("Basic realm={inside}/1.txt", "outside"),
-            ("Basic realm=1.key", "outside"),
-            ("Basic realm={inside}/link.key", "is a link"),
-            ("Digest realm={inside}/1.key", "something else"),
-            ("Basic", "something else"),
-            ("", "something else"),
-            ("Basic realm={inside}/missing.key", "himds"),
-            ("Basic realm={inside}/long.key", "no token"),
-            ("Basic realm={inside}/odd.key", "no header takes"),
-        ],
-    )
-    async def test_other_files(
-        self, giver: Arc, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, challenge: str, message: str
-    ) -> None:
-        """
-        A file elsewhere, one that is a link, or one that is no key is not read, or not sent.
-        """
-        inside = tmp_path / "tokens"
-        for file in (tmp_path / "1.key", inside / "1.txt"):
-            file.write_text(FAKE_SECRET)
-        (inside / "link.key").symlink_to(tmp_path / "1.key")
-        (inside / "long.key").write_text("x" * 5000)
-        (inside / "odd.key").write_text("a\nb")
-        giver.challenge = challenge.format(outside=tmp_path, inside=inside)
-        with pytest.raises((UnauthenticatedError, ConfigurationError), match=message) as failure:
-            await self.asked(giver, monkeypatch)
-
-        assert FAKE_SECRET not in str(failure.value)
-        assert len(giver.asked) == 1
-
-    @pytest.mark.parametrize(
-        ("name", "echo", "confirmed"),
-        [
-            ("client_id", {"client_id": IDS["client_id"].upper()}, True),
-            ("resource_id", {"msi_res_id": IDS["resource_id"]}, True),
-            ("client_id", {}, False),
-            ("client_id", {"client_id": "another"}, False),
-            ("object_id", {"client_id": IDS["object_id"]}, False),
-        ],
-    )
-    async def test_agent_confirms_the_identity(
-        self, giver: Arc, monkeypatch: pytest.MonkeyPatch, name: str, echo: dict[str, str], confirmed: bool
-    ) -> None:
-        """
-        An older agent gives the token of the machine for that of another identity: it is not used.
-        """
-        giver.echo = echo
-        if confirmed:
-            assert await self.asked(giver, monkeypatch, **_id(name)) == f"{FAKE_TOKEN}-1"
-            return
-        with pytest.raises(UnauthenticatedError, match="does not say"):
-            await self.asked(giver, monkeypatch, **_id(name))
 
 
 async def test_fallback_where_there_is_no_identity() -> None:
