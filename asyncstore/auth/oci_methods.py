@@ -15,19 +15,17 @@ import anyio.to_thread
 from asyncstore.auth import oci_profile
 from asyncstore.auth.chain import Chain, MissingCredentialsError, NobodyThereError
 from asyncstore.auth.json_web_token import expiry_of
-from asyncstore.auth.key_files import MAX_FILE, read_token_file
 from asyncstore.auth.method import Given, check_settings, method_of, own_names
+from asyncstore.auth.oci_delegation import check_delegation, delegation_of
 from asyncstore.auth.oci_instance import InstancePrincipal
 from asyncstore.auth.oci_resource import ResourcePrincipal
 from asyncstore.auth.oci_session import KeyGrant
 from asyncstore.auth.oci_table import METHODS
 from asyncstore.auth.oci_workload import WorkloadIdentity
-from asyncstore.auth.secret_values import secret_text
 from asyncstore.auth.token_service import TokenService
 from asyncstore.auth.tokens import Grant
 from asyncstore.config import AuthConfig, flag
 from asyncstore.errors import ConfigurationError, UnauthenticatedError
-from asyncstore.threads import in_thread
 
 _NAMES: Final = own_names(METHODS)
 
@@ -242,13 +240,12 @@ def _delegation_token(given: Given, around: Surroundings) -> Method:
     principal = str(settings.get("principal") or "instance_principal")
     if principal not in _PRINCIPALS:
         raise ConfigurationError(f"principal is one of {', '.join(_PRINCIPALS)}, not {principal!r}")
-    if "delegation_token" in settings and "delegation_token_file" in settings:
-        raise ConfigurationError("give delegation_token or delegation_token_file, not both")
+    check_delegation(given)
     own = ("delegation_token", "delegation_token_file", "principal")
     base = choose(principal, {name: value for name, value in settings.items() if name not in own}, around)
 
     async def fetch() -> Outcome:
-        token = await _delegation(given)
+        token = await delegation_of(given)
         grant, source = await base.fetch()
         ends = expiry_of(token)
         ttl = grant.ttl
@@ -260,20 +257,6 @@ def _delegation_token(given: Given, around: Surroundings) -> Method:
         return replace(grant, value=replace(grant.value, delegation_token=token), ttl=ttl), f"a user, by {source}"
 
     return Method("delegation_token", f"a user, by {base.source}", given, fetch, base.region, base.domain)
-
-
-async def _delegation(given: Given) -> str:
-    if "delegation_token" in given.settings:
-        token = await secret_text("delegation_token", given.settings["delegation_token"]) or ""
-    elif file := given.get("delegation_token_file"):
-        # Read each time: Cloud Shell replaces it.
-        token = await in_thread(read_token_file, str(file), "the delegation token", MAX_FILE)
-    else:
-        raise ConfigurationError("a delegation needs delegation_token, delegation_token_file or its variable")
-    token = token.strip()
-    if not token or not token.isascii() or not token.isprintable():
-        raise ConfigurationError("the delegation token is none")
-    return token
 
 
 def _default(given: Given, around: Surroundings) -> Method:

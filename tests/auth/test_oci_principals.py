@@ -167,6 +167,16 @@ async def test_metadata_service_is_not_trusted_blindly(serve: Serve, kind: str) 
     assert visits == []
 
 
+async def test_metadata_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    An address of the environment is held to the same: no secret is asked for in the open.
+    """
+    monkeypatch.setenv("OCI_METADATA_BASE_URL", "http://192.0.2.1/opc/v2")
+
+    with pytest.raises(ConfigurationError, match="metadata_url is https, or http to"):
+        await keys_of(oci_credentials(oci("instance_principal")))
+
+
 async def test_other_clouds_metadata(serve: Serve) -> None:
     """
     Where another cloud answers at that address, the method does not apply: the next one is asked.
