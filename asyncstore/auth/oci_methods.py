@@ -274,7 +274,7 @@ def _default(given: Given, around: Surroundings) -> Method:
 
     async def fetch() -> Outcome:
         said = os.environ.get("OCI_CLI_AUTH", "")
-        if _TYPE_ALIASES.get(said, said) in _OF_PROFILES:
+        if _is_in_profile(_TYPE_ALIASES.get(said, said)):
             return await profile.fetch()
         if said:
             method = named.get(said) or named.setdefault(said, _named_by_variable(said, around))
@@ -295,6 +295,12 @@ def _default(given: Given, around: Surroundings) -> Method:
         return await method.domain(name) if method is not None and method.domain is not None else None
 
     return Method("default", "environment, profile, principals", given, fetch, region, domain, undecided=True)
+
+
+def _is_in_profile(auth_type: str) -> bool:
+    # In Cloud Shell the variable says who asks, and the profile for whom.
+    of_profile = auth_type == "delegation_token" and not os.environ.get("OCI_CLI_DELEGATION_TOKEN_FILE")
+    return auth_type in _OF_PROFILES or of_profile
 
 
 def _named_by_variable(said: str, around: Surroundings) -> Method:
