@@ -193,7 +193,11 @@ def _of_profile(auth_type: str, given: Given, around: Surroundings) -> Method:
             named = named or await other.region()
         return named
 
-    return Method(auth_type, wanted.source, given, fetch, region)
+    async def domain(name: str) -> str | None:
+        found = [await other.domain(name) for other in others.values() if other.domain is not None]
+        return next(iter(found), None)
+
+    return Method(auth_type, wanted.source, given, fetch, region, domain)
 
 
 def _instance_principal(given: Given, around: Surroundings) -> Method:

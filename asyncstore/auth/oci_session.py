@@ -161,7 +161,7 @@ def refused(answer: Answer, what: str, advice: str = "") -> StorageError:
     kind = UnavailableError if answer.passing else UnauthenticatedError
     said = f": {redact(words)[:300]}" if isinstance(words, str) else ""
     return kind(
-        f"{answer.place} {what} (status {answer.status}){said}{advice}",
+        f"{answer.place} {what}{said}{advice}",
         provider="oci",
         code=code if isinstance(code, str) else None,
         status=answer.status,

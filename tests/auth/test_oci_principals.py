@@ -195,7 +195,10 @@ async def test_other_clouds_metadata(serve: Serve) -> None:
     [
         ({"text": "no JSON"}, "answers without token"),
         ({"text": '{"token": "no-token"}'}, "something else than a session token"),
-        ({"text": '{"code": "InternalError", "message": "Oh"}', "status": 500}, r"status 500\): Oh"),
+        (
+            {"text": '{"code": "InternalError", "message": "Oh"}', "status": 500},
+            r"gives no session token: Oh \(500, InternalError",
+        ),
     ],
 )
 async def test_answers_that_are_none(service: Service, url: str, answer: dict[str, Any], said: str) -> None:
