@@ -6,11 +6,15 @@ https://docs.oracle.com/iaas/Content/API/Concepts/cloudshellintro.htm
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
+from asyncstore.auth.json_web_token import expiry_of
 from asyncstore.auth.key_files import MAX_FILE, read_token_file
 from asyncstore.auth.method import Given
-from asyncstore.auth.oci_session import is_token
+from asyncstore.auth.oci_session import KeyGrant, is_token
 from asyncstore.auth.secret_values import secret_text
-from asyncstore.errors import ConfigurationError
+from asyncstore.errors import ConfigurationError, UnauthenticatedError
 from asyncstore.threads import in_thread
 
 
@@ -45,3 +49,26 @@ async def delegation_of(given: Given) -> str:
     if not is_token(token):
         raise ConfigurationError("the delegation token is none")
     return token
+
+
+def delegated(grant: KeyGrant, token: str) -> KeyGrant:
+    """
+    Return *grant* with the token of the user; it ends with the first of both.
+
+    Raises:
+        UnauthenticatedError: The token has ended.
+    """
+    if grant.value is None:
+        raise UnauthenticatedError("who has no keys acts for nobody", provider="oci")
+    grant = replace(grant, value=replace(grant.value, delegation_token=token))
+    ends = expiry_of(token)
+    if ends is None:
+        return grant
+    left = ends - time.time()
+    if left <= 0:
+        raise UnauthenticatedError("the delegation token has ended", provider="oci")
+    if grant.ttl is None or grant.early is None:
+        return replace(grant, ttl=left if grant.ttl is None else min(left, grant.ttl))
+    ttl = min(left, grant.ttl)
+    # Renewed when it would be by itself, or at half of the shorter life.
+    return replace(grant, ttl=ttl, early=ttl - min(grant.ttl - grant.early, ttl / 2))

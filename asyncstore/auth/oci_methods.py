@@ -5,7 +5,6 @@ The ways to find an OCI identity, and which of them some settings mean.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -14,9 +13,8 @@ import anyio.to_thread
 
 from asyncstore.auth import oci_profile
 from asyncstore.auth.chain import Chain, MissingCredentialsError, NobodyThereError
-from asyncstore.auth.json_web_token import expiry_of
 from asyncstore.auth.method import Given, check_settings, method_of, own_names
-from asyncstore.auth.oci_delegation import check_delegation, delegation_of
+from asyncstore.auth.oci_delegation import check_delegation, delegated, delegation_of
 from asyncstore.auth.oci_instance import InstancePrincipal
 from asyncstore.auth.oci_resource import ResourcePrincipal
 from asyncstore.auth.oci_session import KeyGrant
@@ -25,7 +23,7 @@ from asyncstore.auth.oci_workload import WorkloadIdentity
 from asyncstore.auth.token_service import TokenService
 from asyncstore.auth.tokens import Grant
 from asyncstore.config import AuthConfig, flag
-from asyncstore.errors import ConfigurationError, UnauthenticatedError
+from asyncstore.errors import ConfigurationError
 
 _NAMES: Final = own_names(METHODS)
 
@@ -251,14 +249,7 @@ def _delegation_token(given: Given, around: Surroundings) -> Method:
     async def fetch() -> Outcome:
         token = await delegation_of(given)
         grant, source = await base.fetch()
-        ends = expiry_of(token)
-        ttl = grant.ttl
-        if ends is not None:
-            left = ends - time.time()
-            ttl = left if ttl is None else min(ttl, left)
-        if grant.value is None or (ttl is not None and ttl <= 0):
-            raise UnauthenticatedError("the delegation token has ended", provider="oci")
-        return replace(grant, value=replace(grant.value, delegation_token=token), ttl=ttl), f"a user, by {source}"
+        return delegated(grant, token), f"a user, by {source}"
 
     return Method("delegation_token", f"a user, by {base.source}", given, fetch, base.region, base.domain)
 
