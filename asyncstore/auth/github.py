@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from yarl import URL
 
 from asyncstore.auth.chain import Chain, configurations
-from asyncstore.auth.credentials import Credentials, Scope
+from asyncstore.auth.credentials import Credentials, Scope, is_loopback
 from asyncstore.auth.github_app import API_VERSION
 from asyncstore.auth.github_methods import (
     API_URL,
@@ -132,7 +132,8 @@ class GitHubCredentials(Credentials["Secret | None"]):
         """
         host = (self._api.raw_host or "").removeprefix("api.")
         uploads = URL.build(scheme="https", host=f"uploads.{host}") if self._api.scheme == "https" else None
-        ours = url.origin() in (self._api.origin(), uploads)
+        protected = url.scheme == "https" or is_loopback(url.host or "")
+        ours = protected and url.origin() in (self._api.origin(), uploads)
         return Scope("", "github") if ours else None
 
     def apply(

@@ -194,9 +194,20 @@ def _refused(answer: Answer, what: str) -> StorageError:
         "request_id": answer.headers.get("X-GitHub-Request-Id"),
     }
     text = f"GitHub gives {what}{said}" if what.startswith("no ") else f"{what}{said}"
-    wait = answer.headers.get("Retry-After", "")
-    limited = bool(wait) or answer.headers.get("x-ratelimit-remaining") == "0"
-    if answer.status == 429 or (answer.status == 403 and limited):
-        return ThrottledError(text, retry_after=float(wait) if wait.isdecimal() else None, **facts)
+    wait = _wait(answer)
+    if answer.status == 429 or (answer.status == 403 and wait is not None):
+        return ThrottledError(text, retry_after=wait, **facts)
     kind = UnavailableError if answer.passing else UnauthenticatedError
     return kind(text, **facts)
+
+
+def _wait(answer: Answer) -> float | None:
+    """Seconds for which GitHub wants no requests; ``None`` if it takes them."""
+    headers = answer.headers
+    if (after := headers.get("Retry-After", "")).isdecimal():
+        return float(after)
+    # https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#checking-the-status-of-your-rate-limit
+    reset = headers.get("x-ratelimit-reset", "")
+    if headers.get("x-ratelimit-remaining") != "0" or not reset.isdecimal():
+        return None
+    return max(0.0, int(reset) - time.time() - answer.clock_offset())

@@ -16,7 +16,7 @@ from asyncstore.auth.sigv4 import Scope
 _SERVICE: Final = re.compile(r"(?P<service>[a-z0-9-]+)\.(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+)(?:\.oci)?")
 
 # An endpoint for one namespace; other services of that domain run what customers wrote.
-# https://docs.oracle.com/iaas/Content/Object/Concepts/dedicatedendpoints.htm
+# https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/
 _DEDICATED: Final = re.compile(
     r"[a-z0-9_-]+\.(?P<service>objectstorage)\.(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+)\.oci\.customer-oci\.com"
 )

@@ -68,7 +68,4 @@ def read_token(path: str) -> str:
     """
     Return the session token in a file.
     """
-    text = read_key_file(path, "OCI session token").strip()
-    if not text.isascii() or not text:
-        raise ConfigurationError(f"{path} holds no session token")
-    return text.decode("ascii")
+    return read_key_file(path, "OCI session token").decode("utf-8", "replace").strip()

@@ -97,13 +97,14 @@ class InstanceMetadata:
         return found if isinstance(found, str) and is_domain(found) else None
 
     async def _get(self, path: str) -> Answer:
-        *others, last = self._bases()
-        for base in others:
+        bases = self._bases()
+        for base in bases:
             try:
                 return await self._ask(base, path)
             except NobodyThereError:
-                continue
-        return await self._ask(last, path)
+                if len(bases) == 1:
+                    raise
+        raise NobodyThereError(f"no answer from {' or '.join(bases)}: this is no instance of OCI", provider="oci")
 
     async def _ask(self, base: str, path: str) -> Answer:
         answer = await self._service.send("GET", base + path, _HEADERS, near=True)

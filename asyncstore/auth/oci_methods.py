@@ -5,7 +5,6 @@ The ways to find an OCI identity, and which of them some settings mean.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -14,20 +13,17 @@ import anyio.to_thread
 
 from asyncstore.auth import oci_profile
 from asyncstore.auth.chain import Chain, MissingCredentialsError, NobodyThereError
-from asyncstore.auth.json_web_token import expiry_of
-from asyncstore.auth.key_files import MAX_FILE, read_token_file
 from asyncstore.auth.method import Given, check_settings, method_of, own_names
+from asyncstore.auth.oci_delegation import check_delegation, delegated, delegation_of
 from asyncstore.auth.oci_instance import InstancePrincipal
 from asyncstore.auth.oci_resource import ResourcePrincipal
 from asyncstore.auth.oci_session import KeyGrant
 from asyncstore.auth.oci_table import METHODS
 from asyncstore.auth.oci_workload import WorkloadIdentity
-from asyncstore.auth.secret_values import secret_text
 from asyncstore.auth.token_service import TokenService
 from asyncstore.auth.tokens import Grant
 from asyncstore.config import AuthConfig, flag
-from asyncstore.errors import ConfigurationError, UnauthenticatedError
-from asyncstore.threads import in_thread
+from asyncstore.errors import ConfigurationError
 
 _NAMES: Final = own_names(METHODS)
 
@@ -195,7 +191,11 @@ def _of_profile(auth_type: str, given: Given, around: Surroundings) -> Method:
             named = named or await other.region()
         return named
 
-    return Method(auth_type, wanted.source, given, fetch, region)
+    async def domain(name: str) -> str | None:
+        found = [await other.domain(name) for other in others.values() if other.domain is not None]
+        return next(iter(found), None)
+
+    return Method(auth_type, wanted.source, given, fetch, region, domain)
 
 
 def _instance_principal(given: Given, around: Surroundings) -> Method:
@@ -242,38 +242,16 @@ def _delegation_token(given: Given, around: Surroundings) -> Method:
     principal = str(settings.get("principal") or "instance_principal")
     if principal not in _PRINCIPALS:
         raise ConfigurationError(f"principal is one of {', '.join(_PRINCIPALS)}, not {principal!r}")
-    if "delegation_token" in settings and "delegation_token_file" in settings:
-        raise ConfigurationError("give delegation_token or delegation_token_file, not both")
+    check_delegation(given)
     own = ("delegation_token", "delegation_token_file", "principal")
     base = choose(principal, {name: value for name, value in settings.items() if name not in own}, around)
 
     async def fetch() -> Outcome:
-        token = await _delegation(given)
+        token = await delegation_of(given)
         grant, source = await base.fetch()
-        ends = expiry_of(token)
-        ttl = grant.ttl
-        if ends is not None:
-            left = ends - time.time()
-            ttl = left if ttl is None else min(ttl, left)
-        if grant.value is None or (ttl is not None and ttl <= 0):
-            raise UnauthenticatedError("the delegation token has ended", provider="oci")
-        return replace(grant, value=replace(grant.value, delegation_token=token), ttl=ttl), f"a user, by {source}"
+        return delegated(grant, token), f"a user, by {source}"
 
     return Method("delegation_token", f"a user, by {base.source}", given, fetch, base.region, base.domain)
-
-
-async def _delegation(given: Given) -> str:
-    if "delegation_token" in given.settings:
-        token = await secret_text("delegation_token", given.settings["delegation_token"]) or ""
-    elif file := given.get("delegation_token_file"):
-        # Read each time: Cloud Shell replaces it.
-        token = await in_thread(read_token_file, str(file), "the delegation token", MAX_FILE)
-    else:
-        raise ConfigurationError("a delegation needs delegation_token, delegation_token_file or its variable")
-    token = token.strip()
-    if not token or not token.isascii() or not token.isprintable():
-        raise ConfigurationError("the delegation token is none")
-    return token
 
 
 def _default(given: Given, around: Surroundings) -> Method:
@@ -291,7 +269,7 @@ def _default(given: Given, around: Surroundings) -> Method:
 
     async def fetch() -> Outcome:
         said = os.environ.get("OCI_CLI_AUTH", "")
-        if _TYPE_ALIASES.get(said, said) in _OF_PROFILES:
+        if _is_in_profile(_TYPE_ALIASES.get(said, said)):
             return await profile.fetch()
         if said:
             method = named.get(said) or named.setdefault(said, _named_by_variable(said, around))
@@ -312,6 +290,12 @@ def _default(given: Given, around: Surroundings) -> Method:
         return await method.domain(name) if method is not None and method.domain is not None else None
 
     return Method("default", "environment, profile, principals", given, fetch, region, domain, undecided=True)
+
+
+def _is_in_profile(auth_type: str) -> bool:
+    # In Cloud Shell the variable says who asks, and the profile for whom.
+    of_profile = auth_type == "delegation_token" and not os.environ.get("OCI_CLI_DELEGATION_TOKEN_FILE")
+    return auth_type in _OF_PROFILES or of_profile
 
 
 def _named_by_variable(said: str, around: Surroundings) -> Method:

@@ -14,7 +14,7 @@ from asyncstore.auth import oci_files as files
 from asyncstore.auth.chain import MissingCredentialsError
 from asyncstore.auth.json_web_token import expiry_of
 from asyncstore.auth.method import method_of
-from asyncstore.auth.oci_session import KeyGrant, file_grant
+from asyncstore.auth.oci_session import PREFIX, KeyGrant, file_grant, is_token
 from asyncstore.auth.oci_signature import OCIKeys, scheme
 from asyncstore.auth.oci_table import METHODS
 from asyncstore.auth.rsa_keys import load_rsa_key
@@ -113,12 +113,14 @@ def find_keys(wanted: Wanted, found: Found) -> tuple[KeyGrant, str]:
         return Grant(OCIKeys(f"{tenancy}/{user}/{fingerprint}", key)), source
     if not values.get("security_token_file"):
         raise ConfigurationError(f"{source} has no security_token_file, which a session needs")
-    token = files.read_token(_text("security_token_file", values["security_token_file"]))
+    token = files.read_token(path := _text("security_token_file", values["security_token_file"]))
+    if not is_token(token):
+        raise ConfigurationError(f"{path} holds no session token")
     ends = expiry_of(token)
     ttl = None if ends is None else ends - time.time()
     if ttl is not None and ttl <= 0:
         raise UnauthenticatedError(f"the OCI session of {source} has ended: run `oci session refresh`", provider="oci")
-    return file_grant(OCIKeys(f"ST${token}", key), ttl), f"{source} (session token)"
+    return file_grant(OCIKeys(PREFIX + token, key), ttl), f"{source} (session token)"
 
 
 def find_region(wanted: Wanted) -> str | None:

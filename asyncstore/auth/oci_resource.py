@@ -16,7 +16,7 @@ from asyncstore.auth.credentials import require_tls
 from asyncstore.auth.json_web_token import expiry_of
 from asyncstore.auth.key_files import MAX_FILE, read_token_file
 from asyncstore.auth.method import GIVEN, Given
-from asyncstore.auth.oci_session import PREFIX, KeyGrant, SignedRequests, file_grant, session_grant, token_of
+from asyncstore.auth.oci_session import PREFIX, KeyGrant, SignedRequests, file_grant, is_token, session_grant, token_of
 from asyncstore.auth.oci_signature import OCIKeys, scheme
 from asyncstore.auth.rsa_keys import load_rsa_key, public_key_text
 from asyncstore.auth.secret_values import secret_text
@@ -88,7 +88,7 @@ class ResourcePrincipal:
 
     async def _in_place(self, key: RSAPrivateKey) -> KeyGrant:
         token = (await self._secret("session_token") or "").removeprefix(PREFIX)
-        if not token.isascii() or not token.isprintable():
+        if not is_token(token):
             raise ConfigurationError("the session token of the resource principal is no token")
         ends = expiry_of(token)
         ttl = None if ends is None else ends - time.time()

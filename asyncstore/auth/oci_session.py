@@ -5,6 +5,7 @@ Session tokens: the key that goes with each, the request for it, and how long it
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,9 @@ FILE_CHECK: Final = 60.0
 
 #: What a key id has before a session token.
 PREFIX: Final = "ST$"
+
+# What a token is made of; anything else could not stand between quotes in a header.
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 # Clocks closer than this are the same clock: OCI allows five minutes.
 # https://docs.oracle.com/iaas/Content/API/Concepts/signingrequests.htm
@@ -61,11 +65,18 @@ def session_grant(token: str, key: RSAPrivateKey, clock_offset: float, place: st
     """
     token = token.strip().removeprefix(PREFIX)
     ends = expiry_of(token)
-    if ends is None or not token.isascii() or not token.isprintable():
+    if ends is None or not is_token(token):
         raise UnavailableError(f"{place} gives something else than a session token", provider="oci")
     # A date has whole seconds: a small difference says nothing.
     ttl = ends - (time.time() + (clock_offset if abs(clock_offset) > _CLOCK_TOLERANCE else 0.0))
     return Grant(OCIKeys(PREFIX + token, key), ttl, ttl / 2)
+
+
+def is_token(text: str) -> bool:
+    """
+    Whether *text* can be a token of OCI's.
+    """
+    return _TOKEN.fullmatch(text) is not None
 
 
 def file_grant(keys: OCIKeys, ttl: float | None) -> KeyGrant:
@@ -150,7 +161,7 @@ def refused(answer: Answer, what: str, advice: str = "") -> StorageError:
     kind = UnavailableError if answer.passing else UnauthenticatedError
     said = f": {redact(words)[:300]}" if isinstance(words, str) else ""
     return kind(
-        f"{answer.place} {what} (status {answer.status}){said}{advice}",
+        f"{answer.place} {what}{said}{advice}",
         provider="oci",
         code=code if isinstance(code, str) else None,
         status=answer.status,

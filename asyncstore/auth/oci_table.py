@@ -145,7 +145,7 @@ METHODS: Final = (
     AuthMethod(
         "delegation_token",
         "a user's token, over an instance or resource principal that acts for them",
-        f"{_DOCS}/API/Concepts/sdk_authentication_methods.htm",
+        f"{_DOCS}/API/Concepts/cloudshellintro.htm",
         (
             Setting("delegation_token", "the token: text, a `Secret` or a function", secret=True),
             Setting("delegation_token_file", "its file, read again each time", ("OCI_CLI_DELEGATION_TOKEN_FILE",)),
@@ -161,7 +161,7 @@ METHODS: Final = (
     AuthMethod(
         "anonymous",
         "requests are not signed, for public buckets",
-        f"{_DOCS}/Object/Tasks/managingbuckets.htm#publicbuckets",
+        f"{_DOCS}/Object/Tasks/managingbuckets.htm",
         (_ANONYMOUS,),
         _REGION_VARIABLES,
     ),

@@ -8,6 +8,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import AsyncIterator
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,8 @@ async def test_http_client_of_its_own(credentials: GitHubCredentials, running: A
         ("https://api.o.ghe.com", "https://uploads.o.ghe.com/repos", True),
         ("https://git.example/api/v3", "https://git.example/api/uploads", True),
         ("https://git.example/api/v3", "https://api.github.com/user", False),
+        ("http://git.example/api/v3", "http://git.example/api/v3/user", False),
+        ("http://127.0.0.1:7", "http://127.0.0.1:7/user", True),
     ],
 )
 def test_scope(api_url: str, url: str, ours: bool) -> None:
@@ -329,6 +332,26 @@ async def test_rate_limit(server: GitHubServer) -> None:
             await credentials.get()
 
     assert caught.value.retry_after == 17
+
+
+async def test_limit_by_the_hour(server: GitHubServer) -> None:
+    """
+    The limit by the hour says when it begins anew, by GitHub's clock; it is not asked before.
+    """
+    server.add_app(new_app())
+    headers = {
+        "x-ratelimit-remaining": "0",
+        "x-ratelimit-reset": str(int(time.time()) + 1000),
+        "Date": formatdate(time.time() + 900, usegmt=True),
+    }
+    server.inject(Fault(status=403, headers=headers, body=b'{"message": "API rate limit exceeded"}', times=None))
+    async with asking(server, installation_id=INSTALLATION) as credentials:
+        for _ in range(2):
+            with pytest.raises(ThrottledError, match="limit exceeded") as caught:
+                await credentials.get()
+
+    assert caught.value.retry_after == pytest.approx(100, abs=3)
+    assert len(server.requests) == 1
 
 
 async def test_app_that_is_not_installed(server: GitHubServer) -> None:

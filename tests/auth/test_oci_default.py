@@ -116,7 +116,7 @@ async def test_pod_that_does_not(service: Service, url: str, monkeypatch: pytest
     ("said", "source"),
     [
         ("resource_principal", "resource_principal: the resource's principal"),
-        ("instance_obo_user", "a delegation needs delegation_token"),
+        ("instance_obo_user", "the environment has no whole OCI identity"),
         ("api_key", "the environment has no whole OCI identity"),
         ("oke_workload_identity", "KUBERNETES_SERVICE_HOST is not set"),
         ("nonsense", "OCI_CLI_AUTH is 'nonsense', which is no method; there are default, user_principal"),
@@ -134,21 +134,35 @@ async def test_method_of_the_environment(
     assert source in await found(oci_credentials())
 
 
+@pytest.mark.parametrize("said", ["", "instance_obo_user"])
 async def test_profile_of_cloud_shell(
-    service: Service, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    service: Service, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
 ) -> None:
     """
     A profile can say that the instance asks, for the user whose token is in a file.
     """
     file = write(tmp_path / "delegation", DELEGATION)
     lines = f"[DEFAULT]\nauthentication_type=instance_principal\ndelegation_token_file={file}\nregion=eu-paris-1\n"
-    config = write(tmp_path / "config", lines)
+    monkeypatch.setenv("OCI_CLI_CONFIG_FILE", str(write(tmp_path / "config", lines)))
+    monkeypatch.setenv("OCI_CLI_AUTH", said)
     service.region = "no region"
 
     # It came as far as the federation, whose address it could not tell.
-    credentials = oci_credentials(settings={"config_file": str(config)})
-    assert "something else than a region" in await found(credentials)
+    assert "something else than a region" in await found(oci_credentials())
     assert service.seen[0].path == "/opc/v2/identity/cert.pem"
+
+
+async def test_delegation_of_a_profile_is_read_first(
+    service: Service, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    Without the user's token the instance is not asked: it would act for itself.
+    """
+    lines = f"[DEFAULT]\nauthentication_type=instance_principal\ndelegation_token_file={tmp_path}/missing\n"
+    monkeypatch.setenv("OCI_CLI_CONFIG_FILE", str(write(tmp_path / "config", lines)))
+
+    assert "the delegation token" in await found(oci_credentials())
+    assert service.seen == []
 
 
 async def test_fallback_to_the_instance(service: Service, url: str, tmp_path: Path) -> None:

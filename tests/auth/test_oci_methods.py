@@ -105,6 +105,20 @@ async def test_cancelled_waiter_takes_nobody_along(credentials: OCICredentials, 
     assert running.fetches() == 1
 
 
+async def test_closing_ends_a_fetch(credentials: OCICredentials, running: Asked) -> None:
+    """
+    Who waits while the credentials are closed is told so, and nothing is left over.
+    """
+    running.delay = 0.3
+    waiter = asyncio.create_task(credentials.get())
+    await asyncio.sleep(0.05)
+
+    await credentials.aclose()
+
+    with pytest.raises(UnauthenticatedError, match="closed while being renewed"):
+        await waiter
+
+
 async def test_failing_service_is_asked_once(credentials: OCICredentials, running: Asked) -> None:
     """
     Forty callers of a service in trouble wait for one attempt; who asks then is told without another.

@@ -14,9 +14,12 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from yarl import URL
 
+from asyncstore.auth import oci_metadata
 from asyncstore.auth.credentials import Secret
 from asyncstore.auth.oci import OCICredentials, OCIKeys, oci_credentials
+from asyncstore.auth.oci_delegation import delegated
 from asyncstore.auth.oci_instance import Certificate
+from asyncstore.auth.tokens import Grant
 from asyncstore.config import AuthConfig, HTTPOptions
 from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
 from asyncstore.testing.servers.oci.signature import check_signature
@@ -167,6 +170,30 @@ async def test_metadata_service_is_not_trusted_blindly(serve: Serve, kind: str) 
     assert visits == []
 
 
+async def test_second_address(service: Service, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where nobody is at the first address of the service, its second one is asked, and remembered.
+    """
+    monkeypatch.delenv("OCI_METADATA_BASE_URL")
+    monkeypatch.setattr(oci_metadata, "_ADDRESSES", ("http://127.0.0.1:1", url))
+    keys = await keys_of(oci_credentials(instance(url)))
+    assert keys.key_id in service.keys
+
+    monkeypatch.setattr(oci_metadata, "_ADDRESSES", ("http://127.0.0.1:1", "http://127.0.0.1:2"))
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1/opc/v2 or http://127.*no instance of OCI"):
+        await keys_of(oci_credentials(instance(url)))
+
+
+async def test_metadata_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    An address of the environment is held to the same: no secret is asked for in the open.
+    """
+    monkeypatch.setenv("OCI_METADATA_BASE_URL", "http://192.0.2.1/opc/v2")
+
+    with pytest.raises(ConfigurationError, match="metadata_url is https, or http to"):
+        await keys_of(oci_credentials(oci("instance_principal")))
+
+
 async def test_other_clouds_metadata(serve: Serve) -> None:
     """
     Where another cloud answers at that address, the method does not apply: the next one is asked.
@@ -185,7 +212,10 @@ async def test_other_clouds_metadata(serve: Serve) -> None:
     [
         ({"text": "no JSON"}, "answers without token"),
         ({"text": '{"token": "no-token"}'}, "something else than a session token"),
-        ({"text": '{"code": "InternalError", "message": "Oh"}', "status": 500}, r"status 500\): Oh"),
+        (
+            {"text": '{"code": "InternalError", "message": "Oh"}', "status": 500},
+            r"gives no session token: Oh \(500, InternalError",
+        ),
     ],
 )
 async def test_answers_that_are_none(service: Service, url: str, answer: dict[str, Any], said: str) -> None:
@@ -432,7 +462,45 @@ async def test_delegation_over_a_resource(url: str, monkeypatch: pytest.MonkeyPa
         assert lease.value is not None
         assert lease.value.delegation_token == ending
         assert lease.ends_at == pytest.approx(time.monotonic() + 1000, abs=5)
+        assert lease.refresh_at == pytest.approx(time.monotonic() + 500, abs=5)
         assert await credentials.region() == REGION
+
+
+@pytest.mark.parametrize(
+    ("ttl", "early", "delegation", "ends", "renewed"),
+    [
+        (3600, 1800, None, 3600, 1800),
+        (3600, 1800, 1000, 1000, 500),
+        (3600, 1800, 9000, 3600, 1800),
+        (3600, 3540, 1000, 1000, 60),
+        (3600, None, 1000, 1000, None),
+        (None, None, 1000, 1000, None),
+        (None, None, None, None, None),
+    ],
+)
+def test_life_of_a_delegation(
+    ttl: float | None, early: float | None, delegation: float | None, ends: float | None, renewed: float | None
+) -> None:
+    """
+    It is that of the shorter of two tokens, and is never over when it begins.
+    """
+    keys = OCIKeys("ST$fake", key_of("user"))
+
+    made = delegated(Grant(keys, ttl, early), DELEGATION if delegation is None else token(delegation))
+
+    assert made.ttl == (None if ends is None else pytest.approx(ends, abs=2))
+    after = None if made.ttl is None or made.early is None else made.ttl - made.early
+    assert after == (None if renewed is None else pytest.approx(renewed, abs=2))
+
+
+async def test_delegation_that_has_ended(url: str) -> None:
+    """
+    A user's token that has ended is not sent.
+    """
+    auth = oci("delegation_token", delegation_token=token(-5), federation_endpoint=f"{url}/v1/x509")
+
+    with pytest.raises(UnauthenticatedError, match="delegation token has ended"):
+        await keys_of(oci_credentials(auth))
 
 
 @pytest.mark.parametrize(
