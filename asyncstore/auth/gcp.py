@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AUTH_TYPES", "METHODS", "SETTINGS", "GCPCredentials", "gcp_credentials"]
 
-_SIGN_NOTHING: Final = frozenset({"anonymous", "authorized_user", "token"})
+_SIGN_NOTHING: Final = frozenset({"anonymous", "authorized_user", "external_account_authorized_user", "token"})
 
 #: Seconds for one token: a program may take two minutes, and there can be two requests after it.
 _TIMEOUT: Final = 180.0

@@ -25,7 +25,7 @@ from asyncstore.auth.gcp_impersonation import (
 )
 from asyncstore.auth.gcp_key import KeyFile
 from asyncstore.auth.gcp_service_account import ServiceAccount
-from asyncstore.auth.gcp_user import AuthorizedUser
+from asyncstore.auth.gcp_user import AuthorizedUser, ExternalUser
 from asyncstore.auth.key_files import read_key_file, warn_if_shared
 from asyncstore.auth.token_service import TokenService
 from asyncstore.auth.tokens import Secret
@@ -183,6 +183,10 @@ def _authorized_user(reading: _Reading) -> Identity:
     return AuthorizedUser(reading.document, reading.source, reading.around.service)
 
 
+def _external_user(reading: _Reading) -> Identity:
+    return ExternalUser(reading.document, reading.source, reading.around.service)
+
+
 def _external_account(reading: _Reading) -> Identity:
     around, url = reading.around, reading.document.get("service_account_impersonation_url")
     scopes = IAM_SCOPES if url else reading.wanted.scopes or SCOPES
@@ -223,6 +227,7 @@ def _impersonated(reading: _Reading, caller: Identity) -> Identity:
 _KINDS: Final[Mapping[Any, Callable[[_Reading], Identity]]] = {
     "service_account": _service_account,
     "authorized_user": _authorized_user,
+    "external_account_authorized_user": _external_user,
     "external_account": _external_account,
     "impersonated_service_account": _impersonated_account,
 }

@@ -6,13 +6,12 @@ https://cloud.google.com/iam/docs/workload-identity-federation
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from asyncstore.auth.gcp_exchange import WrongClockError, exchange
+from asyncstore.auth.gcp_exchange import WrongClockError, basic_auth, exchange, grant_of
 from asyncstore.auth.gcp_identity import UNIVERSE, Identity, Token
 from asyncstore.auth.gcp_impersonation import parse_impersonation_url
 from asyncstore.auth.gcp_subject import FileToken, SubjectToken, URLToken
@@ -76,9 +75,9 @@ class ExternalAccount(Identity):
 
     async def _exchanged(self) -> Grant[Token]:
         subject = await self._subject.fetch(self._clock_offset)
-        headers = {} if self._client is None else {"Authorization": f"Basic {self._client.reveal()}"}
+        headers = {} if self._client is None else {"Authorization": self._client.reveal()}
         fields = {**self._fields, "subject_token": subject}
-        return await exchange(self._service, self._url, fields, headers, clock_offset=self._clock_offset)
+        return grant_of(await exchange(self._service, self._url, fields, headers, clock_offset=self._clock_offset))
 
 
 def _subject_token(
@@ -122,5 +121,4 @@ def _fields(document: Mapping[str, Any], scopes: Sequence[str]) -> dict[str, str
 def _client(document: Mapping[str, Any]) -> Secret | None:
     if not document.get("client_id"):
         return None
-    pair = f"{document['client_id']}:{document.get('client_secret') or ''}"
-    return Secret(base64.b64encode(pair.encode()).decode("ascii"))
+    return basic_auth(str(document["client_id"]), str(document.get("client_secret") or ""))

@@ -276,6 +276,7 @@ _MAKERS: Final[Mapping[str, Callable[[str, Given, Surroundings], Method]]] = {
     "default": _default,
     "service_account": _document,
     "authorized_user": _document,
+    "external_account_authorized_user": _document,
     "metadata": _metadata,
     "external_account": _document,
     "impersonated_service_account": _impersonated,

@@ -83,6 +83,13 @@ METHODS: Final = (
         refreshes=True,
     ),
     AuthMethod(
+        "external_account_authorized_user",
+        "the file of `gcloud auth application-default login` for a user of a workforce pool",
+        "https://cloud.google.com/iam/docs/workforce-obtaining-short-lived-credentials",
+        (*_FILES, *_TOKENS),
+        refreshes=True,
+    ),
+    AuthMethod(
         "metadata",
         "the metadata server of Compute Engine, GKE, Cloud Run and others",
         "https://cloud.google.com/compute/docs/access/authenticate-workloads",
