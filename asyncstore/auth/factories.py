@@ -22,8 +22,8 @@ BUILT_IN: Final = {
     "gcs": "asyncstore.auth.gcp:gcp_credentials",
 }
 
-#: What people call the providers, besides the schemes of their URIs.
-ALIASES: Final = {"aws": "s3", "gcp": "gcs", "google": "gcs"}
+#: What people call the providers, the schemes of their URIs included.
+ALIASES: Final = {"aws": "s3", "gcp": "gcs", "google": "gcs", "gs": "gcs"}
 
 
 class AuthFactory(Protocol):

@@ -88,7 +88,7 @@ def _credentials(
         return GCPCredentials([held(identity)])
 
     taken = take_settings({} if settings is None else settings)
-    links = configurations(auth, "gcs", "gcp", "google")
+    links = configurations(auth, "gcs", "gcp", "google", "gs")
     around = Surroundings(service, http, hold, source, scopes, alone=len(links) == 1)
     # What is set for the storage as a whole is meant for the first.
     given = [{**taken, **known_settings(links[0])}, *(known_settings(link) for link in links[1:])]

@@ -108,6 +108,8 @@ def identity_of(
     kind = document.get("type")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise ConfigurationError(f"{source} has credentials of type {kind!r}; known are {', '.join(_KINDS)}")
+    if wanted.subject is not None and kind != ServiceAccount.auth_type:
+        raise ConfigurationError(f"{source} is of type {kind!r}, and only a service_account speaks for a subject")
     if depth > MAX_LINKS:
         raise ConfigurationError(f"{source} has more than {MAX_LINKS} credentials, each in the next")
     whole = {**document, "universe_domain": _universe(document, source, wanted)}

@@ -109,9 +109,7 @@ class IfThere(Method):
     A metadata server, for the default: nobody there means that this is no such machine, if nobody ever was.
     """
 
-    def __init__(self, method: Method, given: Given) -> None:
-        super().__init__(method.auth_type, method.source, given, method.identity)
-        self._answered = False
+    _answered = False
 
     async def fetch(self) -> Outcome:
         if flag(os.environ.get("NO_GCE_CHECK", "")):

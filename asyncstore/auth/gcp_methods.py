@@ -206,13 +206,19 @@ def _default(_: str, given: Given, around: Surroundings) -> Method:
             raise MissingCredentialsError(f"there is no file {file}")
         return identity_of(await in_thread(load_document, file), str(file), wanted, around)
 
+    async def of_machine() -> Identity:
+        if wanted.subject is not None:
+            raise MissingCredentialsError("the account of a machine speaks for no subject")
+        return await machine.identity()
+
     metadata, named = _link("metadata", given), _document("default", given, around)
+    machine = _metadata("metadata", metadata, around)
     # For messages: what it comes to is known when it was read.
     named.auth_type = "environment"
     links = [
         named,
         Method("gcloud", "gcloud's file", given, of_gcloud),
-        IfThere(_metadata("metadata", metadata, around), metadata),
+        IfThere("metadata", machine.source, metadata, of_machine),
     ]
     return FirstOf(given, links)
 

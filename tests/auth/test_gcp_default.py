@@ -27,7 +27,7 @@ from tests.auth.conftest import FAKE_TOKEN
 from tests.auth.gcp_methods import without_own
 from tests.auth.gcp_service import METADATA, GoogleService, google_service, user_document
 from tests.servers.tls import ThrowawayCA
-from tests.servers_check.gcs import account, key_file
+from tests.servers_check.gcs import EMAIL, account, key_file
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,11 @@ async def test_order(service: GoogleService, monkeypatch: pytest.MonkeyPatch, tm
     named.write_text(json.dumps(key_file(service.url)))
     named.chmod(0o600)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(named))
-    assert await found(gcp_credentials()) == "service_account"
+    credentials = gcp_credentials()
+    assert await found(credentials) == "service_account"
+    assert credentials.setting_sources() == {"credentials_file": "GOOGLE_APPLICATION_CREDENTIALS"}
+    assert credentials.describe()["account"] == EMAIL
+    assert credentials.source == str(named)
 
 
 async def test_named_file_that_is_missing_is_no_reason_to_look_on(
@@ -225,6 +229,20 @@ async def test_subject(service: GoogleService) -> None:
     await found(gcp_credentials(None, settings))
 
     assert service.forms[0]["subject"] == "a@b.example"
+
+
+async def test_subject_of_somebody_else(service: GoogleService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Who cannot speak for a user does not work as somebody else instead.
+    """
+    monkeypatch.setenv("GCE_METADATA_HOST", host_of(service.url))
+    settings = {"subject": "a@b.example"}
+
+    with pytest.raises(ConfigurationError, match="only a service_account"):
+        await found(gcp_credentials(None, {**settings, "credentials_json": user_document(service.url)}))
+    with pytest.raises(UnauthenticatedError, match="speaks for no subject"):
+        await found(gcp_credentials(None, settings))
+    assert service.calls == []
 
 
 async def test_user_has_to_sign_in_again(service: GoogleService) -> None:
