@@ -6,19 +6,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
 from yarl import URL
 
 from asyncstore import open_storage
-from asyncstore.auth import key_files
 from asyncstore.auth.gcp import SETTINGS, GCPCredentials, gcp_credentials
 from asyncstore.config import AuthConfig, HTTPOptions
 from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
@@ -203,23 +200,6 @@ async def test_universe(service: GoogleService) -> None:
             await credentials.get()
 
 
-async def test_self_signed_for_scopes(service: GoogleService) -> None:
-    """
-    A token that an account signs itself is for the scopes that are asked for; a subject needs an exchange.
-    """
-    settings = {"credentials_json": key_file(service.url), "self_signed_jwt": "yes"}
-    async with gcp_credentials(None, {**settings, "scopes": ["x", "y"]}) as credentials:
-        value = (await credentials.get()).value
-    assert value is not None
-    claims = jwt.decode(value.reveal(), options={"verify_signature": False})
-    assert claims["scope"] == "x y"
-    assert "aud" not in claims
-    async with gcp_credentials(None, {**settings, "subject": "a@b.example"}) as credentials:
-        with pytest.raises(ConfigurationError, match="subject"):
-            await credentials.get()
-    assert service.calls == []
-
-
 async def test_subject(service: GoogleService) -> None:
     """
     A service account can speak for a user of its domain.
@@ -254,26 +234,6 @@ async def test_user_has_to_sign_in_again(service: GoogleService) -> None:
     with pytest.raises(UnauthenticatedError, match="gcloud auth application-default login") as failure:
         await found(gcp_credentials(None, {"credentials_json": document}))
     assert FAKE_TOKEN not in str(failure.value)
-
-
-async def test_others_can_read_the_key(
-    service: GoogleService, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """
-    A key file that others can read is worth a warning, once.
-    """
-    key_files._warned.clear()
-    file = tmp_path / "key.json"
-    file.write_text(json.dumps(key_file(service.url)))
-    file.chmod(0o644)
-
-    for _ in range(2):
-        await found(gcp_credentials(None, {"credentials_file": file}))
-
-    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(warned) == 1
-    assert str(file) in warned[0]
-    assert "644" in warned[0]
 
 
 def test_made_before_there_is_a_loop(service: GoogleService) -> None:
