@@ -75,7 +75,7 @@ class GoogleService:
     ttl: float = 3600.0
     url: str = ""
     universe: str | None = None
-    refresh_token: str = f"{FAKE_TOKEN}-refresh"
+    refresh_tokens: list[str] = field(default_factory=lambda: [f"{FAKE_TOKEN}-refresh"])
     aws_skew: float = 0.0
     calls: list[tuple[str, str]] = field(default_factory=list)
     forms: list[dict[str, Any]] = field(default_factory=list)
@@ -157,12 +157,14 @@ class GoogleService:
             _require(form["subject_token"] == SUBJECT, "another subject token")
 
     def _workforce(self, request: web.Request, form: dict[str, str]) -> web.Response:
-        """Each refresh token can be used once, and gives the next."""
-        _require(form == {"grant_type": "refresh_token", "refresh_token": self.refresh_token}, "another refresh token")
+        """Each refresh token gives the next."""
+        _require(set(form) == {"grant_type", "refresh_token"}, "other fields")
+        _require(form["refresh_token"] in self.refresh_tokens, "another refresh token")
         client = base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode()
         _require(client == f"fake-id:{FAKE_SECRET}", "another client")
-        self.refresh_token = f"{FAKE_TOKEN}-refresh-{len(self.tokens)}"
-        given = {"access_token": self.issue(""), "expires_in": self.ttl, "refresh_token": self.refresh_token}
+        following = f"{FAKE_TOKEN}-refresh-{len(self.tokens)}"
+        self.refresh_tokens.append(following)
+        given = {"access_token": self.issue(""), "expires_in": self.ttl, "refresh_token": following}
         return web.json_response(given)
 
     def _metadata(self, request: web.Request) -> web.Response:

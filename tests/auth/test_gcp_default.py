@@ -22,7 +22,14 @@ from asyncstore.errors import ConfigurationError, UnauthenticatedError, Unavaila
 from asyncstore.testing.servers.gcs import GCSServer, Settings
 from tests.auth.conftest import FAKE_TOKEN
 from tests.auth.gcp_methods import without_own
-from tests.auth.gcp_service import METADATA, GoogleService, google_service, user_document
+from tests.auth.gcp_service import (
+    METADATA,
+    GoogleService,
+    credentials_of,
+    external_user_document,
+    google_service,
+    user_document,
+)
 from tests.servers.tls import ThrowawayCA
 from tests.servers_check.gcs import EMAIL, account, key_file
 
@@ -223,6 +230,18 @@ async def test_subject_of_somebody_else(service: GoogleService, monkeypatch: pyt
     with pytest.raises(UnauthenticatedError, match="speaks for no subject"):
         await found(gcp_credentials(None, settings))
     assert service.calls == []
+
+
+async def test_refresh_token_of_a_workforce_pool_is_replaced(service: GoogleService) -> None:
+    """
+    The refresh token that came with a token is the one to use next.
+    """
+    async with credentials_of(external_user_document(service.url)) as credentials:
+        lease = await credentials.get()
+        await credentials.refresh(lease)
+
+    assert [form["refresh_token"] for form in service.forms] == service.refresh_tokens[:2]
+    assert len(set(service.refresh_tokens)) == 3
 
 
 async def test_user_has_to_sign_in_again(service: GoogleService) -> None:
