@@ -68,6 +68,7 @@ class Wanted:
         delegates: Accounts in between, where the tokens of another account are asked for.
         lifetime: Seconds that these last.
         aws: Whose keys sign what proves an identity of AWS.
+        subject_token: What proves an identity elsewhere, or a function that gives it.
         universe_domain: The cloud.
         iam_endpoint: Where tokens and signatures of other accounts are asked for.
     """
@@ -78,6 +79,7 @@ class Wanted:
     delegates: tuple[str, ...] | None = None
     lifetime: int | None = None
     aws: AuthConfig | None = None
+    subject_token: Any = field(default=None, repr=False)
     universe_domain: str | None = None
     iam_endpoint: str | None = None
 
@@ -190,10 +192,16 @@ def _external_user(reading: _Reading) -> Identity:
 
 
 def _external_account(reading: _Reading) -> Identity:
-    around, url = reading.around, reading.document.get("service_account_impersonation_url")
-    scopes = IAM_SCOPES if url else reading.wanted.scopes or SCOPES
+    around, wanted = reading.around, reading.wanted
+    url = reading.document.get("service_account_impersonation_url")
     external = ExternalAccount(
-        reading.document, reading.source, around.service, scopes=scopes, aws=reading.wanted.aws, http=around.http
+        reading.document,
+        reading.source,
+        around.service,
+        scopes=IAM_SCOPES if url else wanted.scopes or SCOPES,
+        given=wanted.subject_token,
+        aws=wanted.aws,
+        http=around.http,
     )
     return _impersonated(reading, external) if url else external
 
@@ -202,7 +210,12 @@ def _impersonated_account(reading: _Reading) -> Identity:
     inner = reading.document.get("source_credentials")
     if not isinstance(inner, Mapping):
         raise ConfigurationError("the JSON of an impersonated_service_account has source_credentials")
-    needed = Wanted(scopes=IAM_SCOPES, aws=reading.wanted.aws, universe_domain=reading.document["universe_domain"])
+    needed = Wanted(
+        scopes=IAM_SCOPES,
+        aws=reading.wanted.aws,
+        subject_token=reading.wanted.subject_token,
+        universe_domain=reading.document["universe_domain"],
+    )
     return _impersonated(reading, identity_of(inner, reading.source, needed, reading.around, depth=reading.depth + 1))
 
 

@@ -231,7 +231,7 @@ def _link(auth_type: str, given: Given) -> Given:
 
 def _source(given: Given) -> AuthConfig:
     source = given.settings.get("source")
-    names = [name for name in (*_PLACES, "aws_source", _SHARED) if name in given.settings]
+    names = [name for name in (*_PLACES, "aws_source", "subject_token", _SHARED) if name in given.settings]
     if source is None:
         return AuthConfig(settings={name: given.settings[name] for name in names})
     if places := [name for name in names if name in _PLACES]:
@@ -251,6 +251,7 @@ def _wanted(given: Given, around: Surroundings) -> Wanted:
         delegates=None if delegates is None else words_of(delegates),
         lifetime=None if lifetime is None else lifetime_of(lifetime),
         aws=None if aws is None else _auth_config("aws_source", aws),
+        subject_token=value("subject_token"),
         universe_domain=value(_SHARED),
         iam_endpoint=value("iam_endpoint"),
     )

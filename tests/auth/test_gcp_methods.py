@@ -18,12 +18,14 @@ from yarl import URL
 
 from asyncstore import connect_auth
 from asyncstore.auth.credentials import Scope
-from asyncstore.auth.factories import find_factory
+from asyncstore.auth.factories import AuthFactory, find_factory
 from asyncstore.auth.gcp import METHODS, GCPCredentials, gcp_credentials
 from asyncstore.errors import StorageError, UnauthenticatedError, UnavailableError
 from tests.auth.cases import Case
 from tests.auth.gcp_methods import CASES
 from tests.auth.gcp_service import GoogleService
+
+_: AuthFactory = gcp_credentials
 
 REFRESHING = {name: case for name, case in CASES.items() if case.refreshes}
 
