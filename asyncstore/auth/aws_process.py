@@ -7,12 +7,14 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections.abc import Sequence
 from typing import Any, Final
 
 from asyncstore.auth.aws_document import KeyGrant, grant_of
 from asyncstore.auth.method import Given
-from asyncstore.auth.programs import command_of, run_program
+from asyncstore.auth.program import run_program
 from asyncstore.errors import ConfigurationError, UnauthenticatedError
 
 #: Seconds for the program, if nothing else is set.
@@ -37,10 +39,10 @@ class CredentialProcess:
         """
         Return the keys that the program prints.
         """
-        code, output = await run_program(self._command, name=_GIVER, timeout=self._timeout)
-        if code != 0:
-            raise UnauthenticatedError(f"{_GIVER} ended with {code}")
-        return _grant(output)
+        ended = await run_program(self._command, name=_GIVER, timeout=self._timeout)
+        if ended.code != 0:
+            raise UnauthenticatedError(f"{_GIVER} ended with {ended.code}")
+        return _grant(ended.output)
 
 
 def _grant(output: bytes) -> KeyGrant:
@@ -56,7 +58,10 @@ def _grant(output: bytes) -> KeyGrant:
 
 
 def _command(value: Any) -> Sequence[str]:
-    command = command_of(value)
+    try:
+        command = shlex.split(value) if isinstance(value, str) else [os.fspath(item) for item in value or ()]
+    except (TypeError, ValueError):
+        command = []
     if not command:
         raise ConfigurationError("credential_process is a program with its arguments, as a list or as text")
     return command

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from asyncstore.auth.gcp_subject import SubjectToken
 from asyncstore.auth.key_files import read_key_file
-from asyncstore.auth.programs import command_of, run_program
+from asyncstore.auth.program import run_program
 from asyncstore.auth.redact import redact
 from asyncstore.errors import ConfigurationError, UnauthenticatedError
 from asyncstore.threads import in_thread
@@ -48,8 +49,7 @@ class ProgramToken(SubjectToken):
 
     def __init__(self, described: Any, told: Mapping[str, str]) -> None:
         given = described if isinstance(described, Mapping) else {}
-        command = given.get("command")
-        self._command = command_of(command) if isinstance(command, str) else []
+        self._command = _command(given.get("command"))
         if not self._command:
             raise ConfigurationError("the executable of a credential_source has a command, as text")
         millis = given.get("timeout_millis", _DEFAULT_MILLIS)
@@ -68,16 +68,26 @@ class ProgramToken(SubjectToken):
         return _token(kept or await self._printed())
 
     async def _printed(self) -> Mapping[str, Any]:
-        environment = {**os.environ, **self._told}
-        code, output = await run_program(self._command, name=_NAME, timeout=self._timeout, environment=environment)
-        if code != 0:
-            raise UnauthenticatedError(f"{_NAME} ended with {code}", provider="gcs")
+        ended = await run_program(self._command, name=_NAME, timeout=self._timeout, environment=self._told)
+        output = ended.output
+        if ended.code != 0:
+            raise UnauthenticatedError(f"{_NAME} ended with {ended.code}", provider="gcs")
         if not output.strip() and self._file:
             output = await in_thread(read_key_file, str(self._file), "output_file of the executable")
         document = _object(output)
         if document is None:
             raise UnauthenticatedError(f"{_NAME} printed no JSON object", provider="gcs")
         return document
+
+
+def _command(value: Any) -> list[str]:
+    if not isinstance(value, str) or "\0" in value:
+        return []
+    try:
+        return shlex.split(value)
+    except ValueError:
+        # A quote that does not end.
+        return []
 
 
 def _kept(file: Path) -> Mapping[str, Any] | None:

@@ -121,13 +121,15 @@ class TokenService:
                     method, address, headers=headers, data=data, proxy=proxy, allow_redirects=False
                 ) as reply:
                     return Answer(reply.status, reply.headers, await _body(reply, place), place)
-            except (ValueError, *_FAILURES) as exc:
-                # A certificate that is not trusted is a ValueError too.
-                if isinstance(exc, aiohttp.InvalidURL) or not isinstance(exc, _FAILURES):
-                    raise ConfigurationError(f"{place} is no address that credentials can be asked for at") from None
-                # Its text can hold the request with its headers.
+            except aiohttp.InvalidURL:
+                raise ConfigurationError(f"{place} is no address that credentials can be asked for at") from None
+            except _FAILURES as exc:
+                # Before the next, which a certificate that is refused is one of, too. Its
+                # text can hold the request with its headers.
                 kind = NobodyThereError if near else UnavailableError
                 raise kind(f"no answer from {place}: {type(exc).__name__}") from None
+            except ValueError:
+                raise ConfigurationError(f"{place} is no address that credentials can be asked for at") from None
 
     async def _session(self, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(ssl=await self._trusted(), limit=1, force_close=True)
