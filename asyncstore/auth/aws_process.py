@@ -7,14 +7,12 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html
 from __future__ import annotations
 
 import json
-import os
-import shlex
 from collections.abc import Sequence
 from typing import Any, Final
 
 from asyncstore.auth.aws_document import KeyGrant, grant_of
 from asyncstore.auth.method import Given
-from asyncstore.auth.program import run_program
+from asyncstore.auth.program import command_of, run_program
 from asyncstore.errors import ConfigurationError, UnauthenticatedError
 
 #: Seconds for the program, if nothing else is set.
@@ -58,10 +56,7 @@ def _grant(output: bytes) -> KeyGrant:
 
 
 def _command(value: Any) -> Sequence[str]:
-    try:
-        command = shlex.split(value) if isinstance(value, str) else [os.fspath(item) for item in value or ()]
-    except (TypeError, ValueError):
-        command = []
+    command = command_of(value)
     if not command:
         raise ConfigurationError("credential_process is a program with its arguments, as a list or as text")
     return command

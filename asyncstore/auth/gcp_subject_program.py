@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, Final
 
 from asyncstore.auth.gcp_subject import SubjectToken
 from asyncstore.auth.key_files import read_key_file
-from asyncstore.auth.program import run_program
+from asyncstore.auth.program import command_of, run_program
 from asyncstore.auth.redact import redact
 from asyncstore.errors import ConfigurationError, UnauthenticatedError
 from asyncstore.threads import in_thread
@@ -49,7 +48,8 @@ class ProgramToken(SubjectToken):
 
     def __init__(self, described: Any, told: Mapping[str, str]) -> None:
         given = described if isinstance(described, Mapping) else {}
-        self._command = _command(given.get("command"))
+        command = given.get("command")
+        self._command = command_of(command) if isinstance(command, str) else []
         if not self._command:
             raise ConfigurationError("the executable of a credential_source has a command, as text")
         millis = given.get("timeout_millis", _DEFAULT_MILLIS)
@@ -69,25 +69,15 @@ class ProgramToken(SubjectToken):
 
     async def _printed(self) -> Mapping[str, Any]:
         ended = await run_program(self._command, name=_NAME, timeout=self._timeout, environment=self._told)
-        output = ended.output
         if ended.code != 0:
             raise UnauthenticatedError(f"{_NAME} ended with {ended.code}", provider="gcs")
+        output = ended.output
         if not output.strip() and self._file:
             output = await in_thread(read_key_file, str(self._file), "output_file of the executable")
         document = _object(output)
         if document is None:
             raise UnauthenticatedError(f"{_NAME} printed no JSON object", provider="gcs")
         return document
-
-
-def _command(value: Any) -> list[str]:
-    if not isinstance(value, str) or "\0" in value:
-        return []
-    try:
-        return shlex.split(value)
-    except ValueError:
-        # A quote that does not end.
-        return []
 
 
 def _kept(file: Path) -> Mapping[str, Any] | None:

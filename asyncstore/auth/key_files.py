@@ -31,7 +31,7 @@ def read_key_file(path: str | Path, what: str, *, warn: bool = True) -> bytes:
 
     Args:
         what: What it is, for messages.
-        warn: ``False`` if there need not be secrets in it.
+        warn: ``False`` if there need not be secrets in it; see :func:`warn_if_shared`.
 
     Raises:
         ConfigurationError: It cannot be read, is no file, or is too long.

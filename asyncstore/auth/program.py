@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 from asyncio import StreamReader
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
@@ -73,8 +74,10 @@ async def run_program(
             cwd=directory,
             env={**os.environ, **environment} if environment else None,
         )
-    except OSError as exc:
-        raise ConfigurationError(f"{name} cannot be started: {exc.strerror or type(exc).__name__}") from None
+    except (OSError, ValueError) as exc:
+        # ValueError: a null byte. Its text can hold an argument.
+        reason = getattr(exc, "strerror", None) or type(exc).__name__
+        raise ConfigurationError(f"{name} cannot be started: {reason}") from None
     try:
         async with asyncio.timeout(timeout):
             return await _ended(process, name)
@@ -82,6 +85,16 @@ async def run_program(
         raise UnavailableError(f"{name} did not end within {timeout:g} s") from None
     finally:
         await _end(process)
+
+
+def command_of(value: Any) -> list[str]:
+    """
+    Return a program and its arguments, given as text or as a list; none if it is neither.
+    """
+    try:
+        return shlex.split(value) if isinstance(value, str) else [os.fspath(item) for item in value or ()]
+    except (TypeError, ValueError):
+        return []
 
 
 async def _ended(process: Process, name: str) -> Ended:
@@ -107,10 +120,16 @@ async def _ended(process: Process, name: str) -> Ended:
 
 
 async def _end(process: Process) -> None:
-    if process.returncode is not None:
+    # What it has started can outlive it, with our pipe in its hands.
+    if process.returncode is not None and all(pipe.at_eof() for pipe in (process.stdout, process.stderr) if pipe):
         return
-    # All that it started, too: they have a session of their own.
+    # They all have a session of their own.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    # Nobody reads the pipes any more, and as long as one is open there is no end to wait for.
+    transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]
+    for fd in (1, 2):
+        if (pipe := transport.get_pipe_transport(fd)) is not None:
+            pipe.close()
     with anyio.move_on_after(5, shield=True):
         await process.wait()

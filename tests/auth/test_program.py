@@ -5,7 +5,6 @@ Programs that give credentials are bounded in time and output, and leave nothing
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import anyio
@@ -80,21 +79,21 @@ async def test_end_of_time(tmp_path: Path, cancelled: bool) -> None:
     A program that hangs is killed, with what it started, when time is up and when nobody waits any more.
     """
     file = tmp_path / "alive"
-    child = f"import time\nwhile True: open({str(file)!r}, 'w').write(str(time.time())); time.sleep(0.05)"
+    child = f"import time\nwhile True: open({str(file)!r}, 'a').write('.'); time.sleep(0.05)"
     script = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
 
     async def written() -> str:
         return await anyio.to_thread.run_sync(lambda: file.read_text() if file.exists() else "")
 
-    with anyio.move_on_after(1.5) as scope:
+    with anyio.move_on_after(4) as scope:
         if cancelled:
             await run_program(python(script), name="it", timeout=20)
         else:
             with pytest.raises(UnavailableError, match="did not end"):
-                await run_program(python(script), name="it", timeout=1.2)
+                await run_program(python(script), name="it", timeout=3)
     last = await written()
     await anyio.sleep(0.3)
 
     assert scope.cancelled_caught is cancelled
-    assert time.time() - float(last) < 5
+    assert last
     assert await written() == last
