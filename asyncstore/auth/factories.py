@@ -26,8 +26,8 @@ BUILT_IN: Final = {
     "oci": "asyncstore.auth.oci:oci_credentials",
 }
 
-#: What people call the providers, besides the schemes of their URIs.
-ALIASES: Final = {"aws": "s3", "az": "azure", "gcp": "gcs", "google": "gcs"}
+#: What people call the providers, the schemes of their URIs included.
+ALIASES: Final = {"aws": "s3", "az": "azure", "gcp": "gcs", "google": "gcs", "gs": "gcs"}
 
 
 class AuthFactory(Protocol):

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AUTH_TYPES", "METHODS", "SETTINGS", "GCPCredentials", "gcp_credentials"]
 
-_SIGN_NOTHING: Final = frozenset({"anonymous", "authorized_user", "token"})
+_SIGN_NOTHING: Final = frozenset({"anonymous", "authorized_user", "external_account_authorized_user", "token"})
 
 #: Seconds for one token: a program may take two minutes, and there can be two requests after it.
 _TIMEOUT: Final = 180.0
@@ -88,7 +88,7 @@ def _credentials(
         return GCPCredentials([held(identity)])
 
     taken = take_settings({} if settings is None else settings)
-    links = configurations(auth, "gcs", "gcp", "google")
+    links = configurations(auth, "gcs", "gcp", "google", "gs")
     around = Surroundings(service, http, hold, source, scopes, alone=len(links) == 1)
     # What is set for the storage as a whole is meant for the first.
     given = [{**taken, **known_settings(links[0])}, *(known_settings(link) for link in links[1:])]

@@ -25,7 +25,7 @@ from asyncstore.auth.gcp_impersonation import (
 )
 from asyncstore.auth.gcp_key import KeyFile
 from asyncstore.auth.gcp_service_account import ServiceAccount
-from asyncstore.auth.gcp_user import AuthorizedUser
+from asyncstore.auth.gcp_user import AuthorizedUser, ExternalUser
 from asyncstore.auth.key_files import read_key_file, warn_if_shared
 from asyncstore.auth.token_service import TokenService
 from asyncstore.auth.tokens import Secret
@@ -68,6 +68,7 @@ class Wanted:
         delegates: Accounts in between, where the tokens of another account are asked for.
         lifetime: Seconds that these last.
         aws: Whose keys sign what proves an identity of AWS.
+        subject_token: What proves an identity elsewhere, or a function that gives it.
         universe_domain: The cloud.
         iam_endpoint: Where tokens and signatures of other accounts are asked for.
     """
@@ -78,6 +79,7 @@ class Wanted:
     delegates: tuple[str, ...] | None = None
     lifetime: int | None = None
     aws: AuthConfig | None = None
+    subject_token: Any = field(default=None, repr=False)
     universe_domain: str | None = None
     iam_endpoint: str | None = None
 
@@ -108,6 +110,8 @@ def identity_of(
     kind = document.get("type")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise ConfigurationError(f"{source} has credentials of type {kind!r}; known are {', '.join(_KINDS)}")
+    if wanted.subject is not None and kind != ServiceAccount.auth_type:
+        raise ConfigurationError(f"{source} is of type {kind!r}, and only a service_account speaks for a subject")
     if depth > MAX_LINKS:
         raise ConfigurationError(f"{source} has more than {MAX_LINKS} credentials, each in the next")
     whole = {**document, "universe_domain": _universe(document, source, wanted)}
@@ -183,11 +187,21 @@ def _authorized_user(reading: _Reading) -> Identity:
     return AuthorizedUser(reading.document, reading.source, reading.around.service)
 
 
+def _external_user(reading: _Reading) -> Identity:
+    return ExternalUser(reading.document, reading.source, reading.around.service)
+
+
 def _external_account(reading: _Reading) -> Identity:
-    around, url = reading.around, reading.document.get("service_account_impersonation_url")
-    scopes = IAM_SCOPES if url else reading.wanted.scopes or SCOPES
+    around, wanted = reading.around, reading.wanted
+    url = reading.document.get("service_account_impersonation_url")
     external = ExternalAccount(
-        reading.document, reading.source, around.service, scopes=scopes, aws=reading.wanted.aws, http=around.http
+        reading.document,
+        reading.source,
+        around.service,
+        scopes=IAM_SCOPES if url else wanted.scopes or SCOPES,
+        given=wanted.subject_token,
+        aws=wanted.aws,
+        http=around.http,
     )
     return _impersonated(reading, external) if url else external
 
@@ -196,7 +210,12 @@ def _impersonated_account(reading: _Reading) -> Identity:
     inner = reading.document.get("source_credentials")
     if not isinstance(inner, Mapping):
         raise ConfigurationError("the JSON of an impersonated_service_account has source_credentials")
-    needed = Wanted(scopes=IAM_SCOPES, aws=reading.wanted.aws, universe_domain=reading.document["universe_domain"])
+    needed = Wanted(
+        scopes=IAM_SCOPES,
+        aws=reading.wanted.aws,
+        subject_token=reading.wanted.subject_token,
+        universe_domain=reading.document["universe_domain"],
+    )
     return _impersonated(reading, identity_of(inner, reading.source, needed, reading.around, depth=reading.depth + 1))
 
 
@@ -223,6 +242,7 @@ def _impersonated(reading: _Reading, caller: Identity) -> Identity:
 _KINDS: Final[Mapping[Any, Callable[[_Reading], Identity]]] = {
     "service_account": _service_account,
     "authorized_user": _authorized_user,
+    "external_account_authorized_user": _external_user,
     "external_account": _external_account,
     "impersonated_service_account": _impersonated_account,
 }

@@ -6,6 +6,7 @@ https://datatracker.ietf.org/doc/html/rfc6749#section-5
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -13,7 +14,7 @@ from urllib.parse import urlencode
 from asyncstore.auth.gcp_identity import Token, checked_token
 from asyncstore.auth.redact import redact
 from asyncstore.auth.token_service import Answer, TokenService
-from asyncstore.auth.tokens import Grant
+from asyncstore.auth.tokens import Grant, Secret
 from asyncstore.errors import StorageError, UnauthenticatedError, UnavailableError
 
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -44,9 +45,9 @@ async def exchange(
     headers: Mapping[str, str] | None = None,
     *,
     clock_offset: float = 0.0,
-) -> Grant[Token]:
+) -> Answer:
     """
-    Send a form, and return the token in the reply.
+    Send a form, and return the reply, which is a success.
 
     Args:
         clock_offset: What was known of the other clock when *fields* were dated.
@@ -58,9 +59,18 @@ async def exchange(
         UnavailableError: There was no answer, or one of a server in trouble.
     """
     answer = await service.send("POST", url, {**_FORM, **(headers or {})}, urlencode(fields).encode())
-    if answer.status == 200:
-        return grant_of(answer)
-    raise _refusal(answer, clock_offset)
+    if answer.status != 200:
+        raise _refusal(answer, clock_offset)
+    return answer
+
+
+def basic_auth(client_id: str, client_secret: str) -> Secret:
+    """
+    Return the header by which a client shows who it is.
+
+    https://datatracker.ietf.org/doc/html/rfc6749#section-2.3.1
+    """
+    return Secret(f"Basic {base64.b64encode(f'{client_id}:{client_secret}'.encode()).decode('ascii')}")
 
 
 def grant_of(answer: Answer, early: float | None = None) -> Grant[Token]:

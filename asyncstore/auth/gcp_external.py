@@ -6,16 +6,15 @@ https://cloud.google.com/iam/docs/workload-identity-federation
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from asyncstore.auth.gcp_exchange import WrongClockError, exchange
+from asyncstore.auth.gcp_exchange import WrongClockError, basic_auth, exchange, grant_of
 from asyncstore.auth.gcp_identity import UNIVERSE, Identity, Token
 from asyncstore.auth.gcp_impersonation import parse_impersonation_url
-from asyncstore.auth.gcp_subject import FileToken, SubjectToken, URLToken
+from asyncstore.auth.gcp_subject import FileToken, GivenSubject, SubjectToken, URLToken
 from asyncstore.auth.gcp_subject_aws import AWSToken
 from asyncstore.auth.gcp_subject_program import ProgramToken
 from asyncstore.auth.token_service import TokenService
@@ -25,7 +24,7 @@ from asyncstore.errors import ConfigurationError
 
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 _REQUESTED: Final = "urn:ietf:params:oauth:token-type:access_token"
-_NEEDED: Final = ("audience", "subject_token_type", "credential_source")
+_NEEDED: Final = ("audience", "subject_token_type")
 _SOURCES: Final = ("file", "url", "environment_id", "executable")
 
 
@@ -34,6 +33,10 @@ class ExternalAccount(Identity):
     An identity that Google trusts another to vouch for.
 
     The exchange is that of https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token
+
+    Args:
+        given: The foreign token, or a function that gives it, in place of the ``credential_source``.
+        aws: Whose keys sign for an identity of AWS.
 
     Raises:
         ConfigurationError: The document is not whole, or of a kind that is not known.
@@ -48,16 +51,19 @@ class ExternalAccount(Identity):
         service: TokenService,
         *,
         scopes: Sequence[str],
+        given: Any = None,
         aws: AuthConfig | None = None,
         http: HTTPOptions | None = None,
     ) -> None:
-        if missing := [name for name in _NEEDED if not document.get(name)]:
+        needed = _NEEDED if given is not None else (*_NEEDED, "credential_source")
+        if missing := [name for name in needed if not document.get(name)]:
             raise ConfigurationError(f"the JSON of an external_account has {' and '.join(missing)}; this one has not")
         self.source = source
         self.universe_domain = str(document.get("universe_domain") or UNIVERSE)
         self._url = str(document.get("token_url") or f"https://sts.{self.universe_domain}/v1/token")
         self._service = service
-        self._subject = _subject_token(document, service, aws, http)
+        own = GivenSubject(given) if given is not None else None
+        self._subject = own or _subject_token(document, service, aws, http)
         self._fields = _fields(document, scopes)
         self._client = _client(document)
         self._clock_offset = 0.0
@@ -76,9 +82,9 @@ class ExternalAccount(Identity):
 
     async def _exchanged(self) -> Grant[Token]:
         subject = await self._subject.fetch(self._clock_offset)
-        headers = {} if self._client is None else {"Authorization": f"Basic {self._client.reveal()}"}
+        headers = {} if self._client is None else {"Authorization": self._client.reveal()}
         fields = {**self._fields, "subject_token": subject}
-        return await exchange(self._service, self._url, fields, headers, clock_offset=self._clock_offset)
+        return grant_of(await exchange(self._service, self._url, fields, headers, clock_offset=self._clock_offset))
 
 
 def _subject_token(
@@ -122,5 +128,4 @@ def _fields(document: Mapping[str, Any], scopes: Sequence[str]) -> dict[str, str
 def _client(document: Mapping[str, Any]) -> Secret | None:
     if not document.get("client_id"):
         return None
-    pair = f"{document['client_id']}:{document.get('client_secret') or ''}"
-    return Secret(base64.b64encode(pair.encode()).decode("ascii"))
+    return basic_auth(str(document["client_id"]), str(document.get("client_secret") or ""))

@@ -27,6 +27,8 @@ TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 - an addr
 # A clock that is a little ahead would date assertions in the future.
 _BACKDATED: Final = 10
 
+_PROBE: Final = b"asyncstore"
+
 _REQUIRED: Final = ("client_email", "private_key")
 
 
@@ -81,7 +83,7 @@ class RSASigner(URLSigner):
 
     async def sign(self, text: bytes, scope: str = "") -> bytes:
         if self._sign is None:
-            # Checking a key of 2,048 bits takes 30 ms, and importing what does it longer.
+            # Importing what parses it can take longer than other work can wait.
             self._sign = await in_thread(_parsed, self.file.private_key)
         return self._sign(text)
 
@@ -103,6 +105,7 @@ class RSASigner(URLSigner):
 
 def _parsed(pem: Secret) -> Callable[[bytes], bytes]:
     try:
+        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
         from cryptography.hazmat.primitives.hashes import SHA256
@@ -110,8 +113,10 @@ def _parsed(pem: Secret) -> Callable[[bytes], bytes]:
     except ImportError:
         raise ConfigurationError("service accounts need cryptography: install asyncstore[gcs]") from None
     try:
-        key = load_pem_private_key(pem.reveal().encode(), password=None)
-    except (ValueError, TypeError):
+        # Its own check of a key holds the interpreter for 30 ms, in whatever thread. A
+        # signature that is verified tells as well whether the key is whole.
+        key = load_pem_private_key(pem.reveal().encode(), password=None, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         # What cryptography says can quote the key.
         raise ConfigurationError("the private_key of the service account is no PEM of an RSA key") from None
     if not isinstance(key, RSAPrivateKey):
@@ -120,6 +125,10 @@ def _parsed(pem: Secret) -> Callable[[bytes], bytes]:
     def sign(text: bytes) -> bytes:
         return key.sign(text, PKCS1v15(), SHA256())
 
+    try:
+        key.public_key().verify(sign(_PROBE), _PROBE, PKCS1v15(), SHA256())
+    except (InvalidSignature, ValueError):
+        raise ConfigurationError("the private_key of the service account is damaged: it cannot sign") from None
     return sign
 
 

@@ -4,11 +4,10 @@ Finding a Google identity: once, or in Google's own order.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
-
-import anyio
 
 from asyncstore.auth.chain import Chain, MissingCredentialsError, NobodyThereError
 from asyncstore.auth.gcp_iam import Caller
@@ -40,7 +39,7 @@ class Method:
         self._find = find
         self._caller = caller
         self._found: Identity | None = None
-        self._finding = anyio.Lock()
+        self._finding = asyncio.Lock()
 
     async def identity(self) -> Identity:
         """
@@ -109,9 +108,7 @@ class IfThere(Method):
     A metadata server, for the default: nobody there means that this is no such machine, if nobody ever was.
     """
 
-    def __init__(self, method: Method, given: Given) -> None:
-        super().__init__(method.auth_type, method.source, given, method.identity)
-        self._answered = False
+    _answered = False
 
     async def fetch(self) -> Outcome:
         if flag(os.environ.get("NO_GCE_CHECK", "")):

@@ -206,13 +206,19 @@ def _default(_: str, given: Given, around: Surroundings) -> Method:
             raise MissingCredentialsError(f"there is no file {file}")
         return identity_of(await in_thread(load_document, file), str(file), wanted, around)
 
+    async def of_machine() -> Identity:
+        if wanted.subject is not None:
+            raise MissingCredentialsError("the account of a machine speaks for no subject")
+        return await machine.identity()
+
     metadata, named = _link("metadata", given), _document("default", given, around)
+    machine = _metadata("metadata", metadata, around)
     # For messages: what it comes to is known when it was read.
     named.auth_type = "environment"
     links = [
         named,
         Method("gcloud", "gcloud's file", given, of_gcloud),
-        IfThere(_metadata("metadata", metadata, around), metadata),
+        IfThere("metadata", machine.source, metadata, of_machine),
     ]
     return FirstOf(given, links)
 
@@ -225,7 +231,7 @@ def _link(auth_type: str, given: Given) -> Given:
 
 def _source(given: Given) -> AuthConfig:
     source = given.settings.get("source")
-    names = [name for name in (*_PLACES, "aws_source", _SHARED) if name in given.settings]
+    names = [name for name in (*_PLACES, "aws_source", "subject_token", _SHARED) if name in given.settings]
     if source is None:
         return AuthConfig(settings={name: given.settings[name] for name in names})
     if places := [name for name in names if name in _PLACES]:
@@ -245,6 +251,7 @@ def _wanted(given: Given, around: Surroundings) -> Wanted:
         delegates=None if delegates is None else words_of(delegates),
         lifetime=None if lifetime is None else lifetime_of(lifetime),
         aws=None if aws is None else _auth_config("aws_source", aws),
+        subject_token=value("subject_token"),
         universe_domain=value(_SHARED),
         iam_endpoint=value("iam_endpoint"),
     )
@@ -276,6 +283,7 @@ _MAKERS: Final[Mapping[str, Callable[[str, Given, Surroundings], Method]]] = {
     "default": _default,
     "service_account": _document,
     "authorized_user": _document,
+    "external_account_authorized_user": _document,
     "metadata": _metadata,
     "external_account": _document,
     "impersonated_service_account": _impersonated,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from asyncstore.auth.gcp_exchange import WrongClockError, exchange
+from asyncstore.auth.gcp_exchange import WrongClockError, exchange, grant_of
 from asyncstore.auth.gcp_identity import SCOPES, UNIVERSE, Identity, Token
 from asyncstore.auth.gcp_key import LIFETIME, KeyFile, RSASigner
 from asyncstore.auth.goog4 import URLSigner
@@ -85,4 +85,4 @@ class ServiceAccount(Identity):
             claims["sub"] = self._subject
         assertion = await self._signer.assertion(claims, clock_offset=self._clock_offset)
         fields = {"grant_type": _JWT_BEARER, "assertion": assertion}
-        return await exchange(self._service, self._file.token_uri, fields, clock_offset=self._clock_offset)
+        return grant_of(await exchange(self._service, self._file.token_uri, fields, clock_offset=self._clock_offset))

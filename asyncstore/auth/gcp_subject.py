@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from asyncstore.auth.gcp_metadata import is_near
 from asyncstore.auth.key_files import read_token_file
+from asyncstore.auth.secret_values import secret_text
 from asyncstore.auth.token_service import MAX_REPLY, TokenService
 from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
 from asyncstore.threads import in_thread
@@ -98,6 +99,21 @@ class Format:
         if not isinstance(found, str) or not found:
             raise UnauthenticatedError(f"{place} has no field {self.field!r} with a token", provider="gcs")
         return found
+
+
+class GivenSubject(SubjectToken):
+    """
+    A token of the caller's own, or a function that gives one.
+    """
+
+    def __init__(self, given: Any) -> None:
+        self._given = given
+
+    async def fetch(self, clock_offset: float) -> str:
+        token = await secret_text("subject_token", self._given)
+        if not token:
+            raise UnauthenticatedError("the function that gives subject_token gave none", provider="gcs")
+        return token
 
 
 class FileToken(SubjectToken):

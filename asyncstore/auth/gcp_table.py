@@ -46,6 +46,11 @@ _AWS: Final = Setting(
     "whose keys prove an identity of AWS: an `AuthConfig` for AWS or a table of its fields; "
     "else those of the environment, the container or the instance",
 )
+_SUBJECT_TOKEN: Final = Setting(
+    "subject_token",
+    "the other provider's token, in place of a `credential_source`: text, a `Secret`, or a function that gives one",
+    secret=True,
+)
 _DELEGATES: Final = Setting("delegates", "accounts in between, each of which may have tokens of the next")
 _LIFETIME: Final = Setting(
     "lifetime", "seconds that tokens of another account last: up to 43,200 where that is allowed; else 3,600"
@@ -63,7 +68,7 @@ METHODS: Final = (
         "default",
         "the file that is named, gcloud's file, the metadata server: the first that there is",
         _ADC,
-        (*_FILES, _SCOPES, _SUBJECT, _SELF_SIGNED, _AWS, *_IMPERSONATION, *_TOKENS),
+        (*_FILES, _SCOPES, _SUBJECT, _SELF_SIGNED, _AWS, _SUBJECT_TOKEN, *_IMPERSONATION, *_TOKENS),
         ("CLOUDSDK_CONFIG", "GCE_METADATA_HOST", "NO_GCE_CHECK"),
         refreshes=True,
     ),
@@ -83,6 +88,13 @@ METHODS: Final = (
         refreshes=True,
     ),
     AuthMethod(
+        "external_account_authorized_user",
+        "the file of `gcloud auth application-default login` for a user of a workforce pool",
+        "https://cloud.google.com/iam/docs/workforce-obtaining-short-lived-credentials",
+        (*_FILES, *_TOKENS),
+        refreshes=True,
+    ),
+    AuthMethod(
         "metadata",
         "the metadata server of Compute Engine, GKE, Cloud Run and others",
         "https://cloud.google.com/compute/docs/access/authenticate-workloads",
@@ -93,7 +105,7 @@ METHODS: Final = (
         "external_account",
         "the token of another identity provider: in a file, at an address, a signature of AWS's, or from a program",
         "https://cloud.google.com/iam/docs/workload-identity-federation",
-        (*_FILES, _SCOPES, _AWS, *_IMPERSONATION, *_TOKENS),
+        (*_FILES, _SCOPES, _AWS, _SUBJECT_TOKEN, *_IMPERSONATION, *_TOKENS),
         (
             "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES",
             "AWS_ACCESS_KEY_ID",
@@ -116,6 +128,7 @@ METHODS: Final = (
             *_METADATA,
             _SCOPES,
             _AWS,
+            _SUBJECT_TOKEN,
             *_IMPERSONATION,
             *_TOKENS,
         ),

@@ -24,9 +24,11 @@ from tests.auth.gcp_service import (
     STS,
     SUBJECT,
     TARGET,
+    WORKFORCE,
     GoogleService,
     aws_document,
     external_document,
+    external_user_document,
     google_service,
     impersonated_document,
     impersonation_url,
@@ -83,6 +85,10 @@ def _service_account(service: GoogleService, monkeypatch: pytest.MonkeyPatch, di
 
 def _authorized_user(service: GoogleService, monkeypatch: pytest.MonkeyPatch, directory: Path) -> AuthConfig:
     return _from("authorized_user", user_document(service.url))
+
+
+def _external_user(service: GoogleService, monkeypatch: pytest.MonkeyPatch, directory: Path) -> AuthConfig:
+    return _from("external_account_authorized_user", external_user_document(service.url))
 
 
 def _metadata(service: GoogleService, monkeypatch: pytest.MonkeyPatch, directory: Path) -> AuthConfig:
@@ -182,6 +188,7 @@ CASES: dict[str, Case] = {
         "default": (OAUTH, _default),
         "service_account": (OAUTH, _service_account),
         "authorized_user": (OAUTH, _authorized_user),
+        "external_account_authorized_user": (WORKFORCE, _external_user),
         "metadata": (METADATA, _metadata),
         "external_account-file": (STS, _external_file),
         "external_account-url": (STS, _external_url),

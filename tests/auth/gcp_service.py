@@ -43,6 +43,7 @@ FLAVOR = {"Metadata-Flavor": "Google"}
 
 #: Where each kind of credentials is asked for.
 OAUTH, STS, IAM, METADATA = "/token", "/v1/token", ":generateAccessToken", "/default/token"
+WORKFORCE = "/v1/oauthtoken"
 
 
 class RefusedError(Exception):
@@ -74,6 +75,7 @@ class GoogleService:
     ttl: float = 3600.0
     url: str = ""
     universe: str | None = None
+    refresh_tokens: list[str] = field(default_factory=lambda: [f"{FAKE_TOKEN}-refresh"])
     aws_skew: float = 0.0
     calls: list[tuple[str, str]] = field(default_factory=list)
     forms: list[dict[str, Any]] = field(default_factory=list)
@@ -114,6 +116,8 @@ class GoogleService:
             return await self._iam(request)
         form = {name: str(value) for name, value in (await request.post()).items()}
         self.forms.append(form)
+        if request.path == WORKFORCE:
+            return self._workforce(request, form)
         if request.path == STS:
             self._check_exchange(form)
         else:
@@ -151,6 +155,17 @@ class GoogleService:
         else:
             _require(form["subject_token_type"] == JWT_TYPE, "another type")
             _require(form["subject_token"] == SUBJECT, "another subject token")
+
+    def _workforce(self, request: web.Request, form: dict[str, str]) -> web.Response:
+        """Each refresh token gives the next."""
+        _require(set(form) == {"grant_type", "refresh_token"}, "other fields")
+        _require(form["refresh_token"] in self.refresh_tokens, "another refresh token")
+        client = base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode()
+        _require(client == f"fake-id:{FAKE_SECRET}", "another client")
+        following = f"{FAKE_TOKEN}-refresh-{len(self.tokens)}"
+        self.refresh_tokens.append(following)
+        given = {"access_token": self.issue(""), "expires_in": self.ttl, "refresh_token": following}
+        return web.json_response(given)
 
     def _metadata(self, request: web.Request) -> web.Response:
         _require(request.headers.get("Metadata-Flavor") == "Google", "no Metadata-Flavor")
@@ -260,6 +275,18 @@ def user_document(url: str) -> dict[str, str]:
         "client_secret": FAKE_SECRET,
         "refresh_token": f"{FAKE_TOKEN}-refresh",
         "token_uri": f"{url}{OAUTH}",
+    }
+
+
+def external_user_document(url: str) -> dict[str, str]:
+    """What gcloud writes for a user of a workforce pool."""
+    return {
+        "type": "external_account_authorized_user",
+        "audience": "//iam.googleapis.com/locations/global/workforcePools/p/providers/q",
+        "client_id": "fake-id",
+        "client_secret": FAKE_SECRET,
+        "refresh_token": f"{FAKE_TOKEN}-refresh",
+        "token_url": f"{url}{WORKFORCE}",
     }
 
 

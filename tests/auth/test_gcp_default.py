@@ -6,28 +6,32 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
 from yarl import URL
 
 from asyncstore import open_storage
-from asyncstore.auth import key_files
 from asyncstore.auth.gcp import SETTINGS, GCPCredentials, gcp_credentials
 from asyncstore.config import AuthConfig, HTTPOptions
 from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
 from asyncstore.testing.servers.gcs import GCSServer, Settings
 from tests.auth.conftest import FAKE_TOKEN
 from tests.auth.gcp_methods import without_own
-from tests.auth.gcp_service import METADATA, GoogleService, google_service, user_document
+from tests.auth.gcp_service import (
+    METADATA,
+    GoogleService,
+    credentials_of,
+    external_user_document,
+    google_service,
+    user_document,
+)
 from tests.servers.tls import ThrowawayCA
-from tests.servers_check.gcs import account, key_file
+from tests.servers_check.gcs import EMAIL, account, key_file
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +71,11 @@ async def test_order(service: GoogleService, monkeypatch: pytest.MonkeyPatch, tm
     named.write_text(json.dumps(key_file(service.url)))
     named.chmod(0o600)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(named))
-    assert await found(gcp_credentials()) == "service_account"
+    credentials = gcp_credentials()
+    assert await found(credentials) == "service_account"
+    assert credentials.setting_sources() == {"credentials_file": "GOOGLE_APPLICATION_CREDENTIALS"}
+    assert credentials.describe()["account"] == EMAIL
+    assert credentials.source == str(named)
 
 
 async def test_named_file_that_is_missing_is_no_reason_to_look_on(
@@ -199,23 +207,6 @@ async def test_universe(service: GoogleService) -> None:
             await credentials.get()
 
 
-async def test_self_signed_for_scopes(service: GoogleService) -> None:
-    """
-    A token that an account signs itself is for the scopes that are asked for; a subject needs an exchange.
-    """
-    settings = {"credentials_json": key_file(service.url), "self_signed_jwt": "yes"}
-    async with gcp_credentials(None, {**settings, "scopes": ["x", "y"]}) as credentials:
-        value = (await credentials.get()).value
-    assert value is not None
-    claims = jwt.decode(value.reveal(), options={"verify_signature": False})
-    assert claims["scope"] == "x y"
-    assert "aud" not in claims
-    async with gcp_credentials(None, {**settings, "subject": "a@b.example"}) as credentials:
-        with pytest.raises(ConfigurationError, match="subject"):
-            await credentials.get()
-    assert service.calls == []
-
-
 async def test_subject(service: GoogleService) -> None:
     """
     A service account can speak for a user of its domain.
@@ -227,6 +218,32 @@ async def test_subject(service: GoogleService) -> None:
     assert service.forms[0]["subject"] == "a@b.example"
 
 
+async def test_subject_of_somebody_else(service: GoogleService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Who cannot speak for a user does not work as somebody else instead.
+    """
+    monkeypatch.setenv("GCE_METADATA_HOST", host_of(service.url))
+    settings = {"subject": "a@b.example"}
+
+    with pytest.raises(ConfigurationError, match="only a service_account"):
+        await found(gcp_credentials(None, {**settings, "credentials_json": user_document(service.url)}))
+    with pytest.raises(UnauthenticatedError, match="speaks for no subject"):
+        await found(gcp_credentials(None, settings))
+    assert service.calls == []
+
+
+async def test_refresh_token_of_a_workforce_pool_is_replaced(service: GoogleService) -> None:
+    """
+    The refresh token that came with a token is the one to use next.
+    """
+    async with credentials_of(external_user_document(service.url)) as credentials:
+        lease = await credentials.get()
+        await credentials.refresh(lease)
+
+    assert [form["refresh_token"] for form in service.forms] == service.refresh_tokens[:2]
+    assert len(set(service.refresh_tokens)) == 3
+
+
 async def test_user_has_to_sign_in_again(service: GoogleService) -> None:
     """
     A refresh token that was revoked is told, with what helps.
@@ -236,26 +253,6 @@ async def test_user_has_to_sign_in_again(service: GoogleService) -> None:
     with pytest.raises(UnauthenticatedError, match="gcloud auth application-default login") as failure:
         await found(gcp_credentials(None, {"credentials_json": document}))
     assert FAKE_TOKEN not in str(failure.value)
-
-
-async def test_others_can_read_the_key(
-    service: GoogleService, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """
-    A key file that others can read is worth a warning, once.
-    """
-    key_files._warned.clear()
-    file = tmp_path / "key.json"
-    file.write_text(json.dumps(key_file(service.url)))
-    file.chmod(0o644)
-
-    for _ in range(2):
-        await found(gcp_credentials(None, {"credentials_file": file}))
-
-    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(warned) == 1
-    assert str(file) in warned[0]
-    assert "644" in warned[0]
 
 
 def test_made_before_there_is_a_loop(service: GoogleService) -> None:

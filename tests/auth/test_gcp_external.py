@@ -21,7 +21,7 @@ from google.auth import aws, identity_pool
 from google.auth.transport.requests import Request
 
 from asyncstore.auth.gcp import gcp_credentials
-from asyncstore.auth.gcp_metadata import is_near
+from asyncstore.auth.tokens import Secret
 from asyncstore.config import HTTPOptions
 from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN, Serve
@@ -71,6 +71,31 @@ async def test_file(service: GoogleService, described: Any, content: str, tmp_pa
 
     assert await opens(service, external_document(service.url, source))
     assert service.forms[0]["scope"] == STORAGE
+
+
+async def _later() -> str:
+    return SUBJECT
+
+
+@pytest.mark.parametrize("given", [SUBJECT, Secret(SUBJECT), lambda: SUBJECT, _later])
+async def test_token_of_ones_own(service: GoogleService, given: Any) -> None:
+    """
+    The foreign token can be given in place of a source, best by a function: it is called for each exchange.
+    """
+    document = external_document(service.url, {})
+    del document["credential_source"]
+
+    assert await opens(service, document, subject_token=given)
+
+
+async def test_no_token_of_ones_own(service: GoogleService) -> None:
+    """
+    A function that gives none is told; Google is not asked.
+    """
+    async with credentials_of(external_document(service.url, {}), subject_token=lambda: "") as credentials:
+        with pytest.raises(UnauthenticatedError, match="subject_token gave none"):
+            await credentials.get()
+    assert service.calls == []
 
 
 async def test_file_is_read_again(service: GoogleService, tmp_path: Path) -> None:
@@ -192,28 +217,6 @@ async def test_other_addresses_need_tls(service: GoogleService) -> None:
     async with credentials_of(document) as credentials:
         with pytest.raises(ConfigurationError, match="use https"):
             await credentials.get()
-
-
-@pytest.mark.parametrize(
-    ("host", "near"),
-    [
-        ("127.0.0.1", True),
-        ("::1", True),
-        ("localhost", True),
-        ("169.254.169.254", True),
-        ("fd20:ce::254", True),
-        ("fe80::1", True),
-        ("metadata.google.internal", True),
-        ("metadata.google.internal.example.com", False),
-        ("10.0.0.1", False),
-        ("idp.example", False),
-    ],
-)
-def test_near(host: str, near: bool) -> None:
-    """
-    Near is this machine, and what a cloud's machine finds on its own link.
-    """
-    assert is_near(host) is near
 
 
 async def test_impersonation(service: GoogleService, tmp_path: Path) -> None:
@@ -350,6 +353,7 @@ async def test_only_files_with_secrets_are_worth_a_warning(
         ),
         ({"credential_source": {"executable": {"timeout_millis": 5000}}}, "has a command"),
         ({"credential_source": {"executable": {"command": ["a"]}}}, "has a command"),
+        ({"credential_source": {"executable": {"command": "a '"}}}, "has a command"),
         ({"credential_source": {"executable": {"command": "a", "timeout_millis": 4999}}}, "5000 to 120000"),
         ({"service_account_impersonation_url": "https://evil.example/token"}, "generateAccessToken"),
         ({"service_account_impersonation": {"token_lifetime_seconds": 50000}, "impersonate": True}, "1 to 43200"),

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from asyncstore.auth.gcp import GCPCredentials, gcp_credentials
-from asyncstore.auth.gcp_metadata import HOST
+from asyncstore.auth.gcp_metadata import HOST, is_near
 from asyncstore.config import AuthConfig, HTTPOptions
 from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
 from tests.auth.conftest import FAKE_TOKEN, Serve
@@ -162,3 +162,25 @@ async def test_region_of_the_machine(service: GoogleService) -> None:
 
     given = AuthConfig(auth_type="metadata", region="us-east1", settings=settings)
     assert await gcp_credentials(given).region() == "us-east1"
+
+
+@pytest.mark.parametrize(
+    ("host", "near"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("169.254.169.254", True),
+        ("fd20:ce::254", True),
+        ("fe80::1", True),
+        ("metadata.google.internal", True),
+        ("metadata.google.internal.example.com", False),
+        ("10.0.0.1", False),
+        ("idp.example", False),
+    ],
+)
+def test_near(host: str, near: bool) -> None:
+    """
+    Near is this machine, and what a cloud's machine finds on its own link.
+    """
+    assert is_near(host) is near
