@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import anyio.to_thread
 import pytest
+from click.testing import Result
 
 from asyncstore.auth.credentials import Credentials
 from asyncstore.auth.factories import ALIASES, BUILT_IN, find_factory
@@ -35,6 +36,15 @@ LIMIT: Final = 0.005
 
 # Of the servers, which run in the same process and write down what they are asked.
 _SERVERS: Final = ("aiohttp.access", "aiohttp.server", "aiohttp.web")
+
+# Where nobody listens.
+_PLACES: Final = {
+    "s3": "s3://bucket",
+    "gcs": "gs://bucket",
+    "azure": "azure://container",
+    "oci": "oci://namespace@us-phoenix-1/bucket",
+    "github": "github://owner/repository/releases/v1",
+}
 
 # The names of errors that say nothing to whoever runs the program.
 _BARE: Final = ("KeyError", "TypeError", "ValueError", "AttributeError", "IndexError", "JSONDecodeError", "DecodeError")
@@ -111,23 +121,36 @@ class TestSecrets:
         assert_hidden(running, *shown, logs.getvalue())
 
     @every
-    async def test_by_the_command(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def test_by_whoami(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """
         Not by ``asyncstore auth whoami`` either, which takes the same settings.
         """
         async with case.start(monkeypatch, tmp_path) as running:
             settings = running.auth.settings
-            if running.http is not None or not all(isinstance(value, str) for value in settings.values()):
-                pytest.skip("a command line is text, and knows no certificate made for a test")
-            pairs = [option for name, value in settings.items() for option in ("--set", f"{name}={value}")]
-            arguments = ["auth", "whoami", case.provider, "--auth-type", case.auth_type, *pairs, "--json"]
-            result = await anyio.to_thread.run_sync(partial(invoke, *arguments))
+            result = await command(running, "auth", "whoami", case.provider, "--auth-type", case.auth_type)
 
             assert result.exit_code == 0, result.output
             found, _ = records(result.stdout)
             assert found["provider"] == ALIASES.get(case.provider, case.provider)
             assert (found["expires"] is not None) == case.refreshes
             assert set(found["settings"]) >= set(settings) - {"anonymous"}
+            assert_hidden(running, result.output)
+
+    @every
+    async def test_by_doctor(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """
+        Nor by ``asyncstore doctor``, which shows the same facts of a storage that does not answer.
+        """
+        uri = _PLACES[ALIASES.get(case.provider, case.provider)]
+        async with case.start(monkeypatch, tmp_path) as running:
+            known = {"base_url", "endpoint_url"} & set(running.auth.settings)
+            place = [] if known else ["--endpoint-url", "http://127.0.0.1:9"]
+            result = await command(running, "doctor", uri, *place, "--set", f"auth_type={case.auth_type}")
+
+            assert result.exit_code in (3, 5), result.output
+            told = {record["type"]: record for record in records(result.stdout)}
+            assert told["credentials"]["method"] in told["resolved"]["credentials"]
+            assert (told["credentials"]["expires"] is not None) == case.refreshes
             assert_hidden(running, result.output)
 
     @every
@@ -332,6 +355,20 @@ async def failure(running: Running) -> Exception | None:
     except Exception as error:
         return error
     return None
+
+
+async def command(running: Running, *arguments: str) -> Result:
+    """
+    Run ``asyncstore`` in a thread, with the settings of *running*, while its service goes on in this one.
+    """
+    settings = running.auth.settings
+    if running.http is not None or not all(isinstance(value, str) for value in settings.values()):
+        pytest.skip("a command line is text, and knows no certificate made for a test")
+    # Of a storage, "profile" is one of asyncstore's own.
+    own = {"profile": "oci_profile" if running.auth.provider == "oci" else "aws_profile"}
+    pairs = [option for name, value in settings.items() for option in ("--set", f"{own.get(name, name)}={value}")]
+    attempts = ("--set", "attempts=1") if arguments[0] == "doctor" else ()
+    return await anyio.to_thread.run_sync(partial(invoke, *arguments, *pairs, *attempts, "--json"))
 
 
 async def whoami(credentials: Credentials[Any]) -> str:
