@@ -88,7 +88,10 @@ class BytesBody(Body):
 
     def checksum(self, algorithm: ChecksumAlgorithm) -> Checksum | None:
         known = self._checksum
-        return known if known is not None and known.algorithm is algorithm else compute(algorithm, self._bytes)
+        if known is None or known.algorithm is not algorithm:
+            # Kept: the driver sends it, and compares it with the reply; the engine combines it.
+            known = self._checksum = compute(algorithm, self._bytes)
+        return known
 
 
 class ReadBody(ABC):
@@ -107,6 +110,14 @@ class ReadBody(ABC):
     info: Metadata
     start: int
     end: int
+
+    @property
+    def checksum(self) -> Checksum | None:
+        """
+        The checksum that the bytes to come must have, where all of the object comes and one is known.
+        """
+        known, whole = self.info.checksum, self.start == 0 and self.end == self.info.size
+        return known if whole and known is not None and known.parts is None else None
 
     @abstractmethod
     def __aiter__(self) -> AsyncIterator[bytes]:

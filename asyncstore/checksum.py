@@ -52,6 +52,9 @@ def compute(algorithm: ChecksumAlgorithm, data: Any) -> Checksum:
     """
     Return the checksum of *data*.
     """
+    if algorithm is ChecksumAlgorithm.CRC32C:
+        # What most writes and many small reads want; an enumeration takes long to look up.
+        return Checksum(algorithm, _crc32c()(data, 0).to_bytes(4, "big"))
     hasher = Hasher(algorithm)
     hasher.update(data)
     return hasher.checksum()
@@ -81,6 +84,11 @@ def load() -> None:
     Import the native code now (80 ms), rather than at the first checksum on an event loop.
     """
     _crc_function(ChecksumAlgorithm.CRC32C)
+
+
+@cache
+def _crc32c() -> Callable[[Any, int], int]:
+    return _crc_function(ChecksumAlgorithm.CRC32C)
 
 
 @cache

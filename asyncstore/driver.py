@@ -216,6 +216,10 @@ class Driver(ABC):
 
         Returns an outcome for each of *uris*, in their order; ``None`` is
         deleted, or was missing.
+
+        Raises:
+            NotSupportedError: The provider has this request, and this endpoint has
+                not: objects are deleted one by one then.
         """
         raise self._unsupported("delete_batch")
 

@@ -89,6 +89,10 @@ class ReadOptions:
                 raise ValueError(f"{name} needs a time zone, such as datetime.now(UTC)")
 
 
+#: All of an object, on no condition. Most small reads are this one, which drivers know by its identity.
+PLAIN_READ: Final = ReadOptions()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadOptions(ReadOptions):
     """

@@ -34,6 +34,7 @@ from asyncstore.errors import (
 )
 from asyncstore.many import BulkVerbs
 from asyncstore.options import (
+    PLAIN_READ,
     ByteRange,
     CopyOptions,
     DeleteOptions,
@@ -53,7 +54,7 @@ from asyncstore.types import (
 from asyncstore.uri import ObjectURI, URILike
 from asyncstore.versions import VersionVerbs
 
-_READ: Final = ReadOptions()
+_READ: Final = PLAIN_READ
 _UPLOAD: Final = UploadOptions()
 _DOWNLOAD: Final = DownloadOptions()
 _DELETE: Final = DeleteOptions()

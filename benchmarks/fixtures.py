@@ -1,8 +1,12 @@
 """What the servers serve: objects and the pages of a long listing."""
 
+import base64
 import hashlib
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+
+from awscrt.checksums import crc32c
 
 from benchmarks.units import KiB, MiB
 
@@ -41,6 +45,24 @@ def write_large(path: Path, size: int) -> None:
     with path.open("wb") as file:
         for number in range(0, size, MiB):
             file.write(pattern(min(MiB, size - number), number))
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What a service says of the bytes it keeps, in base64."""
+
+    crc32c: str
+    md5: str
+
+
+def digests(path: Path) -> Digests:
+    """Return what a service would say of a file."""
+    crc, md5 = 0, hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(8 * MiB):
+            crc = crc32c(block, crc)
+            md5.update(block)
+    return Digests(base64.b64encode(crc.to_bytes(4, "big")).decode(), base64.b64encode(md5.digest()).decode())
 
 
 def write_pages(folder: Path, keys: int) -> None:

@@ -15,12 +15,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.contenders import NAMES
-from benchmarks.fixtures import BUCKET
+from benchmarks.clouds import CLOUDS, S3
 from benchmarks.meter import Cost
-from benchmarks.servers import ACCESS_KEY, SECRET_KEY, Server
+from benchmarks.servers import Server
 
 WORKER_TIMEOUT = 600.0
+
+_CONFIGURATION = (
+    *("AWS_", "S3_", "AZURE_", "OCI_", "OCIFS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "GCE_", "GCSFS_", "DEFAULT_GCSFS_"),
+    *("STORAGE_", "FSSPEC_"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +73,20 @@ class Measured:
 Results = dict[str, dict[str, Measured]]
 
 
-def arguments(description: str, *, rounds: int, names: Sequence[str] = NAMES) -> argparse.ArgumentParser:
-    """Return the options that every question has."""
+def arguments(description: str, *, rounds: int, names: Sequence[str] | None = S3.contenders) -> argparse.ArgumentParser:
+    """Return the options that every question has; with no *names*, whoever the cloud has."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds)
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(names), help="names, with commas")
+    parser.add_argument(
+        "--only", type=lambda text: text.split(","), default=names and list(names), help="names, with commas"
+    )
     parser.add_argument("--print-only", action="store_true", help="leave the tables in results/ as they are")
     return parser
+
+
+def add_cloud(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses a cloud."""
+    parser.add_argument("--cloud", choices=CLOUDS, default=S3.name, help="whose API (default: %(default)s)")
 
 
 def measure(cases: Sequence[Case], names: Sequence[str], rounds: int, server: Server) -> Results:
@@ -108,14 +119,8 @@ def _run_once(case: Case, name: str, server: Server, measured: Measured) -> None
 
 
 def _ask(case: Case, name: str, server: Server) -> dict[str, Any]:
-    target = {
-        "endpoint": server.tls_url if case.tls else server.url,
-        "bucket": BUCKET,
-        "access_key": ACCESS_KEY,
-        "secret_key": SECRET_KEY,
-        "ca": str(server.ca) if case.tls else None,
-    }
-    args = [sys.executable, "-m", "benchmarks.worker", name, case.question, json.dumps({"target": target, **case.args})]
+    given = json.dumps({"target": server.target(tls=case.tls), **case.args})
+    args = [sys.executable, "-m", "benchmarks.worker", name, server.cloud.name, case.question, given]
     env = _environment(server, tls=case.tls)
     done = subprocess.run(args, env=env, capture_output=True, text=True, timeout=WORKER_TIMEOUT, check=False)
     if done.returncode != 0:
@@ -131,7 +136,7 @@ def _environment(server: Server, *, tls: bool) -> dict[str, str]:
     env = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "S3_")) and not name.lower().endswith("_proxy")
+        if not name.startswith(_CONFIGURATION) and not name.lower().endswith("_proxy")
     }
     # For those with no option of their own to trust a certificate authority.
     return {**env, "SSL_CERT_FILE": str(server.ca)} if tls else env

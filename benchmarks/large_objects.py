@@ -3,32 +3,35 @@
 from pathlib import Path
 
 from benchmarks import fixtures, harness, report, servers
-from benchmarks.contenders import NAMES
+from benchmarks.clouds import CLOUDS, S3
 from benchmarks.harness import Case
 from benchmarks.servers import Server
 from benchmarks.units import MiB
 
-ALL = (*NAMES, "obstore_stream")
+# Besides those of the cloud.
+EXTRA = {S3.name: ("obstore_stream",)}
 
 
 def main() -> None:
     """Measure the download and upload of 1 GiB in parts of 16 MiB, 8 in flight."""
-    parser = harness.arguments(__doc__, rounds=3, names=ALL)
+    parser = harness.arguments(__doc__, rounds=3, names=None)
+    harness.add_cloud(parser)
     parser.add_argument("--size", type=int, default=1024, help="MiB")
     parser.add_argument("--disk", action="store_true", help="the client's files on disk, not in memory")
     args = parser.parse_args()
-    size = args.size * MiB
-    with servers.nginx(large=size) as server, servers.scratch(on_disk=args.disk) as folder:
+    cloud, size = CLOUDS[args.cloud], args.size * MiB
+    names = args.only or (*cloud.contenders, *EXTRA.get(cloud.name, ()))
+    with servers.nginx(cloud, large=size) as server, servers.scratch(on_disk=args.disk) as folder:
         served = server.dir / "objects" / fixtures.BUCKET / fixtures.LARGE_KEY
         source = folder / "source"
         fixtures.write_large(source, size) if args.disk else source.symlink_to(served)
         _touch_memory(folder, size)
         cases = [
             case
-            for scheme, tls in (("", False), (", TLS", True))
+            for scheme, tls in (("", False), (", TLS", True))[: 2 if cloud is S3 else 1]
             for case in _cases(server, scheme, source, folder / "got", tls=tls)
         ]
-        results = harness.measure(cases, args.only, args.rounds, server)
+        results = harness.measure(cases, names, args.rounds, server)
     where = "on disk" if args.disk else "in memory"
     columns = [report.cpu_per_gigabyte(), report.throughput(), report.peak(), report.spread()]
     report.write(
@@ -36,7 +39,8 @@ def main() -> None:
         f"One object of {args.size} MiB and a file {where}: parts of 16 MiB, 8 in flight",
         results,
         columns,
-        ["plain_aiohttp", "obstore"],
+        ["plain_aiohttp", "obstore"] if cloud is S3 else [cloud.sdk],
+        cloud=cloud,
         print_only=args.print_only,
     )
 

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import cache
+from benchmarks.clouds import S3, Cloud
 from benchmarks.harness import Measured, Results
 
 RESULTS = Path(__file__).with_name("results")
-PACKAGES = ("asyncstore", "aiohttp", "aiobotocore", "botocore", "s3fs", "obstore", "opendal", "uvloop")
+PACKAGES = ("asyncstore", "aiohttp", "uvloop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,27 @@ def spread() -> Column:
 
 
 def write(
-    name: str, title: str, results: Results, columns: Sequence[Column], against: Sequence[str], *, print_only: bool
+    name: str,
+    title: str,
+    results: Results,
+    columns: Sequence[Column],
+    against: Sequence[str],
+    *,
+    cloud: Cloud = S3,
+    print_only: bool,
 ) -> None:
-    """Write *results* as `<name>.md` and `<name>.json`; CPU is also given as a ratio to each of *against*."""
+    """
+    Write *results* as `<name>.md` and `<name>.json`, with that of another cloud than S3 in the name.
+
+    CPU is also given as a ratio to each of *against*.
+    """
+    name = name if cloud is S3 else f"{name}_{cloud.name}"
     tables = [_table(case, contenders, columns, against) for case, contenders in results.items()]
-    text = f"# {title}\n\n{setting()}\n\n" + "\n\n".join(tables) + "\n"
+    title = title if cloud is S3 else f"{title}, {cloud.title}"
+    text = f"# {title}\n\n{setting(cloud)}\n\n" + "\n\n".join(tables) + "\n"
     data = {
         "date": today(),
-        "setting": setting(),
+        "setting": setting(cloud),
         "cases": {
             case: {contender: asdict(measured) for contender, measured in contenders.items()}
             for case, contenders in results.items()
@@ -101,11 +115,11 @@ def _table(case: str, contenders: dict[str, Measured], columns: Sequence[Column]
     return "\n".join(lines)
 
 
-def setting() -> str:
+def setting(cloud: Cloud = S3) -> str:
     """Say when and with what this was measured."""
     return (
         f"{today()}, {platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} CPUs shared by "
-        f"client and server, loopback, medians of interleaved rounds. {', '.join(_versions())}."
+        f"client and server, loopback, medians of interleaved rounds. {', '.join(_versions(cloud))}."
     )
 
 
@@ -114,14 +128,16 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def _versions() -> list[str]:
+def _versions(cloud: Cloud) -> list[str]:
     found = []
-    for package in PACKAGES:
+    for package in (*PACKAGES, *cloud.packages):
         try:
             found.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    return [*found, f"s5cmd {_s5cmd_version()}", cache.SEAWEEDFS.replace("==", " ")]
+    if cloud is S3:
+        found += [f"s5cmd {_s5cmd_version()}", cache.SEAWEEDFS.replace("==", " ")]
+    return found
 
 
 def _s5cmd_version() -> str:

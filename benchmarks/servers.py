@@ -9,18 +9,21 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import trustme
 
 from benchmarks import cache
+from benchmarks.clouds import S3, Cloud
 from benchmarks.fixtures import BUCKET, write_objects, write_pages
+from benchmarks.nginx_config import write_config
 
-ACCESS_KEY = "AKIATESTADMIN"
-SECRET_KEY = "secretadmin0123456789"
 START_TIMEOUT = 30.0
 
 
@@ -34,34 +37,57 @@ class Server:
         url: Its plain HTTP endpoint.
         tls_url: Its HTTPS endpoint; empty if it has none.
         ca: The certificate authority that signed its certificate.
+        cloud: Whose API it speaks.
     """
 
     dir: Path
     url: str
     tls_url: str = ""
     ca: Path | None = None
+    cloud: Cloud = S3
+
+    def target(self, *, tls: bool) -> dict[str, Any]:
+        """Return what a contender is told of it."""
+        path = f"/{self.cloud.account}" if self.cloud.name == "azure" else ""
+        return {
+            "endpoint": (self.tls_url if tls else self.url) + path,
+            "bucket": BUCKET,
+            "access_key": self.cloud.access_key,
+            "secret_key": self.cloud.secret_key or _rsa_key(),
+            "account": self.cloud.account,
+            "ca": str(self.ca) if tls else None,
+        }
 
     def part_bytes(self) -> int:
         """Return the bytes received in parts since the last call."""
+        return sum(self.received())
+
+    def received(self) -> list[int]:
+        """Return the length of each body that was received and dropped since the last call."""
         log = self.dir / "parts.log"
         lines = log.read_text().split() if log.exists() else []
         with log.open("w"):
-            return sum(map(int, lines))
+            return [int(line) for line in lines]
 
 
 @contextlib.contextmanager
-def nginx(*, large: int = 0, keys: int = 0) -> Iterator[Server]:
-    """Run nginx over *large* bytes in one object, a few small objects and a listing of *keys* keys."""
+def nginx(cloud: Cloud = S3, *, large: int = 0, keys: int = 0) -> Iterator[Server]:
+    """
+    Run nginx over *large* bytes in one object, a few small objects and a listing of *keys* keys.
+
+    Only S3's has TLS too.
+    """
     program, env = cache.nginx()
     port, tls_port = free_port(), free_port()
     with scratch() as root:
         write_objects(root / "objects" / BUCKET, large)
         write_pages(root / "pages", keys)
         ca = _certificate(root)
-        _write_config(root, port, tls_port)
+        write_config(root, cloud, port, tls_port)
         args = [str(program), "-p", str(root), "-c", "nginx.conf", "-e", str(root / "error.log")]
         with _running(args, env, f"http://127.0.0.1:{port}/{BUCKET}"):
-            yield Server(dir=root, url=f"http://127.0.0.1:{port}", tls_url=f"https://127.0.0.1:{tls_port}", ca=ca)
+            url, tls_url = f"http://127.0.0.1:{port}", f"https://127.0.0.1:{tls_port}"
+            yield Server(dir=root, url=url, tls_url=tls_url, ca=ca, cloud=cloud)
 
 
 @contextlib.contextmanager
@@ -73,7 +99,7 @@ def seaweedfs() -> Iterator[Server]:
         (root / "log").mkdir()
         identity = {
             "name": "admin",
-            "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+            "credentials": [{"accessKey": S3.access_key, "secretKey": S3.secret_key}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
         (root / "s3.json").write_text(json.dumps({"identities": [identity]}))
@@ -124,8 +150,14 @@ def _running(args: list[str], env: Mapping[str, str], health: str) -> Iterator[N
 def _wait_until_ready(process: subprocess.Popen[bytes], health: str) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(health, timeout=1):
+        try:
+            with urllib.request.urlopen(health, timeout=1):
+                return
+        except urllib.error.HTTPError:
+            # Not every cloud answers a bare look at a bucket, but this one did.
             return
+        except OSError:
+            pass
         time.sleep(0.05)
     raise cache.UnavailableToolError(f"{process.args!r} did not answer at {health}")
 
@@ -139,15 +171,12 @@ def _certificate(root: Path) -> Path:
     return root / "ca.pem"
 
 
-def _write_config(root: Path, port: int, tls_port: int) -> None:
-    values = {
-        "@DIR@": str(root),
-        "@PORT@": str(port),
-        "@TLS_PORT@": str(tls_port),
-        "@BUCKET@": BUCKET,
-        "@USER@": "user root;" if os.geteuid() == 0 else "",
-    }
-    text = Path(__file__).with_name("nginx.conf.in").read_text()
-    for name, value in values.items():
-        text = text.replace(name, value)
-    (root / "nginx.conf").write_text(text)
+@lru_cache(maxsize=1)
+def _rsa_key() -> str:
+    """Return a key that is made for this run: as long as the users' own are, and the same for all contenders."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form, bare = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, form, bare).decode()

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from benchmarks import fixtures, harness, report, servers
+from benchmarks.clouds import S3
 from benchmarks.contenders import Target, aiobotocore_
 from benchmarks.harness import Case
 from benchmarks.servers import Server
@@ -44,8 +45,8 @@ async def _make_bucket(server: Server) -> None:
     target = Target(
         endpoint=server.url,
         bucket=fixtures.BUCKET,
-        access_key=servers.ACCESS_KEY,
-        secret_key=servers.SECRET_KEY,
+        access_key=S3.access_key,
+        secret_key=S3.secret_key,
     )
     contender = await aiobotocore_.connect(target)
     try:

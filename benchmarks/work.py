@@ -59,10 +59,10 @@ class SmallGet:
 class SmallPut:
     """Write objects of 1 KiB, each under a key of its own."""
 
-    def __init__(self, *, count: int, in_flight: int, folder: str) -> None:
+    def __init__(self, *, count: int, in_flight: int, folder: str | None = None) -> None:
         self.units = count
         self._in_flight = in_flight
-        self._folder = Path(folder)
+        self._folder = folder and Path(folder)
 
     async def warm_up(self, contender: Contender) -> None:
         await self._put(contender, "warm", 4 * self._in_flight)
@@ -71,6 +71,9 @@ class SmallPut:
         await self._put(contender, "put", self.units)
 
     def check(self) -> None:
+        if not self._folder:
+            # The harness does: the server counts the bodies it receives.
+            return
         written = sum(1 for path in self._folder.glob("put-*") if path.stat().st_size == fixtures.SMALL_SIZE)
         assert written == self.units, f"{written} objects of {self.units}"
 

@@ -1,7 +1,7 @@
 """
-One contender, one question, one process: prints one line of JSON.
+One contender, one cloud, one question, one process: prints one line of JSON.
 
-    python -m benchmarks.worker obstore small_get '{"endpoint": "http://127.0.0.1:9000", ...}'
+    python -m benchmarks.worker obstore s3 small_get '{"endpoint": "http://127.0.0.1:9000", ...}'
 
 A contender's name may end in `@uvloop` to be run on that event loop.
 """
@@ -20,11 +20,11 @@ from benchmarks.work import QUESTIONS
 
 def main() -> None:
     """Answer the question on the command line."""
-    contender, question, text = sys.argv[1:]
+    contender, cloud, question, text = sys.argv[1:]
     name, _, loop = contender.partition("@")
     args: dict[str, Any] = json.loads(text)
     try:
-        answer = _runner(loop).run(_answer(name, question, Target(**args.pop("target")), args))
+        answer = _runner(loop).run(_answer(name, cloud, question, Target(**args.pop("target")), args))
     except NotSupportedError as exc:
         answer = {"unsupported": str(exc)}
     print(json.dumps(answer), flush=True)
@@ -41,9 +41,9 @@ def _runner(loop: str) -> asyncio.Runner:
     return asyncio.Runner(loop_factory=uvloop.new_event_loop)
 
 
-async def _answer(name: str, question: str, target: Target, args: dict[str, Any]) -> dict[str, Any]:
+async def _answer(name: str, cloud: str, question: str, target: Target, args: dict[str, Any]) -> dict[str, Any]:
     ask = QUESTIONS[question](**args)
-    contender: Contender = await contenders.load(name).connect(target)
+    contender: Contender = await contenders.load(name, cloud).connect(target)
     try:
         if contender.keeps_connections:
             await ask.warm_up(contender)

@@ -14,7 +14,7 @@ from asyncstore.engine.download import SoFar, download_file
 from asyncstore.engine.pool import for_each, iterating
 from asyncstore.engine.progress import Meter, ObjectMeter
 from asyncstore.engine.upload import upload_file
-from asyncstore.errors import AlreadyExistsError, StorageError
+from asyncstore.errors import AlreadyExistsError, NotSupportedError, StorageError
 from asyncstore.options import BulkOptions, DeleteOptions
 from asyncstore.protocols import ProgressSink
 from asyncstore.types import BulkResult, ItemOutcome, ObjectInfo, Outcome
@@ -22,6 +22,7 @@ from asyncstore.uri import ObjectURI
 
 _Items = Iterable[tuple[Path, ObjectURI]] | AsyncIterable[tuple[Path, ObjectURI]]
 _Keys = Iterable[ObjectURI] | AsyncIterable[ObjectURI]
+_Deletion = Callable[[Sequence[ObjectURI]], Awaitable[Sequence[StorageError | None]]]
 
 #: Returns the URI, or raises why it cannot be one of an object here.
 Check = Callable[[ObjectURI], ObjectURI]
@@ -106,7 +107,6 @@ async def bulk_delete(
     Delete many objects, by as few requests as the provider allows.
     """
     ledger = _Ledger(options, progress)
-    size = calls.driver.capabilities.delete_batch_size
 
     async def handle(batch: list[ObjectURI]) -> None:
         refused = {uri: error for uri in batch if (error := _refused(uri, check)) is not None}
@@ -115,7 +115,7 @@ async def bulk_delete(
         for uri, error in [*refused.items(), *zip(allowed, deleted, strict=True)]:
             ledger.deleted(uri, error)
 
-    await for_each(_batches(keys, max(1, size)), handle, max_concurrency=options.max_concurrency)
+    await for_each(_batches(keys, calls), handle, max_concurrency=options.max_concurrency)
     return ledger.close()
 
 
@@ -123,12 +123,27 @@ async def _delete(calls: Calls, batch: list[ObjectURI]) -> list[StorageError | N
     """
     Delete *batch*, keys that were refused for the moment again; an outcome for each key.
     """
+    if calls.batch_size:
+        outcomes = await _delete_by(calls.driver.delete_batch, calls, batch)
+        if not any(isinstance(outcome, NotSupportedError) for outcome in outcomes):
+            return outcomes
+        # The provider has such requests, and this endpoint has not.
+        calls.batches = False
+
+    async def single(uris: Sequence[ObjectURI]) -> Sequence[StorageError | None]:
+        await calls.driver.delete(uris[0], DeleteOptions())
+        return [None]
+
+    return [outcome for uri in batch for outcome in await _delete_by(single, calls, [uri])]
+
+
+async def _delete_by(send: _Deletion, calls: Calls, batch: list[ObjectURI]) -> list[StorageError | None]:
     outcomes: list[StorageError | None] = [None] * len(batch)
     left = list(range(len(batch)))
     failed: StorageError | None = None
     for _ in range(calls.retry.options.attempts):
         try:
-            errors = await _delete_once(calls, [batch[index] for index in left], failed)
+            errors = await _delete_once(send, calls, [batch[index] for index in left], failed)
         except StorageError as exc:
             # The request as a whole, which was sent as often as allowed; or no time
             # is left to try those again that were refused one by one.
@@ -145,25 +160,17 @@ async def _delete(calls: Calls, batch: list[ObjectURI]) -> list[StorageError | N
 
 
 async def _delete_once(
-    calls: Calls, batch: list[ObjectURI], failed: StorageError | None
+    send: _Deletion, calls: Calls, batch: list[ObjectURI], failed: StorageError | None
 ) -> Sequence[StorageError | None]:
-    request: tuple[Any, ...] = (calls.driver.delete_batch, batch)
-    if not calls.driver.capabilities.delete_batch_size:
-        request = (_delete_single, calls, batch[0])
     errors: Sequence[StorageError | None]
     if failed is None:
-        errors = await calls("delete", batch[0], *request)
+        errors = await calls("delete", batch[0], send, batch)
     else:
-        errors = await calls.again("delete", batch[0], failed, *request)
+        errors = await calls.again("delete", batch[0], failed, send, batch)
     for uri, error in zip(batch, errors, strict=True):
         if error is not None:
             calls.complete(error, "delete", uri)
     return errors
-
-
-async def _delete_single(calls: Calls, uri: ObjectURI) -> Sequence[StorageError | None]:
-    await calls.driver.delete(uri, DeleteOptions())
-    return [None]
 
 
 def _refused(uri: ObjectURI, check: Check) -> StorageError | None:
@@ -180,11 +187,11 @@ def _for_key(error: StorageError, uri: ObjectURI) -> StorageError:
     return own
 
 
-async def _batches(keys: _Keys, size: int) -> AsyncIterator[list[ObjectURI]]:
+async def _batches(keys: _Keys, calls: Calls) -> AsyncIterator[list[ObjectURI]]:
     batch: list[ObjectURI] = []
     async with iterating(_drawn(keys)) as source:
         async for uri in source:
-            if batch and (len(batch) == size or _bucket(uri) != _bucket(batch[0])):
+            if batch and (len(batch) >= calls.batch_size or _bucket(uri) != _bucket(batch[0])):
                 yield batch
                 batch = []
             batch.append(uri)

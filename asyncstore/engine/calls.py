@@ -29,6 +29,7 @@ class Calls:
         retry: When to send again.
         uploads: Ids of the uploads by parts that are under way or left here.
         journal: The uploads by parts that were left, to be gone on with.
+        batches: Until the endpoint has shown that it cannot delete many objects by one request.
     """
 
     def __init__(self, driver: Driver, limits: Limits, retry: Retry) -> None:
@@ -37,8 +38,16 @@ class Calls:
         self.retry = retry
         self.uploads: set[str] = set()
         self.journal = Journal()
+        self.batches = True
         self._sent = 0
         self._retries = 0
+
+    @property
+    def batch_size(self) -> int:
+        """
+        Keys that one request can delete; 0 if none deletes more than one.
+        """
+        return self.driver.capabilities.delete_batch_size if self.batches else 0
 
     async def __call__(
         self,

@@ -5,11 +5,17 @@ How much may be under way at once: requests in flight, and bytes held in memory.
 from __future__ import annotations
 
 import asyncio
+import mmap
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
+
+_Memory = bytearray | mmap.mmap
+
+# Of the usual machines: https://docs.kernel.org/admin-guide/mm/transhuge.html
+_HUGE_PAGE: Final = 2 * 1024 * 1024
 
 
 class Budget:
@@ -116,12 +122,12 @@ class Buffers:
 
     Who takes one has reserved its bytes from *budget*, and gives it back before
     they are released. What lies here unused and what is reserved are together no more
-    than five quarters of the budget; when nothing is reserved, nothing is kept.
+    than four thirds of the budget; when nothing is reserved, nothing is kept.
     """
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._free: list[bytearray] = []
+        self._free: list[_Memory] = []
         budget.granted = self._trim
 
     @property
@@ -138,23 +144,34 @@ class Buffers:
                 return memoryview(self._free.pop(index))[:size]
         # Too short for this part, and the room is for it now.
         self._free.clear()
-        return memoryview(bytearray(size))
+        return memoryview(_fresh(size))
 
     def give(self, buffer: memoryview) -> None:
         """
         Take a buffer back that nobody uses any more.
         """
-        memory = cast("bytearray", buffer.obj)
+        memory = cast("_Memory", buffer.obj)
         if self._budget.used <= len(memory):
             self._free.clear()
         else:
             self._free.append(memory)
 
     def _trim(self) -> None:
-        # The quarter is for what was just given back and will be taken at once.
-        room = self._budget.total * 5 // 4 - self._budget.used
+        # The third is for what was just given back and will be taken at once: no part that is held is larger.
+        room = self._budget.total * 4 // 3 - self._budget.used
         while self._free and self.kept > room:
             self._free.pop()
+
+
+def _fresh(size: int) -> _Memory:
+    if size < _HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return bytearray(size)
+    # From the system: nothing is touched before a thread fills it, where clearing a part of
+    # 16 MiB takes 9 ms, on the event loop. In large pages that costs half as much too.
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

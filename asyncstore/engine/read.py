@@ -13,11 +13,11 @@ from asyncstore.checksum import COMBINABLE, compute
 from asyncstore.engine.calls import Calls
 from asyncstore.engine.plan import coalesce
 from asyncstore.engine.pool import for_each
-from asyncstore.engine.verify import check_pinned, compare, pinned, whole_checksum
+from asyncstore.engine.verify import check_pinned, compare, pinned
 from asyncstore.errors import IntegrityError, RangeNotSatisfiableError, UnavailableError
 from asyncstore.options import ByteRange, MiB, ReadOptions
 from asyncstore.threads import in_thread
-from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
+from asyncstore.types import Metadata
 from asyncstore.uri import ObjectURI
 
 # Of one storage.read_ranges(): spans in flight.
@@ -31,18 +31,20 @@ async def read(calls: Calls, uri: ObjectURI, options: ReadOptions) -> bytes:
     """
     Return an object or a range of it, in memory.
     """
-    return (await _read(calls, uri, options))[1]
+    return (await calls("read", uri, _read_once, calls, uri, options, None))[1]
 
 
 async def _read(
     calls: Calls, uri: ObjectURI, options: ReadOptions, version: Metadata | None = None
 ) -> tuple[Metadata, bytes]:
-    return await calls("read", uri, _read_once, calls, uri, options, version)
+    body, data = await calls("read", uri, _read_once, calls, uri, options, version)
+    return body.info, data
 
 
 async def _read_once(
     calls: Calls, uri: ObjectURI, options: ReadOptions, version: Metadata | None
-) -> tuple[Metadata, bytes]:
+) -> tuple[ReadBody, bytes]:
+    # Of a small object the metadata are not even looked at: reading them takes as long as all of this.
     body = await calls.driver.open_read(uri, options)
     try:
         if version is not None and options.range is not None:
@@ -51,10 +53,13 @@ async def _read_once(
     finally:
         await body.aclose()
     _check_size(body, len(data))
-    expected = whole_checksum(body.info, body.start, body.end, options)
-    if expected is not None:
-        compare(expected, await _checksum(expected.algorithm, data))
-    return body.info, data
+    if options.verify and (expected := body.checksum) is not None:
+        if len(data) <= _DIGEST_HERE or expected.algorithm in COMBINABLE:
+            actual = compute(expected.algorithm, data)
+        else:
+            actual = await in_thread(compute, expected.algorithm, data)
+        compare(expected, actual)
+    return body, data
 
 
 def _check_size(body: ReadBody, size: int) -> None:
@@ -63,12 +68,6 @@ def _check_size(body: ReadBody, size: int) -> None:
         raise UnavailableError(f"the body ended after {size} of {expected} bytes")
     if size > expected:
         raise IntegrityError("more bytes came than were asked for", expected=str(expected), actual=str(size))
-
-
-async def _checksum(algorithm: ChecksumAlgorithm, data: bytes) -> Checksum:
-    if algorithm in COMBINABLE or len(data) <= _DIGEST_HERE:
-        return compute(algorithm, data)
-    return await in_thread(compute, algorithm, data)
 
 
 async def read_ranges(calls: Calls, uri: ObjectURI, ranges: Sequence[ByteRange], options: ReadOptions) -> list[bytes]:

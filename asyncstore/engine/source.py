@@ -24,6 +24,9 @@ from asyncstore.types import Checksum, ChecksumAlgorithm
 #: Bytes read from a file, or gathered for one, at a time.
 CHUNK = 1 * MiB
 
+# Bytes read at a time that are summed up before the next: so they still are in the processor's own cache.
+_SUMMED = CHUNK // 2
+
 
 class FileSource:
     """
@@ -235,12 +238,15 @@ class FilePart(Body):
     async def chunks(self) -> AsyncIterator[BytesLike]:
         sent = 0
         hasher = Hasher(self._algorithm) if self._algorithm and self._checksum is None else None
+        # One chunk after the other in the same memory: fresh memory costs as much as the reading.
+        memory = memoryview(bytearray(min(CHUNK, self.size) if self._held is None else 0))
         for offset in range(self._start, self._end, CHUNK):
             size = min(CHUNK, self._end - offset)
             if self._held is not None:
                 yield self._held[sent : sent + size]
             else:
-                yield await in_thread(self._read, size, offset, hasher)
+                await in_thread(self._read, memory[:size], offset, hasher)
+                yield memory[:size]
             sent += size
             if self._water is not None:
                 self._water.reached(sent)
@@ -260,16 +266,19 @@ class FilePart(Body):
             self._buffers.give(held)
 
     def _load(self, buffer: memoryview, algorithm: ChecksumAlgorithm) -> Checksum:
-        self._source.pread_into(buffer, self._start)
-        return compute(algorithm, buffer)
+        hasher = Hasher(algorithm)
+        for at in range(0, len(buffer), _SUMMED):
+            piece = buffer[at : at + _SUMMED]
+            self._source.pread_into(piece, self._start + at)
+            hasher.update(piece)
+        return hasher.checksum()
 
-    def _read(self, size: int, offset: int, hasher: Hasher | None) -> bytes:
-        data = self._source.pread(size, offset)
-        if self._checked and offset + size == self._end:
+    def _read(self, buffer: memoryview, offset: int, hasher: Hasher | None) -> None:
+        self._source.pread_into(buffer, offset)
+        if self._checked and offset + len(buffer) == self._end:
             self._source._check()
         if hasher is not None:
-            hasher.update(data)
-        return data
+            hasher.update(buffer)
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

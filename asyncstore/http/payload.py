@@ -5,7 +5,7 @@ Sends a :class:`~asyncstore.body.Body` over aiohttp, and notices when nobody rea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import anyio
@@ -14,10 +14,11 @@ from aiohttp.payload import Payload
 
 from asyncstore.body import Body, BytesLike
 from asyncstore.errors import SourceChangedError, UnavailableError
+from asyncstore.http.sending import DirectSender
 
 #: Bytes handed to the transport at a time. What one call cannot send is copied
 #: into the transport's buffer, so larger pieces cost memory and time.
-PIECE: Final = 256 * 1024
+PIECE: Final = 512 * 1024
 
 #: Seconds that a failed or answered request waits for its body to be let go.
 _SETTLE_TIMEOUT: Final = 5.0
@@ -62,17 +63,17 @@ class BodyPayload(Payload):
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         self._task = asyncio.current_task()
         self.error, self.finished = None, False
-        watch = _StallWatch(self, writer, self._stall_timeout)
+        sending = _Sending(self, writer, self._stall_timeout)
         try:
             if self._body.data is not None:
-                await _send(self._body.data, writer, watch)
+                await sending.send(self._body.data)
             else:
-                await self._write_chunks(writer, watch)
+                await self._write_chunks(sending)
             self.finished = True
         finally:
-            watch.stop()
+            sending.stop()
 
-    async def _write_chunks(self, writer: AbstractStreamWriter, watch: _StallWatch) -> None:
+    async def _write_chunks(self, sending: _Sending) -> None:
         chunks = self._body.chunks()
         left = self._body.size
         try:
@@ -80,7 +81,7 @@ class BodyPayload(Payload):
                 left -= _size(chunk)
                 if left < 0:
                     break
-                await _send(chunk, writer, watch)
+                await sending.send(chunk)
         finally:
             if (aclose := getattr(chunks, "aclose", None)) is not None:
                 await aclose()
@@ -107,65 +108,78 @@ class BodyPayload(Payload):
             await asyncio.wait([task])
 
 
-async def _send(chunk: BytesLike, writer: AbstractStreamWriter, watch: _StallWatch) -> None:
-    for piece in _pieces(chunk):
-        watch.waiting = True
-        await writer.write(piece)
-        # All of it has to be out before the next chunk is asked for, since
-        # that may overwrite this one, and a transport keeps a view of it.
-        await writer.drain()
-        watch.waiting = False
-        watch.pieces += 1
-
-
 def _size(chunk: BytesLike) -> int:
     return chunk.nbytes if isinstance(chunk, memoryview) else len(chunk)
 
 
-def _pieces(chunk: BytesLike) -> Iterator[BytesLike]:
-    if _size(chunk) <= PIECE:
-        yield chunk
-        return
-    view = memoryview(chunk).cast("B")
-    for start in range(0, len(view), PIECE):
-        yield view[start : start + PIECE]
-
-
-class _StallWatch:
+class _Sending:
     """
-    Drops the connection if the server reads nothing for *timeout* seconds.
+    Sends one body, and drops the connection if the server reads nothing of it for *timeout* seconds.
 
     One timer for the whole body, looked at once in each timeout: so a stall is
     noticed after one to two timeouts, and a transfer pays nothing for a chunk.
     """
 
     def __init__(self, payload: BodyPayload, writer: AbstractStreamWriter, timeout: float) -> None:
-        self.waiting = False
-        self.pieces = 0
         self._payload = payload
+        self._writer = writer
         self._transport = writer.transport
         self._timeout = timeout
+        self._direct: DirectSender | None = None
+        self._waiting = False
+        self._steps = 0
         self._seen: tuple[int, int] | None = None
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(timeout, self._look)
         if self._transport is not None:
-            # drain() then waits for the last byte; see _send(). The transport of TLS
+            # drain() then waits for the last byte; see send(). The transport of TLS
             # takes no bytes at all for a full buffer if the limit is 0, and never
             # says that there is room again; what it holds is a copy anyway.
             encrypted = self._transport.get_extra_info("sslcontext") is not None
             self._transport.set_write_buffer_limits(high=1 if encrypted else 0, low=0)
 
+    async def send(self, chunk: BytesLike) -> None:
+        """
+        Send *chunk*, and return when nothing looks at its memory any more.
+
+        All of it has to be out before the next chunk is asked for, since that may
+        overwrite this one, and a transport keeps a view of it.
+        """
+        left = memoryview(chunk).cast("B")
+        self._waiting = True
+        while left:
+            if self._direct is not None:
+                count = await self._direct.send(left)
+            else:
+                count = await self._send_piece(left[:PIECE])
+                # The head of the request is out: what follows can go by the socket itself.
+                if len(left) > PIECE:
+                    self._direct = DirectSender.of(self._writer)
+            left = left[count:]
+            self._steps += count > 0
+        self._waiting = False
+
+    async def _send_piece(self, piece: memoryview) -> int:
+        await self._writer.write(piece)
+        await self._writer.drain()
+        return len(piece)
+
     def _look(self) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        now = (self.pieces, transport.get_write_buffer_size())
-        if self.waiting and now == self._seen:
+        now = (self._steps, transport.get_write_buffer_size())
+        if self._waiting and now == self._seen:
             self._payload.error = UnavailableError(f"the server read nothing for {self._timeout:g} s")
             transport.abort()
             return
-        self._seen = now if self.waiting else None
+        self._seen = now if self._waiting else None
         self._timer = self._loop.call_later(self._timeout, self._look)
 
     def stop(self) -> None:
+        """
+        Let go of the connection.
+        """
         self._timer.cancel()
+        if self._direct is not None:
+            self._direct.close()

@@ -5,8 +5,9 @@ The body of a read, as it comes off the connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from functools import cached_property
 from typing import Final
 
 import aiohttp
@@ -18,7 +19,7 @@ from asyncstore.http.receiving import DirectBody, receive
 from asyncstore.http.reply import Reply
 from asyncstore.http.session import LARGE_READ, SMALL_READ, read_by
 from asyncstore.options import MiB
-from asyncstore.types import Metadata
+from asyncstore.types import Checksum, Metadata
 
 # Shorter bodies come with a few receives, for which no thread is worth while.
 DIRECT: Final = 1 * MiB
@@ -29,12 +30,26 @@ class ReplyBody(ReadBody):
     The bytes *start* to *end* of an object, from the body of *reply*.
 
     Args:
+        info: The metadata, or what reads them when they are asked for: who reads a small
+            object into memory seldom does, and to read them takes longer than the rest.
+        checksum: What :attr:`ReadBody.checksum` is, for a driver that knows it without the
+            metadata; to be given with a function.
         skip: Bytes that come before *start*, where the reply has more than was
             asked for. What it has after *end* is not read.
     """
 
-    def __init__(self, reply: Reply, info: Metadata, start: int, end: int, *, skip: int = 0) -> None:
-        self.info = info
+    def __init__(
+        self,
+        reply: Reply,
+        info: Metadata | Callable[[], Metadata],
+        start: int,
+        end: int,
+        *,
+        checksum: Checksum | None = None,
+        skip: int = 0,
+    ) -> None:
+        self._info = info
+        self._checksum = checksum
         self.start = start
         self.end = end
         self._left = end - start
@@ -45,6 +60,14 @@ class ReplyBody(ReadBody):
         if end - start > SMALL_READ and (connection := reply.response.connection) is not None:
             self._transport = connection.transport
             read_by(self._transport, LARGE_READ)
+
+    @cached_property
+    def info(self) -> Metadata:  # type: ignore[override]  # it can be written to, which mypy does not know
+        return self._info if isinstance(self._info, Metadata) else self._info()
+
+    @property
+    def checksum(self) -> Checksum | None:
+        return super().checksum if isinstance(self._info, Metadata) else self._checksum
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while chunk := await self._next():

@@ -36,7 +36,14 @@ _PATIENCE: Final = 0.25
 # More than what can be left of a record of TLS of which the rest is still to come.
 _HALF_DECRYPTED: Final = 32 * 1024
 
-_PRIVATE: Final = ("_drop_timeout", "force_close", "read_timeout", "set_response_params")
+_PRIVATE: Final = (
+    "_drop_timeout",
+    "_on_read_timeout",
+    "_reschedule_timeout",
+    "force_close",
+    "read_timeout",
+    "set_response_params",
+)
 
 
 def install(connector: aiohttp.TCPConnector) -> bool:
@@ -74,6 +81,38 @@ class Receiver(ResponseHandler, asyncio.BufferedProtocol):
         self._shared = shared
         self.body: DirectBody | None = None
         self.passed = False
+        self._clock = loop.time
+        # When something was last heard, while something is waited for.
+        self._heard: float | None = None
+        self._watch: asyncio.TimerHandle | None = None
+
+    def _reschedule_timeout(self) -> None:
+        # aiohttp's own sets and cancels a timer at each receive. One timer that looks, when it
+        # is time, whether there was anything ends at the same moment.
+        timeout = self.read_timeout
+        if not timeout:
+            self._heard = None
+            return
+        self._heard = self._clock()
+        if self._watch is not None and self._watch.when() > self._heard + timeout:
+            # That of a request before this one, which was given more patience.
+            self._watch.cancel()
+            self._watch = None
+        if self._watch is None:
+            self._watch = self._loop.call_later(timeout, self._look)
+
+    def _drop_timeout(self) -> None:
+        self._heard = None
+
+    def _look(self) -> None:
+        self._watch = None
+        if self._heard is None or not self.read_timeout:
+            return
+        left = self._heard + self.read_timeout - self._clock()
+        if left > 0:
+            self._watch = self._loop.call_later(left, self._look)
+        else:
+            self._on_read_timeout()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._shared
@@ -98,6 +137,8 @@ class Receiver(ResponseHandler, asyncio.BufferedProtocol):
         super().close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
         if self.body is not None:
             self.body.fail(aiohttp.ClientPayloadError("the connection was lost"))
         if self.passed:

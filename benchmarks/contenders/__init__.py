@@ -1,6 +1,8 @@
 """
 The libraries measured, one module each, behind one small interface.
 
+Those for S3 are named after the library with a `_` behind it, those for another cloud with its name behind that.
+
 A module has `connect(target)`, which connects it at the best settings its users would
 reasonably choose, and says in comments what those are.
 """
@@ -13,7 +15,6 @@ from typing import Protocol, cast
 
 from benchmarks.units import MiB
 
-NAMES = ("asyncstore", "plain_aiohttp", "tuned_aiohttp", "aiobotocore", "s3fs", "obstore", "opendal", "s5cmd")
 PART_SIZE = 16 * MiB
 PARTS_IN_FLIGHT = 8
 
@@ -24,8 +25,13 @@ class Target:
     What a contender connects to.
 
     Attributes:
-        endpoint: Of the S3 service, addressed at path style.
+        endpoint: Of the service; where the account is part of the path, it is in here.
+        bucket: Or container.
+        access_key: Who signs; see `benchmarks.clouds`.
+        secret_key: What with: a key or a token.
         ca: Certificate authority to trust beside the system's; None over plain HTTP.
+        region: The one of S3; elsewhere it is in no request.
+        account: Of Azure; of OCI the namespace.
         concurrency: Most requests in flight, for pools to be at least as large.
     """
 
@@ -35,6 +41,7 @@ class Target:
     secret_key: str
     ca: str | None = None
     region: str = "us-east-1"
+    account: str = ""
     concurrency: int = 64
 
 
@@ -91,6 +98,7 @@ class Module(Protocol):
         """Connect."""
 
 
-def load(name: str) -> Module:
+def load(name: str, cloud: str) -> Module:
     """Import a contender, in the process that measures it and in no other."""
-    return cast("Module", importlib.import_module(f"benchmarks.contenders.{name}_"))
+    suffix = "" if cloud == "s3" else cloud
+    return cast("Module", importlib.import_module(f"benchmarks.contenders.{name}_{suffix}"))

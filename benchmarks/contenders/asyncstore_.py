@@ -14,17 +14,20 @@ except ImportError as exc:
 
 async def connect(target: Target) -> "Asyncstore":
     """Connect."""
+    return await connect_to(
+        f"s3://{target.bucket}",
+        target,
+        region=target.region,
+        access_key_id=target.access_key,
+        secret_access_key=target.secret_key,
+    )
+
+
+async def connect_to(uri: str, target: Target, **settings: str) -> "Asyncstore":
+    """Connect to the storage at *uri*, whatever its cloud."""
     stack = AsyncExitStack()
     storage = await stack.enter_async_context(
-        open_storage(
-            f"s3://{target.bucket}",
-            endpoint_url=target.endpoint,
-            region=target.region,
-            access_key_id=target.access_key,
-            secret_access_key=target.secret_key,
-            ca_file=target.ca,
-            max_requests=target.concurrency,
-        )
+        open_storage(uri, endpoint_url=target.endpoint, ca_file=target.ca, max_requests=target.concurrency, **settings)
     )
     return Asyncstore(target, storage, stack)
 

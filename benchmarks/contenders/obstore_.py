@@ -18,32 +18,37 @@ from benchmarks.contenders.positioned import write_parts
 
 if TYPE_CHECKING:
     from obstore import Bytes
-    from obstore.store import ClientConfig
+    from obstore.store import ClientConfig, ObjectStore
 
 
 async def connect(target: Target) -> "Obstore":
     """Connect."""
-    return Obstore(target)
+    return Obstore(target, open_store(target))
+
+
+def open_store(target: Target) -> S3Store:
+    """Return the store of one bucket."""
+    client: ClientConfig = {"allow_http": True}
+    if target.ca:
+        client["root_certificate"] = Path(target.ca).read_bytes()
+    return S3Store(
+        target.bucket,
+        endpoint=target.endpoint,
+        region=target.region,
+        access_key_id=target.access_key,
+        secret_access_key=target.secret_key,
+        virtual_hosted_style_request=False,
+        unsigned_payload=True,
+        client_options=client,
+    )
 
 
 class Obstore(SmallFiles):
     """One store."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, store: "ObjectStore") -> None:
         super().__init__(target.concurrency)
-        client: ClientConfig = {"allow_http": True}
-        if target.ca:
-            client["root_certificate"] = Path(target.ca).read_bytes()
-        self._store = S3Store(
-            target.bucket,
-            endpoint=target.endpoint,
-            region=target.region,
-            access_key_id=target.access_key,
-            secret_access_key=target.secret_key,
-            virtual_hosted_style_request=False,
-            unsigned_payload=True,
-            client_options=client,
-        )
+        self._store = store
 
     async def get(self, key: str) -> memoryview:
         reply = await obstore.get_async(self._store, key)

@@ -6,13 +6,13 @@ from pathlib import Path
 import obstore
 
 from benchmarks.contenders import Target
-from benchmarks.contenders.obstore_ import Obstore
+from benchmarks.contenders.obstore_ import Obstore, open_store
 from benchmarks.units import MiB
 
 
 async def connect(target: Target) -> "ObstoreStream":
     """Connect."""
-    return ObstoreStream(target)
+    return ObstoreStream(target, open_store(target))
 
 
 class ObstoreStream(Obstore):

@@ -20,6 +20,7 @@ from asyncstore.errors import (
     IntegrityError,
     InvalidRequestError,
     NotFoundError,
+    NotSupportedError,
     PreconditionFailedError,
     UnavailableError,
 )
@@ -30,11 +31,13 @@ from asyncstore.testing.servers.gcs import GCSServer
 from asyncstore.types import ChecksumAlgorithm, Part
 from asyncstore.uri import parse_uri
 from tests.drivers.gcs_places import BUCKET, serving
+from tests.servers.gcs import GCSEndpoint, fresh_bucket
 
 URI = parse_uri("gs://bucket/some key")
 READ = ReadOptions()
 PLAIN = WriteOptions()
 CREATE = WriteOptions(if_none_match="*")
+_REFUSAL = b"<?xml version='1.0'?><Error><Code>InvalidArgument</Code><Message>No.</Message></Error>"
 
 
 async def hidden(driver: GCSDriver) -> list[str]:
@@ -74,6 +77,46 @@ async def test_any_number_of_parts(count: int) -> None:
         assert await hidden(driver) == []
         composed = [request for request in server.requests if request.path.partition("?")[0].endswith("/compose")]
         assert len(composed) == {1: 1, 31: 1, 32: 1, 33: 3, 64: 3, 1025: 33 + 2 + 1}[count]
+
+
+async def test_where_there_is_nothing_else(fake_gcs: GCSEndpoint) -> None:
+    """
+    An endpoint without the multipart uploads of the XML API gets composed ones, after being asked once.
+    """
+    target = parse_uri(f"gs://{fresh_bucket(fake_gcs)}/some key")
+    data = payload(11 * MiB)
+    options = UploadOptions(part_size=5 * MiB, multipart_threshold=5 * MiB)
+    async with open_storage(target, endpoint_url=fake_gcs.url, anonymous=True) as storage:
+        assert [upload async for upload in storage.list_multipart_uploads(target)] == []
+        for number in range(2):
+            await storage.put(target / str(number), data, options=options)
+            assert await storage.read(target / str(number)) == data
+        assert [info.key async for info in storage.list(target.with_key(""))] == ["some key/0", "some key/1"]
+
+
+async def test_nothing_else_is_wanted(fake_gcs: GCSEndpoint) -> None:
+    """
+    Where the uploads of the XML API are asked for by name, their absence is said, and what would do.
+    """
+    target = parse_uri(f"gs://{fresh_bucket(fake_gcs)}/key")
+    async with open_storage(target, endpoint_url=fake_gcs.url, anonymous=True, multipart="xml") as storage:
+        with pytest.raises(NotSupportedError, match="'auto' or 'compose'"):
+            await storage.initiate_multipart_upload(target)
+        with pytest.raises(NotSupportedError, match="'auto' or 'compose'"):
+            _ = [upload async for upload in storage.list_multipart_uploads(target)]
+
+
+@pytest.mark.parametrize("bucket", ["bucket", "nobody-s"])
+async def test_refusals_of_the_xml_api_are_no_absence(bucket: str) -> None:
+    """
+    An endpoint that has it and refuses an upload is believed: nothing is composed instead.
+    """
+    async with serving() as (server, driver):
+        fault = server.inject(Fault(method="POST", status=400, body=_REFUSAL)) if bucket == "bucket" else None
+        with pytest.raises((InvalidRequestError, NotFoundError)):
+            await driver.initiate_multipart_upload(parse_uri(f"gs://{bucket}/key"), PLAIN)
+        assert len(server.requests) == 1
+        assert fault is None or fault.met == 1
 
 
 async def test_condition_makes_it_composed() -> None:

@@ -333,6 +333,18 @@ async def test_batch_outcomes() -> None:
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_endpoint_without_batches(status: int) -> None:
+    """
+    An emulator that has no batches is told from objects that are not there, and from faults.
+    """
+    async with driving(saying(reply(status, b"<!doctype html><title>No</title>"))) as (driver, server):
+        with pytest.raises(NotSupportedError, match="no batches"):
+            await driver.delete_batch([URI])
+
+    assert len(server.requests) == 1
+
+
 async def test_batch_that_forgets_a_key() -> None:
     """
     A key of which nothing is said is not taken for deleted.

@@ -18,6 +18,7 @@ from asyncstore.errors import (
     InvalidRequestError,
     NotFoundError,
     NotModifiedError,
+    NotSupportedError,
     PermissionDeniedError,
     PreconditionFailedError,
     QuotaExceededError,
@@ -316,6 +317,18 @@ async def test_stored_checksum_that_differs() -> None:
     async with driving(answer, checksum="none") as (driver, _):
         with pytest.raises(IntegrityError):
             await driver.put(URI, BytesBody(b"data"), WriteOptions())
+
+
+@pytest.mark.parametrize(("code", "status"), [("MethodNotAllowed", 405), ("NotImplemented", 501)])
+async def test_endpoint_without_batches(code: str, status: int) -> None:
+    """
+    Not every service that speaks S3 deletes many objects by one request; that is no passing fault.
+    """
+    async with driving(error(code, status)) as (driver, server):
+        with pytest.raises(NotSupportedError):
+            await driver.delete_batch([URI])
+
+    assert len(server.requests) == 1
 
 
 async def test_batch() -> None:

@@ -50,4 +50,20 @@ def test_what_is_kept_fits_into_the_budget() -> None:
 
     limits.bytes.take(60)
 
-    assert limits.buffers.kept <= 25
+    assert limits.buffers.kept <= 33
+
+
+def test_memory_is_handed_on_in_a_full_budget() -> None:
+    """
+    Parts as large as the budget allows: what one gives back is there for the next, whose bytes are reserved meanwhile.
+    """
+    limits = Limits(1, 99)
+    limits.bytes.take(99)
+    buffers = [limits.buffers.take(33) for _ in range(3)]
+    memory = buffers[0].obj
+
+    limits.buffers.give(buffers[0])
+    limits.bytes.release(33)
+    limits.bytes.take(33)
+
+    assert limits.buffers.take(33).obj is memory

@@ -72,15 +72,18 @@ async def test_a_file_that_changes_is_not_published(
     options: UploadOptions,
 ) -> None:
     path = written(tmp_path / "file", DATA)
-    pread = FileSource.pread
     once: list[Callable[[Path], None]] = [change]
 
-    def changing(self: FileSource, size: int, offset: int) -> bytes:
-        if once:
-            once.pop()(path)
-        return pread(self, size, offset)
+    def changing(read: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(*args: Any) -> Any:
+            if once:
+                once.pop()(path)
+            return read(*args)
 
-    monkeypatch.setattr(FileSource, "pread", changing)
+        return changed
+
+    for name in ("pread", "pread_into"):
+        monkeypatch.setattr(FileSource, name, changing(getattr(FileSource, name)))
     with pytest.raises(SourceChangedError) as caught:
         await storage.upload(path, KEY, options=options)
 

@@ -5,6 +5,7 @@ A server that answers each request with what the test says, byte by byte, and co
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -113,11 +114,12 @@ async def wait(exchange: Exchange) -> None:
 
 
 @asynccontextmanager
-async def scripted(*answers: Answer) -> AsyncIterator[Scripted]:
+async def scripted(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Scripted]:
     """Start a server on loopback."""
     server = Scripted(list(answers))
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=256 * 1024)
-    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=256 * 1024, ssl=tls)
+    scheme = "http" if tls is None else "https"
+    server.url = f"{scheme}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     try:
         yield server
     finally:

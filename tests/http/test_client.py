@@ -5,6 +5,7 @@ The transport: one request is one request, and what goes wrong below HTTP is nam
 import asyncio
 import socket
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -210,6 +211,40 @@ async def test_slow_reply_is_not_given_up() -> None:
 
     async with scripted(drip) as server:
         assert await (await sent(server, stall_timeout=0.4)).read(10) == b"x" * 8
+
+
+async def test_patience_ends_with_its_request() -> None:
+    """
+    On a connection that was waited for patiently, the next request has no more time than its own.
+    """
+    async with scripted(saying(OK), wait) as server:
+        client = HTTPClient(HTTPOptions(stall_timeout=0.3))
+        try:
+            await (await client.send("POST", Origin.parse(server.url), "/", {}, patience=100.0)).read(10)
+            started = time.monotonic()
+            with pytest.raises(UnavailableError, match="stall timeout"):
+                await client.send("GET", Origin.parse(server.url), "/", {})
+        finally:
+            await client.aclose()
+
+        assert 0.2 < time.monotonic() - started < 3
+        assert server.connections == 1
+
+
+async def test_idle_connection_is_not_given_up() -> None:
+    """
+    Between two requests nothing is waited for, so nothing stalls: the connection is used again.
+    """
+    async with scripted(saying(OK)) as server:
+        client = HTTPClient(HTTPOptions(stall_timeout=0.2))
+        try:
+            for _ in range(3):
+                await (await client.send("GET", Origin.parse(server.url), "/", {})).read(10)
+                await asyncio.sleep(0.5)
+        finally:
+            await client.aclose()
+
+        assert (len(server.requests), server.connections) == (3, 1)
 
 
 async def test_huge_error_body_is_cut() -> None:

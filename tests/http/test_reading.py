@@ -10,7 +10,7 @@ from asyncstore.errors import (
 )
 from asyncstore.http import HTTPClient, ReplyBody
 from asyncstore.http.origin import Origin
-from asyncstore.types import Metadata
+from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
 from asyncstore.uri import parse_uri
 from tests.http.scripted import OK, Exchange, Scripted, reply, saying, scripted, wait
 from tests.http.sending import MiB
@@ -21,6 +21,31 @@ async def opened(server: Scripted, size: int, stall_timeout: float = 30.0) -> tu
     client = HTTPClient(HTTPOptions(stall_timeout=stall_timeout))
     found = await client.send("GET", Origin.parse(server.url), "/b/k", {})
     return client, ReplyBody(found, Metadata(uri=parse_uri("s3://b/k"), size=size), 0, size)
+
+
+async def test_metadata_are_read_when_asked_for() -> None:
+    """
+    Whoever takes the bytes alone pays for no more, and whoever asks is told the same each time.
+    """
+    uri, asked = parse_uri("s3://b/k"), 0
+
+    def described() -> Metadata:
+        nonlocal asked
+        asked += 1
+        return Metadata(uri=uri, size=2)
+
+    expected = Checksum(ChecksumAlgorithm.CRC32C, b"\x01\x02\x03\x04")
+    async with scripted(saying(OK)) as server:
+        client = HTTPClient(HTTPOptions())
+        found = await client.send("GET", Origin.parse(server.url), "/b/k", {})
+        body = ReplyBody(found, described, 0, 2, checksum=expected)
+
+        assert await body.read() == b"ok"
+        assert (body.checksum, asked) == (expected, 0)
+        await body.aclose()
+        assert body.info is body.info
+        assert (body.info.size, asked) == (2, 1)
+        await client.aclose()
 
 
 async def test_body_that_ends_early() -> None:

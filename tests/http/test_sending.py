@@ -3,6 +3,9 @@ Bodies of requests: whole, in chunks, refused early, stalled, cancelled.
 """
 
 import asyncio
+import contextlib
+import os
+import ssl
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -19,6 +22,7 @@ from asyncstore.http import HTTPClient
 from asyncstore.http.origin import Origin
 from tests.http.scripted import OK, Exchange, reply, saying, scripted, wait
 from tests.http.sending import Chunks, MiB, sent
+from tests.servers.tls import ThrowawayCA
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, 3 * MiB])
@@ -102,6 +106,70 @@ async def test_slow_upload_is_not_given_up() -> None:
 
     async with scripted(sip) as server:
         assert (await sent(server, "PUT", Chunks(*[b"x" * MiB] * 16), stall_timeout=1.5)).status == 200
+
+
+@pytest.mark.parametrize("end", ["close", "abort", "cancel"])
+async def test_large_body_that_ends_early_leaves_no_descriptor(end: str) -> None:
+    """
+    A connection that is lost while much is sent, or given up, is closed for good: the server sees its end.
+    """
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def leave(exchange: Exchange) -> None:
+        await exchange.reader.readexactly(MiB)
+        began.set()
+        if end == "cancel":
+            with contextlib.suppress(ConnectionError):
+                while await exchange.reader.read(MiB):
+                    pass
+            ended.set()
+        elif end == "abort":
+            exchange.writer.transport.abort()
+        else:
+            exchange.writer.close()
+
+    async with scripted(leave) as server:
+        before = set(os.listdir("/proc/self/fd"))
+        body = Chunks(*[b"x" * MiB] * 64)
+        task = asyncio.create_task(sent(server, "PUT", body))
+        await began.wait()
+        if end == "cancel":
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.wait_for(ended.wait(), 10)
+        else:
+            with pytest.raises(UnavailableError):
+                await task
+
+        assert not body.reading
+        await asyncio.sleep(0.05)
+        assert set(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_large_bodies_over_one_connection(encrypted: bool, tls_ca: ThrowawayCA) -> None:
+    """
+    Requests that follow a large one on the same connection are in order, with TLS and without.
+    """
+    bodies = [os.urandom(3 * MiB + 7), b"", os.urandom(10), os.urandom(5 * MiB)]
+    got: list[bytes] = []
+
+    async def take(exchange: Exchange) -> None:
+        got.append(await exchange.body())
+        await exchange.send(OK)
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tls_ca.cert_file, tls_ca.key_file)
+    async with scripted(take, tls=context if encrypted else None) as server:
+        client = HTTPClient(HTTPOptions(ca_file=tls_ca.ca_file))
+        for data in bodies:
+            found = await client.send("PUT", Origin.parse(server.url), "/", {}, BytesBody(data))
+            await found.read_error()
+        await client.aclose()
+
+        assert got == bodies
+        assert server.connections == 1
 
 
 async def test_early_answer_is_the_answer() -> None:

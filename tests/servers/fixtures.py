@@ -12,6 +12,7 @@ import pytest
 
 from tests.servers import azurite as azurite_server
 from tests.servers import fake_gcs as fake_gcs_server
+from tests.servers import gcp_emulator as gcp_emulator_server
 from tests.servers import gcs as gcs_server
 from tests.servers import ministack as ministack_server
 from tests.servers import moto as moto_server
@@ -33,6 +34,7 @@ _TOOL_OF_FIXTURE = {
     "azurite": "azurite",
     "azurite_tls": "azurite",
     "fake_gcs": "fake-gcs-server",
+    "gcp_emulator": "gcp-storage-emulator",
 }
 
 
@@ -134,6 +136,16 @@ def gcs_endpoint() -> Iterator[GCSEndpoint]:
     process = gcs_server.start_gcs()
     try:
         yield gcs_server.endpoint(process)
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def gcp_emulator() -> Iterator[GCSEndpoint]:
+    """gcp-storage-emulator, which does resumable sessions right."""
+    process = gcp_emulator_server.start_gcp_emulator()
+    try:
+        yield gcp_emulator_server.endpoint(process)
     finally:
         process.stop()
 

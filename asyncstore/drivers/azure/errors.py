@@ -17,6 +17,7 @@ from asyncstore.errors import (
     InvalidRequestError,
     NotFoundError,
     NotModifiedError,
+    NotSupportedError,
     PermissionDeniedError,
     PreconditionFailedError,
     RangeNotSatisfiableError,
@@ -97,6 +98,7 @@ _BY_STATUS: Final[Mapping[int, type[StorageError]]] = {
     412: PreconditionFailedError,
     416: RangeNotSatisfiableError,
     429: ThrottledError,
+    501: NotSupportedError,
     503: ThrottledError,
 }
 

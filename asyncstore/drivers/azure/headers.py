@@ -130,6 +130,14 @@ def checksum_in(headers: Mapping[str, str]) -> Checksum | None:
     return None if text is None else Checksum.from_base64(ChecksumAlgorithm.MD5, text)
 
 
+def stored_checksum(headers: Mapping[str, str], *, part: bool = False) -> Checksum | None:
+    """
+    Return the checksum of a whole blob, if a reply names it; beside a *part*, one header has that of the part.
+    """
+    md5 = headers.get(_BLOB_MD5) or (None if part else headers.get(_CONTENT_MD5))
+    return None if md5 is None else Checksum.from_base64(ChecksumAlgorithm.MD5, md5)
+
+
 def metadata_of(
     uri: ObjectURI, headers: Mapping[str, str], size: int, *, part: bool = False, version_id: str | None = None
 ) -> Metadata:
@@ -141,8 +149,7 @@ def metadata_of(
         version_id: The version that was asked for.
     """
     get = headers.get
-    md5 = get(_BLOB_MD5) or (None if part else get(_CONTENT_MD5))
-    checksum = None if md5 is None else Checksum.from_base64(ChecksumAlgorithm.MD5, md5)
+    checksum = stored_checksum(headers, part=part)
     etag, modified = get(_ETAG), get(_LAST_MODIFIED)
     return Metadata(
         uri=uri,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from multidict import istr
@@ -20,6 +21,7 @@ from asyncstore.drivers.azure.headers import (
     etag_in,
     metadata_of,
     read_headers,
+    stored_checksum,
     stored_headers,
     version_in,
     version_query,
@@ -36,7 +38,7 @@ from asyncstore.errors import (
 from asyncstore.http.reading import ReplyBody
 from asyncstore.http.reply import Reply
 from asyncstore.http.values import parse_date
-from asyncstore.options import ByteRange, DeleteOptions, ReadOptions, WriteOptions
+from asyncstore.options import PLAIN_READ, ByteRange, DeleteOptions, ReadOptions, WriteOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata, ObjectInfo
 from asyncstore.uri import ObjectURI
 
@@ -44,13 +46,11 @@ _CONTENT_LENGTH: Final = istr("Content-Length")
 _LAST_MODIFIED: Final = istr("Last-Modified")
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
-_PLAIN: Final = ReadOptions()
-
 
 async def open_read(wire: Wire, uri: ObjectURI, options: ReadOptions) -> ReadBody:
     if options.range is not None and options.range.start < 0:
         return await _open_end(wire, uri, options)
-    headers = NO_HEADERS if options is _PLAIN else read_headers(options)
+    headers = NO_HEADERS if options is PLAIN_READ else read_headers(options)
     reply = await wire.send(Request("GET", uri, version_query(options.version_id), headers))
     try:
         return _read_body(uri, reply, options)
@@ -86,12 +86,12 @@ def _read_body(uri: ObjectURI, reply: Reply, options: ReadOptions) -> ReplyBody:
             raise UnavailableError("a partial reply is not as long as it says", status=206)
         info = metadata_of(uri, reply.headers, size, part=True, version_id=options.version_id)
         return ReplyBody(reply, info, start, end)
-    info = metadata_of(uri, reply.headers, length, version_id=options.version_id)
+    described = partial(metadata_of, uri, reply.headers, length, version_id=options.version_id)
     if options.range is None:
-        return ReplyBody(reply, info, 0, length)
+        return ReplyBody(reply, described, 0, length, checksum=stored_checksum(reply.headers))
     # A server may answer the whole object where a range was asked for.
     start, end = resolve_range(options.range, length)
-    return ReplyBody(reply, info, start, end, skip=start)
+    return ReplyBody(reply, described(), start, end, skip=start)
 
 
 def length_of(reply: Reply) -> int:

@@ -15,12 +15,14 @@ from asyncstore.body import BytesBody
 from asyncstore.drivers.gcs.errors import is_missing_bucket, named
 from asyncstore.drivers.gcs.names import check_name, object_path
 from asyncstore.drivers.gcs.wire import Request, Wire
-from asyncstore.errors import InvalidURIError, NotFoundError, StorageError, UnavailableError
+from asyncstore.errors import InvalidURIError, NotFoundError, NotSupportedError, StorageError, UnavailableError
 from asyncstore.http.reply import Reply, parse_retry_after
 from asyncstore.uri import ObjectURI
 
 #: https://cloud.google.com/storage/quotas#requests
 MAX_CALLS: Final = 100
+
+_NO_SUCH_REQUEST: Final = (404, 405, 501)
 
 _BOUNDARY: Final = re.compile(r'boundary="?([^";\s]+)"?', re.IGNORECASE)
 _CONTENT_ID: Final = re.compile(rb"(?im)^Content-ID:\s*<?response-item([0-9]+)>?\s*$")
@@ -31,6 +33,9 @@ _RETRY_AFTER: Final = re.compile(rb"(?im)^Retry-After:\s*(.+?)\s*$")
 async def delete_batch(wire: Wire, uris: Sequence[ObjectURI]) -> list[StorageError | None]:
     """
     Delete *uris*, all of one bucket; an outcome for each.
+
+    Raises:
+        NotSupportedError: The endpoint has no batches.
     """
     outcomes: list[StorageError | None] = [None] * len(uris)
     asked = []
@@ -47,8 +52,15 @@ async def delete_batch(wire: Wire, uris: Sequence[ObjectURI]) -> list[StorageErr
     parts = [_part(boundary, index, wire.billed(object_path(uris[index]))) for index in asked]
     content = "".join([*parts, f"--{boundary}--\r\n"]).encode()
     headers = {"Content-Type": f"multipart/mixed; boundary={boundary}"}
-    reply, body = await wire.read(Request("POST", "/batch/storage/v1", "", headers, BytesBody(content)))
-    answers = _answers(reply, body)
+    request = Request("POST", "/batch/storage/v1", "", headers, BytesBody(content))
+    try:
+        reply, body = await wire.read(request)
+    except StorageError as exc:
+        # GCS itself has it everywhere.
+        if exc.status in _NO_SUCH_REQUEST:
+            raise NotSupportedError("the endpoint has no batches", provider="gcs", status=exc.status) from None
+        raise
+    answers = _answers(reply, body, asked)
     for index in asked:
         if index not in answers:
             raise UnavailableError("the reply to a batch leaves out some of its parts", request_id=reply.request_id)
@@ -63,15 +75,20 @@ def _part(boundary: str, index: int, path: str) -> str:
     )
 
 
-def _answers(reply: Reply, body: bytes) -> dict[int, StorageError | None]:
+def _answers(reply: Reply, body: bytes, asked: Sequence[int]) -> dict[int, StorageError | None]:
     match = _BOUNDARY.search(reply.headers.get("Content-Type", ""))
     if match is None:
         raise UnavailableError("the reply to a batch has no parts", request_id=reply.request_id)
-    answers = {}
+    found = []
     for part in body.split(b"--" + match.group(1).encode())[1:]:
-        if (which := _CONTENT_ID.search(part)) and (status := _STATUS.search(part)):
-            answers[int(which.group(1))] = _outcome(int(status.group(1)), part[status.start() :], reply)
-    return answers
+        if status := _STATUS.search(part):
+            which = _CONTENT_ID.search(part[: status.start()])
+            answer = _outcome(int(status.group(1)), part[status.start() :], reply)
+            found.append((None if which is None else int(which.group(1)), answer))
+    if len(found) == len(asked) and all(which is None for which, _ in found):
+        # Whoever names no part answers them in their order.
+        return dict(zip(asked, (answer for _, answer in found), strict=True))
+    return {which: answer for which, answer in found if which is not None}
 
 
 def _outcome(status: int, answer: bytes, reply: Reply) -> StorageError | None:

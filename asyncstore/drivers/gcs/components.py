@@ -1,7 +1,7 @@
 """
 The hidden objects of an upload that is composed: its marker, its parts, what is made of them.
 
-An upload is an object of its own, its *marker*, which holds what the result is to be
+An upload is an object of its own, its *marker*, which contains what the result is to be
 stored with, and whose metadata names the key. Beside it lie the parts, one object each.
 All are under :data:`~asyncstore.drivers.gcs.names.HIDDEN`, and go when the upload is completed or aborted.
 """
@@ -12,15 +12,17 @@ import hashlib
 import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from asyncstore.drivers.gcs.batch import MAX_CALLS, delete_batch
 from asyncstore.drivers.gcs.listing import ask_page
 from asyncstore.drivers.gcs.names import HIDDEN
+from asyncstore.drivers.gcs.objects import delete
 from asyncstore.drivers.gcs.resources import info_of
 from asyncstore.drivers.gcs.wire import Wire
-from asyncstore.errors import ConfigurationError, NotFoundError, StorageError
-from asyncstore.options import ListOptions
+from asyncstore.errors import ConfigurationError, NotFoundError, NotSupportedError, StorageError
+from asyncstore.options import DeleteOptions, ListOptions
 from asyncstore.types import Part
 from asyncstore.uri import ObjectURI
 
@@ -33,6 +35,7 @@ _ID: Final = re.compile(r"composed-[0-9a-f]{48}(?:-([A-Za-z0-9_]+))?")
 _CLASS: Final = re.compile(r"[A-Za-z0-9_]+")
 _LISTED: Final = "name,size,generation,crc32c"
 _EVERYTHING: Final = ListOptions()
+_DELETE: Final = DeleteOptions()
 
 
 def new_id(uri: ObjectURI, storage_class: str | None) -> str:
@@ -137,7 +140,12 @@ async def delete_all(wire: Wire, uri: ObjectURI, upload_id: str) -> None:
     async for names in _pages(wire, uri.with_key(f"{_PARTS}{upload_id}/")):
         for start in range(0, len(names), MAX_CALLS):
             uris = [uri.with_key(name) for name in names[start : start + MAX_CALLS]]
-            _raise_first(await delete_batch(wire, uris))
+            try:
+                _raise_first(await delete_batch(wire, uris))
+            except NotSupportedError:
+                for one in uris:
+                    with suppress(NotFoundError):
+                        await delete(wire, one, _DELETE)
 
 
 async def _pages(wire: Wire, prefix: ObjectURI) -> AsyncIterator[list[str]]:

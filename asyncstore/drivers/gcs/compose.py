@@ -7,6 +7,7 @@ https://cloud.google.com/storage/docs/composite-objects
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from asyncstore.body import Body, BytesBody
 from asyncstore.drivers.gcs import components
-from asyncstore.drivers.gcs.composition import Source, compose, described, few_enough
+from asyncstore.drivers.gcs.composition import Source, compose, content_of, described, few_enough
 from asyncstore.drivers.gcs.conditions import generation_of, without_object
 from asyncstore.drivers.gcs.listing import ask_page
 from asyncstore.drivers.gcs.multipart import compare_sum, number_of
@@ -69,17 +70,13 @@ class ComposedUploads:
         """
         check_name(uri)
         upload_id = components.new_id(uri, options.storage_class)
-        kept = {**options.metadata, components.TARGET: uri.key.encode().hex()}
         stored = WriteOptions(
-            content_type=options.content_type,
-            content_encoding=options.content_encoding,
-            content_language=options.content_language,
-            content_disposition=options.content_disposition,
-            cache_control=options.cache_control,
+            content_type="application/json",
             storage_class=options.storage_class,
-            metadata=kept,
+            metadata={components.TARGET: uri.key.encode().hex()},
         )
-        await put(self._wire, self._settings, components.marker(uri, upload_id), BytesBody(b""), stored)
+        body = BytesBody(json.dumps(described(options, upload_id)).encode())
+        await put(self._wire, self._settings, components.marker(uri, upload_id), body, stored)
         return upload_id
 
     async def upload_part(self, uri: ObjectURI, upload_id: str, number: int, body: Body, options: WriteOptions) -> Part:
@@ -111,12 +108,12 @@ class ComposedUploads:
         """
         Compose the object and delete its parts.
         """
-        marker = await self._marker(uri, upload_id)
+        wanted = await self._described(uri, upload_id)
         ordered = sorted(parts, key=number_of)
         compare_sum(await self._checked(uri, upload_id, ordered), checksum)
         sources = [Source(components.part(uri, upload_id, one.number).key, one.etag) for one in ordered]
         few = await few_enough(self._wire, self._settings, uri, upload_id, sources)
-        info = await self._final(uri, upload_id, few, marker, options, checksum, ordered)
+        info = await self._final(uri, upload_id, few, wanted, options, checksum, ordered)
         await self._clean_up(uri, upload_id)
         return info
 
@@ -148,6 +145,13 @@ class ComposedUploads:
         except NotFoundError:
             raise components.missing(upload_id) from None
 
+    async def _described(self, uri: ObjectURI, upload_id: str) -> dict[str, Any]:
+        # It is what the marker contains, and not its own metadata: nothing that a server adds to those gets in.
+        try:
+            return await content_of(self._wire, self._settings, components.marker(uri, upload_id))
+        except NotFoundError:
+            raise components.missing(upload_id) from None
+
     async def _checked(self, uri: ObjectURI, upload_id: str, parts: Sequence[Part]) -> Sequence[Part]:
         # As they are stored, with the checksums that GCS has made of them.
         found = await components.all_parts(self._wire, uri, upload_id)
@@ -164,7 +168,7 @@ class ComposedUploads:
         uri: ObjectURI,
         upload_id: str,
         sources: Sequence[Source],
-        marker: Metadata,
+        wanted: Mapping[str, Any],
         options: WriteOptions,
         checksum: Checksum | None,
         parts: Sequence[Part],
@@ -176,12 +180,12 @@ class ComposedUploads:
                 self._settings,
                 uri,
                 sources,
-                described(marker, upload_id),
+                wanted,
                 conditions,
                 create_only=options.if_none_match is not None,
             )
         except PreconditionFailedError:
-            ours = await self._ours(uri, marker, checksum, parts) if upload_id in self._in_doubt else None
+            ours = await self._ours(uri, upload_id, checksum, parts) if upload_id in self._in_doubt else None
             if ours is None:
                 raise
             return ours
@@ -206,8 +210,9 @@ class ComposedUploads:
         return [("ifGenerationMatch", generation_of(etag))]
 
     async def _ours(
-        self, uri: ObjectURI, marker: Metadata, checksum: Checksum | None, parts: Sequence[Part]
+        self, uri: ObjectURI, upload_id: str, checksum: Checksum | None, parts: Sequence[Part]
     ) -> ObjectInfo | None:
+        marker = await self._marker(uri, upload_id)
         try:
             found = await stat(self._wire, self._settings, uri, _READ)
         except NotFoundError:

@@ -15,7 +15,7 @@ from asyncstore.drivers.gcs.names import encode_query, object_path
 from asyncstore.drivers.gcs.resources import FIELDS
 from asyncstore.drivers.gcs.settings import GCSSettings
 from asyncstore.drivers.gcs.wire import Request, Wire, with_json
-from asyncstore.types import Metadata
+from asyncstore.options import WriteOptions
 from asyncstore.uri import ObjectURI
 
 #: https://cloud.google.com/storage/quotas#objects
@@ -80,21 +80,27 @@ async def few_enough(
     return sources
 
 
-def described(marker: Metadata, upload_id: str) -> dict[str, Any]:
+def described(options: WriteOptions, upload_id: str) -> dict[str, Any]:
     """
-    Return what the result of an upload is stored with, which its *marker* holds.
+    Return what the result of an upload is to be stored with, as a resource.
     """
-    kept = {name: value for name, value in marker.metadata.items() if name != components.TARGET}
     given = {
-        "contentType": marker.content_type,
-        "contentEncoding": marker.content_encoding,
-        "contentLanguage": marker.content_language,
-        "contentDisposition": marker.content_disposition,
-        "cacheControl": marker.cache_control,
-        "metadata": kept or None,
+        "contentType": options.content_type,
+        "contentEncoding": options.content_encoding,
+        "contentLanguage": options.content_language,
+        "contentDisposition": options.content_disposition,
+        "cacheControl": options.cache_control,
+        "metadata": dict(options.metadata) or None,
         **_class_of(upload_id),
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+async def content_of(wire: Wire, settings: GCSSettings, marker: ObjectURI) -> dict[str, Any]:
+    """
+    Return the JSON object that a *marker* contains.
+    """
+    return await wire.ask(Request("GET", object_path(marker), "alt=media", settings.key_headers()))
 
 
 def _class_of(upload_id: str) -> dict[str, str]:

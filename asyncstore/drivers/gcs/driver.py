@@ -20,6 +20,7 @@ from asyncstore.drivers.gcs import batch, components, copying, listing, multipar
 from asyncstore.drivers.gcs.capabilities import capabilities_of
 from asyncstore.drivers.gcs.compose import ComposedUploads
 from asyncstore.drivers.gcs.endpoints import auth_of, endpoint_of
+from asyncstore.drivers.gcs.errors import NoXMLUploadsError
 from asyncstore.drivers.gcs.names import check_name, xml_path
 from asyncstore.drivers.gcs.native import native_client
 from asyncstore.drivers.gcs.resumable import ResumableUploads
@@ -79,6 +80,8 @@ class GCSDriver(Driver):
         self._http = http
         self._resumable = ResumableUploads(wire, settings)
         self._composed = ComposedUploads(wire, settings)
+        # Until the endpoint shows that it has none.
+        self._xml_uploads = settings.multipart != "compose"
 
     def open_read(self, uri: ObjectURI, options: ReadOptions) -> Coroutine[Any, Any, ReadBody]:
         # Not a coroutine of its own: one less for each of many small reads.
@@ -109,14 +112,20 @@ class GCSDriver(Driver):
 
     async def initiate_multipart_upload(self, uri: ObjectURI, options: WriteOptions) -> str:
         """
-        Start an upload: one that is composed at the end if that is set, or if there is a condition.
+        Start an upload: one that is composed at the end if that is set, if there is a
+        condition, or if the endpoint has no others.
         """
         conditional = options.if_match is not None or options.if_none_match is not None
         # Headers are ASCII; JSON is not.
         plain = all(value.isascii() for value in options.metadata.values())
-        if conditional or not plain or self._settings.multipart == "compose":
-            return await self._composed.initiate(uri, options)
-        return await multipart.initiate(self._wire, self._settings, uri, options)
+        if not conditional and plain and self._xml_uploads:
+            try:
+                return await multipart.initiate(self._wire, self._settings, uri, options)
+            except NoXMLUploadsError:
+                if self._settings.multipart != "auto":
+                    raise
+                self._xml_uploads = False
+        return await self._composed.initiate(uri, options)
 
     async def upload_part(self, uri: ObjectURI, upload_id: str, number: int, body: Body, options: WriteOptions) -> Part:
         if components.is_composed(upload_id):
@@ -155,8 +164,14 @@ class GCSDriver(Driver):
         Return the uploads of the XML API, page by page, and with the last of them those that are composed.
         """
         uploads: list[Any] = []
-        if self._settings.multipart == "xml" and not (token or "").startswith(_COMPOSED):
-            page = await multipart.list_uploads(self._wire, prefix, token)
+        if self._xml_uploads and not (token or "").startswith(_COMPOSED):
+            try:
+                page = await multipart.list_uploads(self._wire, prefix, token)
+            except NoXMLUploadsError:
+                if self._settings.multipart != "auto":
+                    raise
+                self._xml_uploads = False
+                page = MultipartUploadPage([], None)
             if page.next_token is not None:
                 return page
             uploads, token = [*page.uploads], None

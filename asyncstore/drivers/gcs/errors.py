@@ -18,6 +18,7 @@ from asyncstore.errors import (
     InvalidRequestError,
     NotFoundError,
     NotModifiedError,
+    NotSupportedError,
     PermissionDeniedError,
     PreconditionFailedError,
     QuotaExceededError,
@@ -93,18 +94,41 @@ _BY_STATUS: Final[Mapping[int, type[StorageError]]] = {
     412: PreconditionFailedError,
     416: RangeNotSatisfiableError,
     429: ThrottledError,
+    501: NotSupportedError,
     503: ThrottledError,
 }
+
+# What servers say to a request that they do not know.
+_NO_SUCH_API: Final = frozenset({400, 404, 405, 501})
 
 # The JSON API has one reason for all that is wrong with a request; this is what it says of bytes.
 _DIGEST_WORDS: Final = ("crc32c", "md5", "checksum", "hash")
 
 
-async def refusal(reply: Reply, *, create_only: bool = False) -> StorageError:
+class NoXMLUploadsError(NotSupportedError):
+    """
+    The endpoint has not the multipart uploads of the XML API.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the endpoint has not the multipart uploads of the XML API: set multipart to 'auto' or 'compose'",
+            provider="gcs",
+        )
+
+
+async def refusal(reply: Reply, *, create_only: bool = False, xml_uploads: bool = False) -> StorageError:
     """
     Read the error that *reply* is, and let go of the reply.
+
+    Args:
+        create_only: The request was to write only where there is no object.
+        xml_uploads: It needs the multipart uploads of the XML API: whoever refuses it
+            in other words than those of that API does not have them.
     """
     body = await reply.read_error()
+    if xml_uploads and reply.status in _NO_SUCH_API and not _is_xml_error(body):
+        return NoXMLUploadsError()
     return named(
         reply.status,
         body,
@@ -160,6 +184,11 @@ def _kind(code: str | None, status: int, message: str) -> type[StorageError]:
     if (kind := _BY_STATUS.get(status)) is not None:
         return kind
     return UnavailableError if status >= 500 else InvalidRequestError
+
+
+def _is_xml_error(body: bytes) -> bool:
+    root = parse(body)
+    return root is not None and root.tag == "Error"
 
 
 def _words(body: bytes) -> tuple[str | None, str]:

@@ -87,6 +87,31 @@ def checksums_of(reply: Reply) -> list[Checksum]:
     return sorted(found, key=_by_algorithm) if len(found) > 1 else found
 
 
+def checksum_of(reply: Reply) -> Checksum | None:
+    """
+    Return the checksum that reads are compared with: the CRC, which all objects have, or what there is.
+    """
+    for value in _all(reply.headers, _HASH):
+        name, found, rest = value.partition("crc32c=")
+        if found and (not name or name[-1] in ", "):
+            return _checksum(ChecksumAlgorithm.CRC32C, rest.partition(",")[0].strip())
+    return next(iter(checksums_of(reply)), None)
+
+
+def check_encoding(reply: Reply) -> None:
+    """
+    Refuse bytes that are not those that are stored.
+
+    https://cloud.google.com/storage/docs/transcoding
+
+    Raises:
+        NotSupportedError: A server on the way has compressed or decompressed them.
+    """
+    stored = reply.headers.get(_STORED_ENCODING)
+    if stored is not None and (stored == "gzip") != (reply.headers.get(_CONTENT_ENCODING) == "gzip"):
+        raise NotSupportedError("a server on the way has changed the compression of the object", provider="gcs")
+
+
 def _checksum(algorithm: ChecksumAlgorithm, digest: str) -> Checksum | None:
     if algorithm is ChecksumAlgorithm.CRC32C and len(digest) == _CRC_CHARACTERS:
         try:
@@ -100,12 +125,8 @@ def _checksum(algorithm: ChecksumAlgorithm, digest: str) -> Checksum | None:
 def metadata_of(uri: ObjectURI, reply: Reply, size: int) -> Metadata:
     """
     Return what the headers of a read say about the object *uri*.
-
-    Raises:
-        NotSupportedError: The bytes to come are not those that are stored.
     """
     get = reply.headers.get
-    _check_encoding(get(_STORED_ENCODING), get(_CONTENT_ENCODING))
     checksums = checksums_of(reply)
     generation, modified = get(GENERATION), get(_LAST_MODIFIED)
     return records.metadata(
@@ -125,12 +146,6 @@ def metadata_of(uri: ObjectURI, reply: Reply, size: int) -> Metadata:
         _user_metadata(reply.headers) if "-meta-" in " ".join(reply.headers).lower() else {},
         checksums,
     )
-
-
-def _check_encoding(stored: str | None, sent: str | None) -> None:
-    # https://cloud.google.com/storage/docs/transcoding
-    if stored is not None and (stored == "gzip") != (sent == "gzip"):
-        raise NotSupportedError("a server on the way has changed the compression of the object", provider="gcs")
 
 
 def _user_metadata(headers: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from xml.etree import ElementTree as ET
 from asyncstore.body import Body, BytesBody
 from asyncstore.checksum import combine
 from asyncstore.drivers.gcs.conditions import generation_of
+from asyncstore.drivers.gcs.errors import NoXMLUploadsError
 from asyncstore.drivers.gcs.headers import GENERATION, checksums_of, content_headers, hash_header
 from asyncstore.drivers.gcs.names import check_name, encode_query, xml_path
 from asyncstore.drivers.gcs.objects import stat
@@ -25,7 +26,7 @@ from asyncstore.drivers.gcs.settings import GCSSettings
 from asyncstore.drivers.gcs.wire import Request, Wire
 from asyncstore.drivers.gcs.xml import completion
 from asyncstore.errors import IntegrityError, InvalidRequestError, NotFoundError, UnavailableError
-from asyncstore.http.xml import child, expect, text_of
+from asyncstore.http.xml import child, expect, parse, text_of
 from asyncstore.options import MiB, ReadOptions, WriteOptions
 from asyncstore.types import Checksum, MultipartUpload, MultipartUploadPage, ObjectInfo, Part, PartPage
 from asyncstore.uri import ObjectURI
@@ -39,12 +40,18 @@ _PATIENCE: Final = 10.0
 
 
 async def initiate(wire: Wire, settings: GCSSettings, uri: ObjectURI, options: WriteOptions) -> str:
+    """
+    Start an upload and return its id.
+
+    Raises:
+        NoXMLUploadsError: The endpoint has no such uploads.
+    """
     check_name(uri)
     headers = {**content_headers(options), **settings.key_headers(), "Content-Length": "0"}
     if settings.kms_key_name is not None:
         headers["x-goog-encryption-kms-key-name"] = settings.kms_key_name
-    _, body = await wire.read(Request("POST", xml_path(uri), "uploads=", headers))
-    return text_of(expect(body, "InitiateMultipartUploadResult"), "UploadId")
+    _, body = await wire.read(Request("POST", xml_path(uri), "uploads=", headers, xml_uploads=True))
+    return text_of(_result(body, "InitiateMultipartUploadResult"), "UploadId")
 
 
 async def upload_part(
@@ -149,14 +156,20 @@ async def list_parts(wire: Wire, settings: GCSSettings, uri: ObjectURI, upload_i
 
 
 async def list_uploads(wire: Wire, prefix: ObjectURI, token: str | None) -> MultipartUploadPage:
+    """
+    Return a page of the uploads whose keys start with ``prefix.key``.
+
+    Raises:
+        NoXMLUploadsError: The endpoint has no such uploads.
+    """
     pairs = [("encoding-type", "url"), ("uploads", "")]
     if prefix.key:
         pairs.append(("prefix", prefix.key))
     if token is not None:
         upload_id, _, key = token.partition(" ")
         pairs += [("key-marker", key), ("upload-id-marker", upload_id)]
-    _, body = await wire.read(Request("GET", xml_path(prefix.with_key("")), encode_query(pairs)))
-    root = expect(body, "ListMultipartUploadsResult")
+    _, body = await wire.read(Request("GET", xml_path(prefix.with_key("")), encode_query(pairs), xml_uploads=True))
+    root = _result(body, "ListMultipartUploadsResult")
     # A server that does not know encoding-type does not echo it either.
     encoded = child(root, "EncodingType") == "url"
     token = None
@@ -164,6 +177,14 @@ async def list_uploads(wire: Wire, prefix: ObjectURI, token: str | None) -> Mult
         # An id has no spaces; a key may have any.
         token = f"{text_of(root, 'NextUploadIdMarker')} {_key_in(root, 'NextKeyMarker', encoded=encoded)}"
     return MultipartUploadPage(list(_uploads(root, prefix, encoded=encoded)), token)
+
+
+def _result(body: bytes, tag: str) -> ET.Element:
+    # Whoever does not know the parameter "uploads" answers as if it were not there.
+    root = parse(body)
+    if root is None or root.tag not in (tag, "Error"):
+        raise NoXMLUploadsError
+    return expect(body, tag)
 
 
 def _key_in(element: ET.Element, tag: str, *, encoded: bool) -> str:

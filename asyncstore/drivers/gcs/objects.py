@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from multidict import istr
@@ -24,6 +25,7 @@ from asyncstore.drivers.gcs.conditions import (
     write_conditions,
 )
 from asyncstore.drivers.gcs.errors import is_missing_bucket
+from asyncstore.drivers.gcs.headers import check_encoding, checksum_of
 from asyncstore.drivers.gcs.headers import metadata_of as metadata_of_headers
 from asyncstore.drivers.gcs.names import check_name, encode_query, object_path, xml_path
 from asyncstore.drivers.gcs.resources import FIELDS, metadata_of
@@ -32,7 +34,7 @@ from asyncstore.drivers.gcs.wire import Request, Wire
 from asyncstore.errors import NotFoundError, RangeNotSatisfiableError, UnavailableError
 from asyncstore.http.reading import ReplyBody
 from asyncstore.http.reply import Reply
-from asyncstore.options import DeleteOptions, ReadOptions
+from asyncstore.options import PLAIN_READ, DeleteOptions, ReadOptions
 from asyncstore.types import Metadata
 from asyncstore.uri import ObjectURI
 
@@ -42,7 +44,6 @@ _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 # Without it, what is stored compressed would come decompressed.
 # https://cloud.google.com/storage/docs/transcoding
 _AS_STORED: Final[Mapping[str, str]] = {"Accept-Encoding": "gzip"}
-_PLAIN: Final = ReadOptions()
 
 
 async def open_read(wire: Wire, settings: GCSSettings, uri: ObjectURI, options: ReadOptions) -> ReadBody:
@@ -56,7 +57,7 @@ async def open_read(wire: Wire, settings: GCSSettings, uri: ObjectURI, options: 
         options = replace(options, if_none_match=None, if_modified_since=None)
         if options.version_id is not None:
             options = replace(options, version_id=found.version_id)
-    headers = _AS_STORED if options == _PLAIN and settings.encryption_key is None else _headers(settings, options)
+    headers = _AS_STORED if options is PLAIN_READ and settings.encryption_key is None else _headers(settings, options)
     try:
         reply = await wire.send(Request("GET", xml_path(uri), _version_query(options.version_id), headers))
     except NotFoundError as exc:
@@ -79,6 +80,7 @@ def _headers(settings: GCSSettings, options: ReadOptions) -> Mapping[str, str]:
 
 def _read_body(uri: ObjectURI, reply: Reply, options: ReadOptions) -> ReplyBody:
     length = _length(reply)
+    check_encoding(reply)
     if reply.status == 206:
         match = _CONTENT_RANGE.fullmatch(reply.headers.get("Content-Range", ""))
         if match is None and length == 0:
@@ -90,12 +92,12 @@ def _read_body(uri: ObjectURI, reply: Reply, options: ReadOptions) -> ReplyBody:
         if length != end - start:
             raise UnavailableError("a partial reply is not as long as it says", status=206)
         return ReplyBody(reply, metadata_of_headers(uri, reply, size), start, end)
-    info = metadata_of_headers(uri, reply, length)
     if options.range is None:
-        return ReplyBody(reply, info, 0, length)
+        described = partial(metadata_of_headers, uri, reply, length)
+        return ReplyBody(reply, described, 0, length, checksum=checksum_of(reply))
     # A server may answer the whole object where a range was asked for.
     start, end = resolve_range(options.range, length)
-    return ReplyBody(reply, info, start, end, skip=start)
+    return ReplyBody(reply, metadata_of_headers(uri, reply, length), start, end, skip=start)
 
 
 def _length(reply: Reply) -> int:

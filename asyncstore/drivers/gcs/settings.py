@@ -15,7 +15,7 @@ from asyncstore.errors import ConfigurationError
 from asyncstore.options import MiB
 from asyncstore.types import ChecksumAlgorithm
 
-_MULTIPART: Final = ("xml", "compose")
+_MULTIPART: Final = ("auto", "xml", "compose")
 _CHECKSUMS: Final = {"crc32c": ChecksumAlgorithm.CRC32C, "none": None}
 
 #: Bytes of a key for encryption with a key of the customer's own.
@@ -30,7 +30,8 @@ class GCSSettings:
     Attributes:
         multipart: How large objects are written by parts: ``"xml"`` by the
             multipart uploads of the XML API, ``"compose"`` by objects of their own
-            that are composed at the end. Uploads under a condition are always composed.
+            that are composed at the end, ``"auto"`` by the former where the endpoint
+            has it. Uploads under a condition are always composed.
         resumable_threshold: Bytes from which on an object that is written by one
             request goes through a resumable session, so that another attempt goes on
             where the last one ended.
@@ -43,7 +44,7 @@ class GCSSettings:
             own; the endpoint follows from it.
     """
 
-    multipart: str = "xml"
+    multipart: str = "auto"
     resumable_threshold: int = 8 * MiB
     checksum: ChecksumAlgorithm | None = ChecksumAlgorithm.CRC32C
     user_project: str | None = None

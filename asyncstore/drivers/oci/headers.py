@@ -143,6 +143,16 @@ def checksums_of(headers: Mapping[str, str]) -> list[Checksum]:
     return [checksum for algorithm, text in found if (checksum := Checksum.from_base64(algorithm, text))]
 
 
+def checksum_of(headers: Mapping[str, str], *, md5_metadata: bool = True) -> Checksum | None:
+    """
+    Return the checksum of the whole object, if a reply names one; arguments as of :func:`metadata_of`.
+    """
+    for name, algorithm in _CHECKSUMS:
+        if name in headers and (found := Checksum.from_base64(algorithm, headers[name])) and found.parts is None:
+            return found
+    return _own_md5(_user_metadata(headers)) if md5_metadata else None
+
+
 def metadata_of(
     uri: ObjectURI, headers: Mapping[str, str], size: int, *, checksums: bool = True, md5_metadata: bool = True
 ) -> Metadata:

@@ -5,6 +5,7 @@ Requests about one object.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Final
 
 from multidict import istr
@@ -17,6 +18,7 @@ from asyncstore.drivers.oci.headers import (
     algorithm_headers,
     bare,
     checksum_headers,
+    checksum_of,
     checksums_of,
     condition_headers,
     content_headers,
@@ -35,7 +37,7 @@ from asyncstore.errors import (
 from asyncstore.http.reading import ReplyBody
 from asyncstore.http.reply import Reply
 from asyncstore.http.values import parse_date
-from asyncstore.options import DeleteOptions, ReadOptions, WriteOptions
+from asyncstore.options import PLAIN_READ, DeleteOptions, ReadOptions, WriteOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata, ObjectInfo
 from asyncstore.uri import ObjectURI
 
@@ -53,7 +55,8 @@ async def open_read(wire: Wire, settings: OCISettings, uri: ObjectURI, options: 
     reply = await _read(wire, "GET", settings, uri, options)
     try:
         body = _read_body(uri, settings, reply, options)
-        check_read(body.info, options)
+        if options is not PLAIN_READ:
+            check_read(body.info, options)
     except BaseException:
         reply.close()
         raise
@@ -71,8 +74,9 @@ async def stat(wire: Wire, settings: OCISettings, uri: ObjectURI, options: ReadO
 
 
 async def _read(wire: Wire, method: str, settings: OCISettings, uri: ObjectURI, options: ReadOptions) -> Reply:
-    headers = read_headers(options) | settings.key_headers()
-    request = Request(method, uri, object_path(uri.key), version_query(options.version_id), headers or NO_HEADERS)
+    plain = options is PLAIN_READ and settings.sse_customer_key is None
+    headers = NO_HEADERS if plain else read_headers(options) | settings.key_headers()
+    request = Request(method, uri, object_path(uri.key), version_query(options.version_id), headers)
     try:
         return await wire.send(request)
     except NotFoundError as exc:
@@ -99,9 +103,13 @@ def _read_body(uri: ObjectURI, settings: OCISettings, reply: Reply, options: Rea
             md5_metadata=settings.md5_metadata,
         )
         return ReplyBody(reply, info, start, end)
-    info = metadata_of(uri, reply.headers, length, md5_metadata=settings.md5_metadata)
+    described = partial(metadata_of, uri, reply.headers, length, md5_metadata=settings.md5_metadata)
+    if options.range is None:
+        checksum = checksum_of(reply.headers, md5_metadata=settings.md5_metadata)
+        return ReplyBody(reply, described, 0, length, checksum=checksum)
+    # A server may answer the whole object where a range was asked for.
     start, end = resolve_range(options.range, length)
-    return ReplyBody(reply, info, start, end, skip=start)
+    return ReplyBody(reply, described(), start, end, skip=start)
 
 
 def _length(reply: Reply) -> int:

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -88,7 +89,8 @@ class Wire:
         self.clock_offset = 0.0
         self._namespace = namespace
         self._namespaces: dict[Endpoint, TokenSource[str]] = {}
-        self._ids = (f"{uuid.uuid4().hex[:20]}{number:012x}" for number in itertools.count(1))
+        mine = uuid.uuid4().hex[:20]
+        self._ids = (f"{mine}{number:012x}" for number in itertools.count(1))
 
     async def send(self, request: Request) -> Reply:
         """
@@ -100,8 +102,9 @@ class Wire:
         uri = request.uri
         endpoint = self.addresses.known(uri) or await self.addresses.find(uri)
         namespace = uri.namespace or self._namespace or await self.namespace(endpoint)
-        path = f"{endpoint.origin.path}/n/{encode_segment(namespace)}/b/{encode_segment(uri.bucket)}{request.path}"
-        return await self._send(endpoint.origin, path, request)
+        return await self._send(
+            endpoint.origin, endpoint.origin.path + bucket_path(namespace, uri.bucket) + request.path, request
+        )
 
     async def send_beside(self, request: Request) -> Reply:
         """
@@ -238,6 +241,14 @@ def document(value: Any) -> bytes:
     Return what sends *value* as a document.
     """
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+@lru_cache(maxsize=64)
+def bucket_path(namespace: str, bucket: str) -> str:
+    """
+    Return the path of a bucket.
+    """
+    return f"/n/{encode_segment(namespace)}/b/{encode_segment(bucket)}"
 
 
 def object_path(key: str) -> str:

@@ -14,7 +14,7 @@ from asyncstore.drivers.s3.errors import make_error
 from asyncstore.drivers.s3.objects import delete
 from asyncstore.drivers.s3.wire import Wire, document
 from asyncstore.drivers.s3.xml import deletion
-from asyncstore.errors import StorageError
+from asyncstore.errors import InvalidRequestError, NotSupportedError, StorageError
 from asyncstore.http.xml import can_carry, child
 from asyncstore.options import DeleteOptions
 from asyncstore.uri import ObjectURI
@@ -28,6 +28,9 @@ _PLAIN: Final = DeleteOptions()
 async def delete_batch(wire: Wire, uris: Sequence[ObjectURI]) -> list[StorageError | None]:
     """
     Delete *uris*, all of one bucket; those that XML cannot name one by one.
+
+    Raises:
+        NotSupportedError: The endpoint has no batches.
     """
     named = [uri for uri in uris if can_carry(uri.key)]
     failed = await _delete_named(wire, named) if named else {}
@@ -39,7 +42,13 @@ async def _delete_named(wire: Wire, uris: Sequence[ObjectURI]) -> dict[str, Stor
     digest = hashlib.md5(content, usedforsecurity=False).digest()
     headers = {"Content-MD5": base64.b64encode(digest).decode("ascii"), "Content-Type": "application/xml"}
     request = document(uris[0], "delete=", content, headers, whole_bucket=True)
-    reply, body = await wire.read(request)
+    try:
+        reply, body = await wire.read(request)
+    except InvalidRequestError as exc:
+        # Not every service that speaks S3 has it.
+        if exc.status == 405:
+            raise NotSupportedError("the endpoint has no batches", provider="s3", status=405) from None
+        raise
     root = outcome(reply, body, "DeleteResult")
     failed = {}
     for item in root.iterfind("Error"):

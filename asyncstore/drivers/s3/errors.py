@@ -16,6 +16,7 @@ from asyncstore.errors import (
     InvalidRequestError,
     NotFoundError,
     NotModifiedError,
+    NotSupportedError,
     PermissionDeniedError,
     PreconditionFailedError,
     QuotaExceededError,
@@ -113,6 +114,7 @@ _BY_STATUS: Final[Mapping[int, type[StorageError]]] = {
     412: PreconditionFailedError,
     416: RangeNotSatisfiableError,
     429: ThrottledError,
+    501: NotSupportedError,
     503: ThrottledError,
     507: QuotaExceededError,
 }

@@ -117,6 +117,22 @@ def checksums_of(headers: Mapping[str, str]) -> list[Checksum]:
     ]
 
 
+def checksum_of(headers: Mapping[str, str]) -> Checksum | None:
+    """
+    Return the checksum of the whole object, if a reply names one.
+    """
+    return _sorted_out(headers)[1]
+
+
+def _sorted_out(headers: Mapping[str, str]) -> tuple[list[Checksum], Checksum | None]:
+    stored = checksums_of(headers)
+    whole = [checksum for checksum in stored if checksum.parts is None]
+    if whole and headers.get(_CHECKSUM_TYPE) == "COMPOSITE":
+        # A server that leaves out the number of parts.
+        return [checksum for checksum in stored if checksum.parts is not None], None
+    return stored, whole[0] if whole else None
+
+
 def metadata_of(uri: ObjectURI, headers: Mapping[str, str], size: int, *, checksums: bool = True) -> Metadata:
     """
     Return what the headers of a reply say about the object *uri*.
@@ -126,11 +142,7 @@ def metadata_of(uri: ObjectURI, headers: Mapping[str, str], size: int, *, checks
             part or range that was asked for.
     """
     get = headers.get
-    stored = checksums_of(headers) if checksums else []
-    whole = [checksum for checksum in stored if checksum.parts is None]
-    if whole and get(_CHECKSUM_TYPE) == "COMPOSITE":
-        # A server that leaves out the number of parts.
-        stored, whole = [checksum for checksum in stored if checksum.parts is not None], []
+    stored, whole = _sorted_out(headers) if checksums else ([], None)
     etag, modified = get(_ETAG), get(_LAST_MODIFIED)
     version = get(_VERSION_ID)
     return records.metadata(
@@ -140,7 +152,7 @@ def metadata_of(uri: ObjectURI, headers: Mapping[str, str], size: int, *, checks
         parse_date(modified) if modified else None,
         None if version == "null" else version,
         get(_STORAGE_CLASS),
-        whole[0] if whole else None,
+        whole,
         False,
         None,
         False,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from multidict import istr
@@ -15,6 +16,7 @@ from asyncstore.body import Body, ReadBody
 from asyncstore.conditions import resolve_range
 from asyncstore.drivers.s3.headers import (
     checksum_header,
+    checksum_of,
     checksums_of,
     condition_headers,
     content_headers,
@@ -65,12 +67,12 @@ def _read_body(uri: ObjectURI, reply: Reply, options: ReadOptions) -> ReplyBody:
             raise UnavailableError("a partial reply is not as long as it says", status=206)
         # The checksum beside a range can be that of a part.
         return ReplyBody(reply, metadata_of(uri, reply.headers, size, checksums=False), start, end)
-    info = metadata_of(uri, reply.headers, length)
     if options.range is None:
-        return ReplyBody(reply, info, 0, length)
+        described = partial(metadata_of, uri, reply.headers, length)
+        return ReplyBody(reply, described, 0, length, checksum=checksum_of(reply.headers))
     # A server may answer the whole object where a range was asked for.
     start, end = resolve_range(options.range, length)
-    return ReplyBody(reply, info, start, end, skip=start)
+    return ReplyBody(reply, metadata_of(uri, reply.headers, length), start, end, skip=start)
 
 
 def _length(reply: Reply) -> int:

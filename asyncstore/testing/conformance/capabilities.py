@@ -182,6 +182,24 @@ class CapabilityFlags(Harness):
         assert result.done == 3
         assert faults.calls == {"delete": 3}
 
+    async def test_endpoint_without_batches(self, storage: Storage, faulty: Storage, faults: FaultyDriver) -> None:
+        """
+        An endpoint that turns out to have no batches is asked for one only once.
+        """
+        if not storage.capabilities.delete_batch_size:
+            pytest.xfail(f"{storage.provider} does not announce delete_batch_size")
+        faults.fail("delete_batch", NotSupportedError("there are none here"), times=None)
+        keys = [storage.root / key for key in "abc"]
+        for _ in range(2):
+            for uri in keys:
+                await storage.put(uri, b"data")
+
+            result = await faulty.bulk_delete(keys)
+
+            assert result.done == 3
+            assert [info async for info in storage.list()] == []
+        assert faults.calls == {"delete_batch": 1, "delete": 6}
+
     async def test_small_batches(self, storage: Storage, faulty: Storage, faults: FaultyDriver) -> None:
         """
         Batches are no larger than announced.

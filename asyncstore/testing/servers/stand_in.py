@@ -107,6 +107,13 @@ class StandIn(ABC):
         received = Received(request.method, request.raw_path, _plain(request.headers))
         self.requests.append(received)
         fault = self._faults.meeting(received)
+        try:
+            return await self._meet(request, fault)
+        except ConnectionError:
+            # Whoever has read enough goes away, which is no error of the server's; nobody receives this.
+            return web.Response(status=400)
+
+    async def _meet(self, request: web.BaseRequest, fault: Fault | None) -> web.StreamResponse:
         if fault is None:
             return await self.answer(request)
         await asyncio.sleep(fault.delay)

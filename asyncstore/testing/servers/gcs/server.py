@@ -64,12 +64,7 @@ class GCSServer(StandIn):
         path, _, query = request.raw_path.partition("?")
         base_url = f"{request.scheme}://{request.host}"
         body = cast(Body, request.content)
-        try:
-            reply = await self._reply(request.method, path, query, request.headers, body, base_url)
-            return await send(request, reply)
-        except ConnectionError:
-            # The client has hung up, so nobody receives this.
-            return web.Response(status=400)
+        return await send(request, await self._reply(request.method, path, query, request.headers, body, base_url))
 
     async def _reply(
         self, method: str, path: str, query: str, headers: Mapping[str, str], body: Body, base_url: str

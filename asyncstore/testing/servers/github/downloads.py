@@ -10,7 +10,6 @@ import re
 import secrets
 import ssl
 import time
-from contextlib import suppress
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -111,12 +110,10 @@ async def _send(request: web.BaseRequest, content: Content, query: dict[str, str
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     response.content_length = end - start
     await response.prepare(request)
-    # Whoever has read enough goes away, which is no error of the server's.
-    with suppress(ConnectionError):
-        if request.method == "GET":
-            async for piece in content.pieces(start, end):
-                await response.write(piece)
-        await response.write_eof()
+    if request.method == "GET":
+        async for piece in content.pieces(start, end):
+            await response.write(piece)
+    await response.write_eof()
     return response
 
 

@@ -1,0 +1,71 @@
+"""
+gcloud-aio-storage: the asyncio client of GCS that is used most.
+
+A token that is there already, a pool as large as the requests in flight, and no limit on the
+time of a large transfer. It neither sends nor compares a checksum. It has no transfers by
+parts: ranges are what its users ask for in parallel, and an upload is one session.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from gcloud.aio.storage import Storage
+
+from benchmarks.contenders import Target
+from benchmarks.contenders.files import SmallFiles
+from benchmarks.contenders.positioned import write_parts
+
+_PATIENCE = 600
+
+
+async def connect(target: Target) -> "GcloudAio":
+    """Connect."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=target.concurrency), cookie_jar=aiohttp.DummyCookieJar()
+    )
+    token: Any = FixedToken(target.secret_key)
+    # Given an address, it would send no token unless told otherwise.
+    storage = Storage(session=session, token=token, api_root=target.endpoint, api_is_dev=False)
+    return GcloudAio(target, storage, session)
+
+
+class FixedToken:
+    """What the library asks of a token that needs no renewal."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    async def get(self) -> str:
+        """Return the token."""
+        return self._text
+
+
+class GcloudAio(SmallFiles):
+    """One client."""
+
+    def __init__(self, target: Target, storage: Storage, session: aiohttp.ClientSession) -> None:
+        super().__init__(target.concurrency)
+        self._storage, self._session, self._bucket = storage, session, target.bucket
+
+    async def get(self, key: str) -> bytes:
+        return await self._storage.download(self._bucket, key)
+
+    async def put(self, key: str, data: bytes) -> None:
+        await self._storage.upload(self._bucket, key, data)
+
+    async def download(self, key: str, path: Path) -> None:
+        found = await self._storage.download_metadata(self._bucket, key)
+
+        async def read_part(start: int, end: int) -> bytes:
+            headers = {"Range": f"bytes={start}-{end - 1}"}
+            return await self._storage.download(self._bucket, key, headers=headers, timeout=_PATIENCE)
+
+        await write_parts(path, int(found["size"]), read_part)
+
+    async def upload(self, path: Path, key: str) -> None:
+        with path.open("rb") as file:
+            await self._storage.upload(self._bucket, key, file, timeout=_PATIENCE)
+
+    async def aclose(self) -> None:
+        await self._session.close()

@@ -1,0 +1,61 @@
+"""
+gcsfs, through its coroutines.
+
+A pool as large as the requests in flight, its own transfer of large files: ranges of 16 MiB at
+8 in flight down, and one session in chunks up, which is all it has. `consistency` stays "none",
+its default, so that it compares no checksums. It is the file system of gcsfs.core: the one that
+`gcsfs` exports asks Google itself, over gRPC, what kind of bucket this is.
+"""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+# Loaded at the first chunk of an upload, which is not what is measured.
+import google.cloud.storage.asyncio.async_appendable_object_writer
+from aiohttp import TCPConnector
+from gcsfs.core import GCSFileSystem
+from google.oauth2.credentials import Credentials
+
+from benchmarks.contenders import PART_SIZE, PARTS_IN_FLIGHT, Contender, Target
+
+assert google.cloud.storage.asyncio.async_appendable_object_writer
+
+
+async def connect(target: Target) -> "Gcsfs":
+    """Connect."""
+    # By the library's clock, which has no time zone.
+    expiry = dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(days=1)
+    filesystem = GCSFileSystem(
+        asynchronous=True,
+        project="bench",
+        endpoint_url=target.endpoint,
+        token=Credentials(target.secret_key, expiry=expiry),
+        session_kwargs={"connector": TCPConnector(limit=target.concurrency)},
+        use_listings_cache=False,
+        skip_instance_cache=True,
+    )
+    return Gcsfs(target, filesystem, await filesystem._set_session())
+
+
+class Gcsfs(Contender):
+    """One file system."""
+
+    def __init__(self, target: Target, filesystem: Any, session: Any) -> None:
+        self._fs, self._session, self._bucket = filesystem, session, target.bucket
+
+    async def get(self, key: str) -> bytes:
+        data: bytes = await self._fs._cat_file(f"{self._bucket}/{key}")
+        return data
+
+    async def put(self, key: str, data: bytes) -> None:
+        await self._fs._pipe_file(f"{self._bucket}/{key}", data)
+
+    async def download(self, key: str, path: Path) -> None:
+        await self._fs._get_file(f"{self._bucket}/{key}", str(path), concurrency=PARTS_IN_FLIGHT, chunk_size=PART_SIZE)
+
+    async def upload(self, path: Path, key: str) -> None:
+        await self._fs._put_file(str(path), f"{self._bucket}/{key}")
+
+    async def aclose(self) -> None:
+        await self._session.close()

@@ -1,0 +1,18 @@
+"""obstore with Azure, by the account's key; it neither sends nor compares a checksum."""
+
+from obstore.store import AzureStore
+
+from benchmarks.contenders import Target
+from benchmarks.contenders.obstore_ import Obstore
+
+
+async def connect(target: Target) -> Obstore:
+    """Connect."""
+    store = AzureStore(
+        target.bucket,
+        account_name=target.access_key,
+        account_key=target.secret_key,
+        endpoint=target.endpoint,
+        client_options={"allow_http": True},
+    )
+    return Obstore(target, store)
