@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from yarl import URL
 
 from asyncstore.auth import aws_native
-from asyncstore.auth.aws_endpoints import configured_endpoint, scope_of_host
+from asyncstore.auth.aws_endpoints import configured_endpoint, origin_of, scope_of_host
 from asyncstore.auth.aws_methods import (
     AUTH_TYPES,
     SETTINGS,
@@ -160,7 +160,7 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         Return the scope that the host of *url* tells; ``None`` if it is not AWS's.
         """
         endpoint = configured_endpoint("s3")
-        if endpoint is not None and URL(endpoint).origin() == url.origin():
+        if endpoint is not None and origin_of(endpoint, "the endpoint of s3") == url.origin():
             require_tls(endpoint)
             return Scope(self._region or environment_region() or "us-east-1")
         return scope_of_host(url, self._region)

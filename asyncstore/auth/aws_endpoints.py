@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
 from yarl import URL
 
@@ -42,6 +43,41 @@ def configured_endpoint(service: str) -> str | None:
         return None
     name = service.upper().replace("-", "_")
     return os.environ.get(f"AWS_ENDPOINT_URL_{name}") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def address_of(text: str, what: str) -> SplitResult:
+    """
+    Return the parts of an address.
+
+    Args:
+        what: Whose it is, for messages.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    try:
+        parts = urlsplit(text)
+        # Read to be checked: it is a property that can fail.
+        _ = parts.port
+    except ValueError:
+        raise ConfigurationError(f"{what} is no address") from None
+    return parts
+
+
+def origin_of(text: str, what: str) -> URL:
+    """
+    Return scheme, host and port of an address.
+
+    Args:
+        what: Whose it is, for messages.
+
+    Raises:
+        ConfigurationError: It is none, or has no scheme.
+    """
+    try:
+        return URL(text).origin()
+    except ValueError:
+        raise ConfigurationError(f"{what} is no address") from None
 
 
 def sts_endpoint(region: str | None, endpoint: str | None = None) -> tuple[str, Scope]:
@@ -81,6 +117,7 @@ def service_address(service: str, name: str, region: str, of_profile: str | None
         ConfigurationError: There is no such region.
     """
     if named := configured_endpoint(service) or of_profile:
+        address_of(named, f"the endpoint of {service}")
         return named.rstrip("/")
     if not _REGION.fullmatch(region):
         raise ConfigurationError(f"{region!r} is no region of AWS")

@@ -11,9 +11,9 @@ import os
 import re
 from dataclasses import replace
 from typing import Final
-from urllib.parse import urlsplit
 
 from asyncstore.auth.aws_document import KeyGrant, grant_of
+from asyncstore.auth.aws_endpoints import address_of
 from asyncstore.auth.chain import MissingCredentialsError, NobodyThereError
 from asyncstore.auth.credentials import is_loopback
 from asyncstore.auth.method import Given
@@ -117,7 +117,7 @@ class InstanceMetadata:
 
 
 def _checked(endpoint: str) -> str:
-    parts = urlsplit(endpoint)
+    parts = address_of(endpoint, "metadata_endpoint")
     host = parts.hostname or ""
     near = is_loopback(host) or f"http://{parts.netloc}" in _ADDRESSES.values()
     if parts.scheme not in ("http", "https") or (parts.scheme == "http" and not near):

@@ -120,6 +120,15 @@ async def test_relative_address_is_at_the_agent_of_ecs() -> None:
         await keys_of(credentials_relative_uri="@agent.example/creds")
 
 
+@pytest.mark.parametrize("uri", ["http://[::1/creds", "http://127.0.0.1:port/creds"])
+def test_what_is_no_address(uri: str) -> None:
+    """
+    An address that cannot be read is a wrong setting.
+    """
+    with pytest.raises(ConfigurationError, match="credentials_uri is no address"):
+        aws_credentials(None, {"credentials_uri": uri})
+
+
 async def test_redirect_is_refused(url: str, service: Service, serve: Serve) -> None:
     """
     The token does not follow a redirect.

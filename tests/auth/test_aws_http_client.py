@@ -228,6 +228,11 @@ async def test_endpoint_of_the_environment(serve: Serve, monkeypatch: pytest.Mon
         with pytest.raises(ConfigurationError, match=r"unprotected to http://s3\.example"):
             await session.get("http://s3.example/b/k")
 
+        for endpoint in ("minio:9000", "http://[::1"):
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+            with pytest.raises(ConfigurationError, match="the endpoint of s3 is no address"):
+                await session.get("http://s3.example/b/k")
+
     assert seen == ["eu-west-3/s3"]
 
 

@@ -209,6 +209,7 @@ async def test_region_that_is_none(serve: Serve, url: str, region: str) -> None:
     [
         ({"metadata_endpoint": "http://metadata.example"}, "https, or http to this machine or one of"),
         ({"metadata_endpoint": "http://169.254.170.2"}, "https, or http to this machine or one of"),
+        ({"metadata_endpoint": "http://[::1"}, "metadata_endpoint is no address"),
         ({"metadata_endpoint": "ftp://127.0.0.1"}, "https, or http to this machine or one of"),
         ({"metadata_endpoint_mode": "ipv5"}, "one of ipv4, ipv6, not 'ipv5'"),
         ({"credentials_uri": "http://127.0.0.1"}, "takes no credentials_uri; it takes metadata_endpoint"),

@@ -213,6 +213,10 @@ async def test_session_that_is_not_there(aws_files: Path, url: str, monkeypatch:
     write_profiles(aws_files, config.replace("sso_session=corp", "sso_session=other"))
     with pytest.raises(ConfigurationError, match=r"no sso-session 'other'; there are \['corp'\]"):
         await keys_of(_AUTH, profile="work")
+    write_profiles(aws_files, config)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", "http://[::1")
+    with pytest.raises(ConfigurationError, match="the endpoint of sso is no address"):
+        await keys_of(_AUTH, profile="work")
     monkeypatch.delenv("AWS_ENDPOINT_URL_SSO")
     write_profiles(aws_files, config.replace("us-east-1", "evil.example/"))
     with pytest.raises(ConfigurationError, match=r"'evil\.example/' is no region"):
