@@ -177,7 +177,7 @@ async def test_signing_in_another_cloud(tmp_path: Path) -> None:
     async with google_service(METADATA) as service:
         service.universe = "cloud.example"
         settings = {"metadata_host": service.url.removeprefix("http://")}
-        async with gcp_credentials(None, settings) as credentials:
+        async with gcp_credentials(None, dict(settings)) as credentials:
             signer: Any = await credentials.url_signer()
             assert signer._iam._endpoint == "https://iamcredentials.cloud.example"
             assert signer.account == EMAIL
