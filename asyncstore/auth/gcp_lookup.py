@@ -94,13 +94,13 @@ class FirstOf(Method):
             await method.aclose()
 
     async def _first(self) -> Identity:
-        # The last one is asked whether it is there by a request, which is not for now.
         for method in self._methods[:-1]:
             try:
                 return await method.identity()
             except MissingCredentialsError:
                 continue
-        return await self._methods[-1].identity()
+        # Whether the last one is there shows by asking it.
+        return (await self._chain.fetch())[1]
 
 
 class IfThere(Method):

@@ -6,6 +6,7 @@ https://cloud.google.com/compute/docs/access/authenticate-workloads
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +47,7 @@ class MetadataServer(Identity):
         name: The account, where the machine has several.
         scopes: What tokens are for; where there are none, what the machine may do.
         signing: Makes what asks for signatures in a cloud, with tokens of this machine.
+        universe_domain: The cloud; the server is asked where it is not given.
         allow_http: Whether the server may be another machine.
     """
 
@@ -60,8 +62,11 @@ class MetadataServer(Identity):
         name: str = "default",
         scopes: Sequence[str] = (),
         signing: Callable[[str], IAM],
+        universe_domain: str | None = None,
         allow_http: bool = False,
     ) -> None:
+        self.universe_domain = universe_domain or UNIVERSE
+        self._given_universe = universe_domain
         self._service = service
         self._host = host
         self._name = name
@@ -70,6 +75,7 @@ class MetadataServer(Identity):
         self._allow_http = allow_http
         self._iam: IAM | None = None
         self._signer: IAMSigner | None = None
+        self._making = asyncio.Lock()
 
     async def fetch(self) -> Grant[Token]:
         query = {"scopes": ",".join(self._scopes)} if self._scopes else {}
@@ -84,15 +90,10 @@ class MetadataServer(Identity):
         """
         Return what signs with a key that only Google has, for which the account needs the right to sign for itself.
         """
-        if self._signer is None:
-            self.account = await self._text(f"instance/service-accounts/{quote(self._name, safe='@')}/email")
-            if self.account is None:
-                raise MissingCredentialsError(f"the machine has no account {self._name!r}", provider="gcs", status=404)
-            # Asked for here only: it is another request.
-            self.universe_domain = await self._text("universe/universe-domain") or UNIVERSE
-            self._iam = self._signing(self.universe_domain)
-            self._signer = IAMSigner(self._iam, self.account)
-        return self._signer
+        async with self._making:
+            if self._signer is None:
+                self._signer = await self._new_signer()
+            return self._signer
 
     async def region(self) -> str | None:
         """
@@ -108,6 +109,16 @@ class MetadataServer(Identity):
     async def aclose(self) -> None:
         if self._iam is not None:
             await self._iam.aclose()
+
+    async def _new_signer(self) -> IAMSigner:
+        self.account = await self._text(f"instance/service-accounts/{quote(self._name, safe='@')}/email")
+        if self.account is None:
+            raise MissingCredentialsError(f"the machine has no account {self._name!r}", provider="gcs", status=404)
+        # Asked for here only: it is another request.
+        if self._given_universe is None:
+            self.universe_domain = await self._text("universe/universe-domain") or UNIVERSE
+        self._iam = self._signing(self.universe_domain)
+        return IAMSigner(self._iam, self.account)
 
     async def _text(self, path: str) -> str | None:
         answer = await self._get(path)

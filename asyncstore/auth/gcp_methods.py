@@ -143,9 +143,9 @@ def _metadata(_: str, given: Given, around: Surroundings) -> Method:
         name=str(given.settings.get("service_account") or "default"),
         scopes=words_of(given.settings.get("scopes")),
         signing=signing,
+        universe_domain=given.get(_SHARED),
         allow_http=allow_http,
     )
-    server.universe_domain = str(given.get(_SHARED) or UNIVERSE)
     return ready(server, given)
 
 

@@ -4,6 +4,7 @@ Signatures of an account whose key only Google has.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from asyncstore.config import AuthConfig
 from asyncstore.errors import (
     NotSupportedError,
     PermissionDeniedError,
+    UnauthenticatedError,
     UnavailableError,
 )
 from asyncstore.testing.servers.gcs import GCSServer, Settings
@@ -110,6 +112,30 @@ async def test_signed_urls_without_a_key(service: GoogleService, name: str, tmp_
     assert base64.b64decode(service.forms[-1]["payload"]).startswith(b"GOOG4-RSA-SHA256\n")
 
 
+async def test_many_who_sign_find_out_once(service: GoogleService) -> None:
+    """
+    Whose account the machine has, and in which cloud, is asked once for all.
+    """
+    settings = {"metadata_host": service.url.removeprefix("http://"), "iam_endpoint": service.url}
+    async with gcp_credentials(None, settings) as credentials:
+        signers = await asyncio.gather(*(credentials.url_signer() for _ in range(20)))
+        await asyncio.gather(*(signer.sign(b"text", "") for signer in signers))
+
+    paths = [path.rpartition("/")[2] for _, path in service.calls]
+    assert sorted(paths) == sorted(["email", "universe-domain", "token", *[f"{EMAIL}:signBlob"] * 20])
+
+
+async def test_nobody_signs() -> None:
+    """
+    Without any credentials that is the error, at once and with all places, and not that a server is in trouble.
+    """
+    async with gcp_credentials() as credentials:
+        with pytest.raises(UnauthenticatedError) as failure:
+            await credentials.url_signer()
+    for part in ("GOOGLE_APPLICATION_CREDENTIALS", "application_default_credentials.json", "127.0.0.1:9"):
+        assert part in str(failure.value)
+
+
 async def test_delegates_sign_too(service: GoogleService) -> None:
     """
     Accounts in between are named for signatures as they are for tokens.
@@ -151,10 +177,14 @@ async def test_signing_in_another_cloud(tmp_path: Path) -> None:
     async with google_service(METADATA) as service:
         service.universe = "cloud.example"
         settings = {"metadata_host": service.url.removeprefix("http://")}
-        async with gcp_credentials(None, settings) as credentials:
+        async with gcp_credentials(None, dict(settings)) as credentials:
             signer: Any = await credentials.url_signer()
             assert signer._iam._endpoint == "https://iamcredentials.cloud.example"
             assert signer.account == EMAIL
+        auth = AuthConfig(settings={**settings, "universe_domain": "another.example"})
+        async with gcp_credentials(auth) as credentials:
+            signer = await credentials.url_signer()
+            assert signer._iam._endpoint == "https://iamcredentials.another.example"
 
 
 async def test_user_signs_nothing() -> None:
