@@ -94,6 +94,8 @@ def azure_credentials(
         # What is set for the storage as a whole is meant for the first.
         given = known_settings(link) if methods else {**taken, **known_settings(link)}
         methods.append(choose(link.auth_type, given, around))
+        # It is theirs all: what the environment names is not asked for again.
+        around = replace(around, account=around.account or methods[-1].account)
     return AzureCredentials(methods, around.challenge)
 
 

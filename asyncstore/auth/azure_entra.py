@@ -106,12 +106,14 @@ class Application:
         own, asked = str(self._given.get("tenant_id")), self._challenge.tenant or self._accepted
         if not is_tenant(own):
             raise ConfigurationError(f"tenant_id {own!r} is none: it has letters, digits, dots and hyphens")
-        # A domain names the same directory as an id does: only ids can be told apart.
-        if asked is None or "." in own or asked.lower() == own.lower():
+        if asked is None or asked.lower() == own.lower():
             return own
         allowed = _listed(self._given.get("additionally_allowed_tenants"))
         if "*" in allowed or asked.lower() in allowed:
             return asked
+        if "." in own:
+            # A domain may well be that directory: only ids can be told apart.
+            return own
         raise UnauthenticatedError(
             f"the storage account belongs to the directory {asked}, the application to {own}: set tenant_id to the "
             "former, or name it in additionally_allowed_tenants if the application is there too",

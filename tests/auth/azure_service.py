@@ -331,7 +331,8 @@ async def serving(
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(tls.cert_file, tls.key_file)
     server = TestServer(app, scheme="https" if tls else "http")
-    await server.start_server(ssl=context)
+    # Not the minute that a real server grants to those it serves.
+    await server.start_server(ssl=context, shutdown_timeout=2)
     try:
         yield str(server.make_url("/")).rstrip("/")
     finally:

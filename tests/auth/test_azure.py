@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -86,6 +87,21 @@ async def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"AccountName=other;AccountKey={FAKE_KEY}")
     async with azure_credentials() as credentials:
         assert (credentials.account, credentials.source) == ("other", "environment")
+
+
+async def test_account_of_fallbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Fallbacks are for the same account, whatever the environment names; two that are named are one too many.
+    """
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "environment")
+    fallback = AuthConfig(auth_type="sas", settings={"sas_token": FAKE_SAS})
+    text = f"AccountName=acct;AccountKey={FAKE_KEY}"
+    auth = AuthConfig(auth_type="connection_string", settings={"connection_string": text}, fallback=fallback)
+    assert azure_credentials(auth).account == "acct"
+
+    other = AuthConfig(auth_type="sas", settings={"sas_token": FAKE_SAS, "account_name": "other"})
+    with pytest.raises(ConfigurationError, match="acct and other"):
+        azure_credentials(replace(auth, fallback=other))
 
 
 async def test_settings_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

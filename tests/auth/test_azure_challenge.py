@@ -144,15 +144,24 @@ async def test_claims_go_along_once(tmp_path: Path) -> None:
     assert sorted(storage.tokens) == [f"{FAKE_TOKEN}-1"] * 10 + [f"{FAKE_TOKEN}-2"] * 10
 
 
-@pytest.mark.parametrize("allowed", [OTHER, [OTHER.upper()], "*", f"x, {OTHER}"])
-async def test_directory_that_is_allowed(tmp_path: Path, allowed: Any) -> None:
+@pytest.mark.parametrize(
+    ("own", "allowed"),
+    [
+        (TENANT, OTHER),
+        (TENANT, [OTHER.upper()]),
+        (TENANT, "*"),
+        (TENANT, f"x, {OTHER}"),
+        ("contoso.example", OTHER),
+    ],
+)
+async def test_directory_that_is_allowed(tmp_path: Path, own: str, allowed: Any) -> None:
     """
     A storage of another directory gets a token of that one if it is allowed; still from our own authority.
     """
     service = Entra()
-    service.tenants.append(OTHER)
+    service.tenants += [OTHER, own]
     storage = Storage({f"{FAKE_TOKEN}-1": wants_tenant(OTHER)})
-    settings = {"client_secret": FAKE_SECRET, "additionally_allowed_tenants": allowed}
+    settings = {"tenant_id": own, "client_secret": FAKE_SECRET, "additionally_allowed_tenants": allowed}
     async with (
         entra(tmp_path, "client_secret", service, **settings) as running,
         serving(storage) as url,
@@ -166,7 +175,26 @@ async def test_directory_that_is_allowed(tmp_path: Path, allowed: Any) -> None:
         await anyio.sleep(1.1)
         await credentials.refresh(await credentials.get())
 
-    assert [asked.path.split("/")[1] for asked in service.asked] == [TENANT, OTHER, OTHER]
+    assert [asked.path.split("/")[1] for asked in service.asked] == [own, OTHER, OTHER]
+
+
+async def test_directory_that_a_domain_may_name(tmp_path: Path) -> None:
+    """
+    Whether a domain is the directory that is asked for nobody here can tell: it is asked again.
+    """
+    service = Entra()
+    service.tenants = ["contoso.example"]
+    storage = Storage({f"{FAKE_TOKEN}-1": wants_tenant(OTHER)})
+    async with (
+        entra(tmp_path, "client_secret", service, tenant_id="contoso.example", client_secret=FAKE_SECRET) as running,
+        serving(storage) as url,
+        azure_credentials(running.auth, http=running.http) as credentials,
+        credentials.http_client([url]) as session,
+        session.get(url) as reply,
+    ):
+        assert reply.status == 200
+
+    assert running.fetches() == 2
 
 
 async def test_directory_that_is_not_allowed(tmp_path: Path) -> None:
