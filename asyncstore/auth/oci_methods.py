@@ -4,7 +4,6 @@ The ways to find an OCI identity, and which of them some settings mean.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -12,13 +11,13 @@ from typing import Any, Final
 import anyio.to_thread
 
 from asyncstore.auth import oci_profile
-from asyncstore.auth.chain import Chain, MissingCredentialsError, NobodyThereError
 from asyncstore.auth.method import Given, check_settings, method_of, own_names
+from asyncstore.auth.oci_default import DefaultChain
 from asyncstore.auth.oci_delegation import check_delegation, delegated, delegation_of
 from asyncstore.auth.oci_instance import InstancePrincipal
 from asyncstore.auth.oci_resource import ResourcePrincipal
 from asyncstore.auth.oci_session import KeyGrant
-from asyncstore.auth.oci_table import METHODS
+from asyncstore.auth.oci_table import METHODS, TYPE_ALIASES
 from asyncstore.auth.oci_workload import WorkloadIdentity
 from asyncstore.auth.token_service import TokenService
 from asyncstore.auth.tokens import Grant
@@ -31,19 +30,6 @@ _NAMES: Final = own_names(METHODS)
 SETTINGS: Final = tuple(dict.fromkeys(_NAMES.values()))
 
 AUTH_TYPES: Final = tuple(method.auth_type for method in METHODS)
-
-# What Oracle's own tools call them in OCI_CLI_AUTH and in profiles, and OME in its settings.
-_TYPE_ALIASES: Final = {
-    "api_key": "user_principal",
-    "security_token": "session_token",
-    "instance_obo_user": "delegation_token",
-    "delegation_token_with_instance_principal": "delegation_token",
-    "OCIUserPrincipal": "user_principal",
-    "OCISessionToken": "session_token",
-    "OCIInstancePrincipal": "instance_principal",
-    "OCIResourcePrincipal": "resource_principal",
-    "OCIOkeWorkloadIdentity": "oke_workload_identity",
-}
 
 # What a setting says of the method, if none is named; the first one counts.
 _IMPLIED: Final = {
@@ -59,9 +45,6 @@ _IMPLIED: Final = {
     "service_account_token": "oke_workload_identity",
     "service_account_token_file": "oke_workload_identity",
 }
-
-# Those whose identity is in a profile, which says itself which one it is.
-_OF_PROFILES: Final = ("user_principal", "session_token")
 
 _PRINCIPALS: Final = ("instance_principal", "resource_principal")
 
@@ -132,7 +115,7 @@ def choose(auth_type: str, settings: Mapping[str, Any], around: Surroundings) ->
     Raises:
         ConfigurationError: They contradict each other, or there is no such method.
     """
-    auth_type = _TYPE_ALIASES.get(auth_type, auth_type)
+    auth_type = TYPE_ALIASES.get(auth_type, auth_type)
     anonymous = flag(settings.get("anonymous", False))
     if anonymous and (auth_type not in ("default", "anonymous") or len(settings) > 1):
         raise ConfigurationError("anonymous access has no auth_type and no other settings of credentials")
@@ -173,7 +156,7 @@ def _of_profile(auth_type: str, given: Given, around: Surroundings) -> Method:
 
     async def fetch() -> Outcome:
         found = await anyio.to_thread.run_sync(oci_profile.find_values, wanted)
-        named = _TYPE_ALIASES.get(said := str(found.values.get("authentication_type") or ""), said)
+        named = TYPE_ALIASES.get(said := str(found.values.get("authentication_type") or ""), said)
         if auth_type != "default" or named not in _PRINCIPALS:
             return await anyio.to_thread.run_sync(oci_profile.find_keys, wanted, found)
         # As in the profile of Cloud Shell.
@@ -258,83 +241,9 @@ def _default(given: Given, around: Surroundings) -> Method:
     profile = _of_profile("default", given, around)
     if oci_profile.Wanted("default", given.settings).named:
         return profile
-    links = [
-        profile,
-        _if_there(choose("resource_principal", {}, around), _is_resource),
-        _if_there(choose("oke_workload_identity", {}, around), _is_workload),
-        _if_there(choose("instance_principal", {}, around)),
-    ]
-    chain: Chain[Method, Outcome] = Chain(links, name="OCI", provider="oci", strict=True)
-    named: dict[str, Method] = {}
-
-    async def fetch() -> Outcome:
-        said = os.environ.get("OCI_CLI_AUTH", "")
-        if _is_in_profile(_TYPE_ALIASES.get(said, said)):
-            return await profile.fetch()
-        if said:
-            method = named.get(said) or named.setdefault(said, _named_by_variable(said, around))
-            grant, source = await method.fetch()
-            return grant, f"{method.auth_type}: {source}"
-        grant, source = await chain.fetch()
-        link = chain.found or profile
-        return grant, source if link is profile else f"{link.auth_type}: {source}"
-
-    async def region() -> str | None:
-        for method in (*named.values(), chain.found):
-            if method is not None:
-                return await method.region()
-        return await profile.region()
-
-    async def domain(name: str) -> str | None:
-        method = next(iter(named.values()), chain.found)
-        return await method.domain(name) if method is not None and method.domain is not None else None
-
-    return Method("default", "environment, profile, principals", given, fetch, region, domain, undecided=True)
-
-
-def _is_in_profile(auth_type: str) -> bool:
-    # In Cloud Shell the variable says who asks, and the profile for whom.
-    of_profile = auth_type == "delegation_token" and not os.environ.get("OCI_CLI_DELEGATION_TOKEN_FILE")
-    return auth_type in _OF_PROFILES or of_profile
-
-
-def _named_by_variable(said: str, around: Surroundings) -> Method:
-    auth_type = _TYPE_ALIASES.get(said, said)
-    if auth_type not in AUTH_TYPES or auth_type in ("default", "anonymous"):
-        raise ConfigurationError(
-            f"OCI_CLI_AUTH is {said[:40]!r}, which is no method; there are {', '.join(AUTH_TYPES)}"
-        )
-    return choose(auth_type, {}, around)
-
-
-def _if_there(method: Method, applies: Callable[[], str | None] = lambda: None) -> Method:
-    async def fetch() -> Outcome:
-        if missing := applies():
-            raise MissingCredentialsError(missing)
-        try:
-            return await method.fetch()
-        except NobodyThereError as exc:
-            raise MissingCredentialsError(exc.message) from None
-
-    return replace(method, fetch=fetch)
-
-
-def _is_resource() -> str | None:
-    """What is missing for a resource principal, if anything is."""
-    if not os.environ.get("OCI_RESOURCE_PRINCIPAL_VERSION"):
-        return "OCI_RESOURCE_PRINCIPAL_VERSION is not set"
-    if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("OCI_RESOURCE_PRINCIPAL_RPST"):
-        # OKE has its pods set the version, too.
-        return "OCI_RESOURCE_PRINCIPAL_RPST is not set in this pod"
-    return None
-
-
-def _is_workload() -> str | None:
-    """What is missing for a workload's identity: a pod that wants one says in which region."""
-    missing = [
-        name for name in ("KUBERNETES_SERVICE_HOST", "OCI_RESOURCE_PRINCIPAL_REGION") if not os.environ.get(name)
-    ]
-    return f"{' and '.join(missing)} not set" if missing else None
+    chain = DefaultChain(profile, lambda auth_type: choose(auth_type, {}, around))
+    source = "environment, profile, principals"
+    return Method("default", source, given, chain.fetch, chain.region, chain.domain, undecided=True)
 
 
 _MAKERS: Final[Mapping[str, Callable[[Given, Surroundings], Method]]] = {

@@ -17,7 +17,7 @@ from asyncstore.auth.redact import redact
 from asyncstore.auth.rsa_keys import generate_rsa_key, public_key_text
 from asyncstore.auth.token_service import Answer, TokenService
 from asyncstore.auth.tokens import Grant
-from asyncstore.errors import StorageError, UnauthenticatedError, UnavailableError
+from asyncstore.errors import StorageError, ThrottledError, UnauthenticatedError, UnavailableError
 from asyncstore.threads import in_thread
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ FILE_CHECK: Final = 60.0
 
 #: What a key id has before a session token.
 PREFIX: Final = "ST$"
+
+_TOO_MANY: Final = 429
 
 # What a token is made of; anything else could not stand between quotes in a header.
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]+")
@@ -158,7 +160,9 @@ def refused(answer: Answer, what: str, advice: str = "") -> StorageError:
     """
     document = answer.document()
     code, words = document.get("code"), document.get("message")
-    kind = UnavailableError if answer.passing else UnauthenticatedError
+    kind: type[StorageError] = UnavailableError if answer.passing else UnauthenticatedError
+    kind = ThrottledError if answer.status == _TOO_MANY else kind
+    after = answer.headers.get("Retry-After", "")
     said = f": {redact(words)[:300]}" if isinstance(words, str) else ""
     return kind(
         f"{answer.place} {what}{said}{advice}",
@@ -166,4 +170,5 @@ def refused(answer: Answer, what: str, advice: str = "") -> StorageError:
         code=code if isinstance(code, str) else None,
         status=answer.status,
         request_id=answer.headers.get("opc-request-id"),
+        retry_after=float(after) if after.isdecimal() else None,
     )

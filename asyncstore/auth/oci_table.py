@@ -166,3 +166,16 @@ METHODS: Final = (
         _REGION_VARIABLES,
     ),
 )
+
+#: What Oracle's own tools call them in ``OCI_CLI_AUTH`` and in profiles, and OME in its settings.
+TYPE_ALIASES: Final = {
+    "api_key": "user_principal",
+    "security_token": "session_token",
+    "instance_obo_user": "delegation_token",
+    "delegation_token_with_instance_principal": "delegation_token",
+    "OCIUserPrincipal": "user_principal",
+    "OCISessionToken": "session_token",
+    "OCIInstancePrincipal": "instance_principal",
+    "OCIResourcePrincipal": "resource_principal",
+    "OCIOkeWorkloadIdentity": "oke_workload_identity",
+}

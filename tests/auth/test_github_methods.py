@@ -334,6 +334,37 @@ async def test_rate_limit(server: GitHubServer) -> None:
     assert caught.value.retry_after == 17
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"no JSON",
+        b"{}",
+        b'{"token": "ghs_fake", "expires_at": "soon"}',
+        b'{"token": "ghs\\n_fake", "expires_at": "2030-01-01T00:00:00Z"}',
+    ],
+)
+async def test_answer_without_a_token(server: GitHubServer, body: bytes) -> None:
+    """
+    What GitHub gives instead of a token is a fault that may pass.
+    """
+    server.add_app(new_app())
+    server.inject(Fault(status=201, body=body))
+    async with asking(server, installation_id=INSTALLATION) as credentials:
+        with pytest.raises(UnavailableError, match="answers without a token"):
+            await credentials.get()
+
+
+async def test_lookup_that_is_refused(server: GitHubServer) -> None:
+    """
+    Trouble while the installation is looked up is told as what it is.
+    """
+    server.add_app(new_app())
+    server.inject(Fault(status=502, path="/installation$", body=b'{"message": "Bad gateway"}'))
+    async with asking(server, repository="octocat/hello") as credentials:
+        with pytest.raises(UnavailableError, match="the installation is not told: Bad gateway"):
+            await credentials.get()
+
+
 async def test_limit_by_the_hour(server: GitHubServer) -> None:
     """
     The limit by the hour says when it begins anew, by GitHub's clock; it is not asked before.

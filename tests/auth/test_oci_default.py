@@ -119,7 +119,7 @@ async def test_pod_that_does_not(service: Service, url: str, monkeypatch: pytest
         ("instance_obo_user", "the environment has no whole OCI identity"),
         ("api_key", "the environment has no whole OCI identity"),
         ("oke_workload_identity", "KUBERNETES_SERVICE_HOST is not set"),
-        ("nonsense", "OCI_CLI_AUTH is 'nonsense', which is no method; there are default, user_principal"),
+        ("nonsense", "OCI_CLI_AUTH is 'nonsense', which is no method; there are OCIInstancePrincipal"),
     ],
 )
 async def test_method_of_the_environment(

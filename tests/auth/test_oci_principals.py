@@ -228,6 +228,26 @@ async def test_answers_that_are_none(service: Service, url: str, answer: dict[st
         await keys_of(oci_credentials(instance(url)))
 
 
+@pytest.mark.parametrize("text", ["no certificate", "-----BEGIN CERTIFICATE-----\nAAA\n-----END CERTIFICATE-----\n"])
+async def test_certificate_that_is_none(service: Service, url: str, text: str) -> None:
+    """
+    What the metadata service gives instead is a fault that may pass.
+    """
+    service.metadata["identity/cert.pem"] = text
+
+    with pytest.raises(UnavailableError, match="something else than a certificate"):
+        await keys_of(oci_credentials(instance(url)))
+
+
+async def test_without_intermediates(service: Service, url: str) -> None:
+    """
+    An instance whose certificate needs no other has none.
+    """
+    service.metadata["identity/intermediate.pem"] = None
+
+    assert (await keys_of(oci_credentials(instance(url)))).key_id in service.keys
+
+
 @pytest.mark.parametrize("unit", [f"opc-tenant:{TENANCY}", f"opc-identity:{TENANCY}"])
 def test_certificate(unit: str) -> None:
     """
@@ -403,6 +423,19 @@ async def test_workload_in_a_basic_cluster(monkeypatch: pytest.MonkeyPatch, tmp_
     assert FAKE_TOKEN not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["no base64", "bm8gSlNPTg==", "e30=", "W10="])
+async def test_cluster_without_a_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service, text: str
+) -> None:
+    """
+    What the cluster gives instead of a token is a fault that may pass.
+    """
+    service.answer = web.Response(text=text)
+
+    with pytest.raises(UnavailableError, match="answers without a session token"):
+        await in_a_cluster(monkeypatch, tmp_path, service)
+
+
 async def test_cluster_that_nobody_vouches_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service
 ) -> None:
@@ -491,6 +524,23 @@ def test_life_of_a_delegation(
     assert made.ttl == (None if ends is None else pytest.approx(ends, abs=2))
     after = None if made.ttl is None or made.early is None else made.ttl - made.early
     assert after == (None if renewed is None else pytest.approx(renewed, abs=2))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "needs delegation_token, delegation_token_file or OCI_CLI"),
+        ({"delegation_token": "no\r\ntoken"}, "delegation token is none"),
+        ({"delegation_token_file": "/nowhere"}, "the delegation token /nowhere cannot be read"),
+    ],
+)
+async def test_delegation_that_is_none(service: Service, url: str, settings: dict[str, Any], said: str) -> None:
+    """
+    Without a user's token the instance is not asked for its own.
+    """
+    with pytest.raises(ConfigurationError, match=said):
+        await keys_of(oci_credentials(oci("delegation_token", **settings)))
+    assert service.seen == []
 
 
 async def test_delegation_that_has_ended(url: str) -> None:
