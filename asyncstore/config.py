@@ -241,7 +241,8 @@ def take_http_options(settings: dict[str, Any]) -> HTTPOptions:
     Raises:
         ConfigurationError: A value does not fit.
     """
-    return _take(HTTPOptions, settings, settings.pop("http", None))
+    base: HTTPOptions | None = settings.pop("http", None)
+    return _take(HTTPOptions, settings, base)
 
 
 def flag(value: Any) -> bool:

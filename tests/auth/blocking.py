@@ -46,7 +46,7 @@ def watching(loop: asyncio.AbstractEventLoop) -> Iterator[Watch]:
         if taken > watch.longest:
             watch.longest, watch.culprit = taken, repr(handle)
 
-    Handle._run = timed  # type: ignore[method-assign]
+    Handle._run = timed  # type: ignore[assignment,method-assign]
     # A collection falls on whoever happens to allocate next.
     gc.collect()
     gc.disable()

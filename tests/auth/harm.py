@@ -36,7 +36,7 @@ class Takeover:
         self.harmed = 0
         make = web.Server.__init__
 
-        def make_harmful(server: web.Server[Any], handler: Answer, **options: Any) -> None:
+        def make_harmful(server: web.Server, handler: Answer, **options: Any) -> None:
             async def handle_or_harm(request: web.BaseRequest) -> web.StreamResponse:
                 if self.answer is None:
                     self.passed += 1

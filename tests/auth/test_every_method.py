@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import anyio.to_thread
 import pytest
-from click.testing import Result
+from typer.testing import Result
 
 from asyncstore.auth.credentials import Credentials
 from asyncstore.auth.factories import ALIASES, BUILT_IN, find_factory
