@@ -57,7 +57,9 @@ def load_rsa_key(pem: bytes, passphrase: str | None, where: str, *, extra: str) 
 
 def generate_rsa_key() -> RSAPrivateKey:
     """
-    Return a new key of 2,048 bits, which takes some 30 ms.
+    Return a new key of 2,048 bits, which takes some 30 ms, and at times five times that.
+
+    Before its version 47 ``cryptography`` holds the interpreter meanwhile, in whatever thread.
 
     Raises:
         ConfigurationError: ``cryptography`` is not installed.
