@@ -117,11 +117,9 @@ def proxied(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 GARBAGE: Final[dict[str, Any]] = {
     "nothing": b"",
-    "null": b"null",
     "a list": b"[]",
     "an empty object": b"{}",
     "no text": b"\xff\xfe\x00\x80",
     "a page": b"<html><body>Welcome!</body></html>",
     "numbers": b'{"access_token": 5, "expires_in": [], "token": {}, "Expiration": 7, "AccessKeyId": {}, "Token": 1}',
-    "half a document": b'{"access_token": "FAKE',
 }

@@ -64,8 +64,9 @@ async def test_a_transfer_outlives_its_credentials(
         lifetimes = (time.monotonic() - started) / LIFETIME
 
         assert all(_same(tmp_path / name, tmp_path / f"{name}.back") for name in names)
-        assert _BYTES or lifetimes > 2
-        assert lifetimes < place.fetches() <= 1 + 2 * lifetimes
+        # As fast as it goes, requests can be longer than lives.
+        assert _BYTES or 2 < lifetimes < place.fetches()
+        assert 2 < place.fetches() <= 1 + 2 * lifetimes
         assert len(place.gate.seen) == place.fetches()
 
 
