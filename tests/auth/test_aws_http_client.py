@@ -238,13 +238,13 @@ async def test_endpoint_of_the_environment(serve: Serve, monkeypatch: pytest.Mon
 
 async def test_connect_auth_finds_out_what_is_wrong(tmp_path: Path) -> None:
     """
-    Credentials that cannot be had are an error at once, and settings that are wrong before that.
+    Credentials that cannot be had are an error at once, and so are settings that are wrong.
     """
     with pytest.raises(ConfigurationError, match="cannot be started"):
         await connect_auth(
             AuthConfig(provider="aws", auth_type="process", settings={"credential_process": [tmp_path / "none"]})
         )
     with pytest.raises(ConfigurationError, match="takes no profile"):
-        connect_auth(AuthConfig(provider="s3", auth_type="static", settings={"profile": "x"}))
+        await connect_auth(AuthConfig(provider="s3", auth_type="static", settings={"profile": "x"}))
     with pytest.raises(ConfigurationError, match="'gcs' are of no use for 's3'"):
         aws_credentials(AuthConfig(provider="gcs"))

@@ -33,43 +33,14 @@ def test_every_built_in_provider_has_its_factory() -> None:
         assert find_factory(name)(AuthConfig(auth_type="anonymous")).anonymous
 
 
-def test_unknown_provider() -> None:
+async def test_unknown_provider() -> None:
     """
     A provider that does not exist is an error that says which do.
     """
     with pytest.raises(ConfigurationError, match=r"no credentials for 'ftp'; there are some for .*'s3'.*entry points"):
-        connect_auth(AuthConfig(provider="ftp"))
+        await connect_auth(AuthConfig(provider="ftp"))
     with pytest.raises(ConfigurationError, match=r"names no provider; there are .*s3"):
         connect_auth(AuthConfig())
-
-
-def test_another_package_announces_its_own(tmp_path: Path) -> None:
-    """
-    A provider of another package is found by its entry point.
-    """
-    info = tmp_path / "lab-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[asyncstore.auth]\nlab = lab_auth:lab_credentials\n")
-    (tmp_path / "lab_auth.py").write_text(
-        "def lab_credentials(auth=None, settings=None, *, http=None):\n    return auth\n"
-    )
-    script = (
-        "from asyncstore import AuthConfig\n"
-        "from asyncstore.auth.factories import find_factory\n"
-        "print(find_factory('lab')(AuthConfig(provider='lab')))\n"
-    )
-
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={"PYTHONPATH": f"{_ROOT}:{tmp_path}"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=50,
-    )
-
-    assert done.stdout.strip() == "AuthConfig(provider='lab', auth_type='default')"
 
 
 def test_providers_are_imported_when_they_are_needed() -> None:
