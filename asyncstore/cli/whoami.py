@@ -83,6 +83,10 @@ def credentials_of(provider: str, connection: Connection) -> Credentials[Any]:
         ConfigurationError: There is no such provider or method, or its settings do not fit.
     """
     given = connection.given()
+    if foreign := sorted(_OF_STORAGE & set(given)):
+        raise ConfigurationError(
+            f"{' and '.join(foreign)} is said of a storage, not of credentials: name a bucket, not {provider}"
+        )
     settings = {**connection.around(), **given}
     http = take_http_options(settings)
     auth_type, region = settings.pop("auth_type", "default"), settings.pop("region", None)

@@ -142,6 +142,7 @@ def test_settings_of_the_profile_and_of_variables(tmp_path: Path) -> None:
         (["nowhere"], 2, "there are no credentials for 'nowhere'; there are some for"),
         (["memory://b"], 2, "memory has no credentials"),
         (["--auth-type", "static"], 2, "name the provider"),
+        (["s3", "--endpoint-url", "https://s3.example"], 2, "endpoint_url is said of a storage, not of credentials"),
         (["s3", "--set", "hunter2"], 2, "--set takes KEY=VALUE"),
     ],
     ids=str,
