@@ -164,7 +164,7 @@ class StorageConfig:
             ConfigurationError: A value does not fit.
         """
         rest = dict(settings)
-        http = _take(HTTPOptions, rest, rest.pop("http", None))
+        http = take_http_options(rest)
         retry = _take(RetryOptions, rest, rest.pop("retry", None))
         known = {name: rest.pop(name) for name in _OWN if name in rest}
         auth_type = rest.pop("auth_type", None)
@@ -232,6 +232,17 @@ def load_profile(profile: str, *, path: Path | None = None) -> dict[str, Any]:
     if profile not in profiles:
         raise ConfigurationError(f"{file} has no profile {profile!r}; it has {sorted(profiles) or 'none'}")
     return dict(profiles[profile])
+
+
+def take_http_options(settings: dict[str, Any]) -> HTTPOptions:
+    """
+    Take ``http`` and the names of :class:`HTTPOptions` out of flat *settings*.
+
+    Raises:
+        ConfigurationError: A value does not fit.
+    """
+    base: HTTPOptions | None = settings.pop("http", None)
+    return _take(HTTPOptions, settings, base)
 
 
 def flag(value: Any) -> bool:

@@ -311,6 +311,13 @@ class Driver(ABC):
         """
         raise self._unsupported("native")
 
+    @property
+    def credentials(self) -> Any:
+        """
+        The :class:`~asyncstore.auth.credentials.Credentials` of requests; ``None`` where nobody asks for any.
+        """
+        return None
+
     def describe(self) -> dict[str, str]:
         """
         Return what was resolved (endpoint, region, ...) for people to read; no secrets.

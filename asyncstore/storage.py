@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 import anyio
 
+from asyncstore.auth.credentials import Credentials
 from asyncstore.checks import Checks
 from asyncstore.config import StorageConfig
 from asyncstore.driver import Capabilities, Driver
@@ -103,6 +104,16 @@ class Storage(BulkVerbs, MultipartVerbs, VersionVerbs, TagVerbs):
     def capabilities(self) -> Capabilities:
         """What the provider can do, and its limits."""
         return self._driver.capabilities
+
+    @property
+    def credentials(self) -> Credentials[Any] | None:
+        """
+        Who the storage asks as, and until when; ``None`` where nobody asks for credentials.
+
+        They are closed with the storage.
+        """
+        found: Credentials[Any] | None = self._driver.credentials
+        return found
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,27 +1,20 @@
 """
 AWS credentials: keys from settings, variables, files, services and programs.
 
-The methods are declared in :mod:`asyncstore.auth.aws_table`; only ``profile`` and
-``sso`` need the SDK, and the default chain where there are shared files.
+The methods are declared in :mod:`asyncstore.auth.aws_table`. None needs AWS's SDK.
 """
 
 from __future__ import annotations
 
-import configparser
-import hashlib
-import os
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-from urllib.parse import quote
 
-import anyio.to_thread
 from yarl import URL
 
-from asyncstore.auth import aws_sdk
-from asyncstore.auth.aws_endpoints import configured_endpoint, scope_of_host
+from asyncstore.auth import aws_native
+from asyncstore.auth.aws_endpoints import configured_endpoint, origin_of, scope_of_host
 from asyncstore.auth.aws_methods import (
     AUTH_TYPES,
     SETTINGS,
@@ -32,9 +25,11 @@ from asyncstore.auth.aws_methods import (
     known_settings,
     take_settings,
 )
+from asyncstore.auth.aws_region import environment_region, region_of
+from asyncstore.auth.aws_services import payload_hash, signed_path
 from asyncstore.auth.aws_table import METHODS
 from asyncstore.auth.chain import MAX_LINKS, Chain, configurations
-from asyncstore.auth.credentials import Credentials
+from asyncstore.auth.credentials import Credentials, require_tls
 from asyncstore.auth.sigv4 import UNSIGNED_PAYLOAD, AWSKeys, Scope, presign_url, sign_headers
 from asyncstore.auth.token_service import TokenService
 from asyncstore.auth.tokens import Grant, Lease, TokenSource
@@ -137,7 +132,10 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
                 await method.source_credentials.aclose()
 
     def setting_sources(self) -> dict[str, str]:
-        return self._used.given.sources()
+        return self._used.setting_sources()
+
+    def identity(self) -> dict[str, str]:
+        return self._used.given.identity()
 
     async def region(self) -> str | None:
         """
@@ -162,9 +160,10 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         Return the scope that the host of *url* tells; ``None`` if it is not AWS's.
         """
         endpoint = configured_endpoint("s3")
-        if endpoint is not None and URL(endpoint).origin() == url.origin():
-            return Scope(self._region or os.environ.get("AWS_REGION") or "us-east-1")
-        return scope_of_host(url)
+        if endpoint is not None and origin_of(endpoint, "the endpoint of s3") == url.origin():
+            require_tls(endpoint)
+            return Scope(self._region or environment_region() or "us-east-1")
+        return scope_of_host(url, self._region)
 
     def apply(
         self, request: aiohttp.ClientRequest, lease: Lease[AWSKeys | None], clock_offset: float, scope: Scope
@@ -178,15 +177,13 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
             ]
             added = sign_headers(
                 request.method,
-                # All services but S3 sign a path that is percent-encoded once more:
-                # https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
-                url.raw_path if scope.service == "s3" else quote(url.raw_path, safe="/-_.~"),
+                url.raw_path if scope.service == "s3" else signed_path(url.raw_path),
                 url.raw_query_string,
                 signed,
                 keys=lease.value,
                 scope=scope,
                 when=time.time() + clock_offset,
-                payload_hash=UNSIGNED_PAYLOAD if scope.service == "s3" else _payload_hash(request),
+                payload_hash=UNSIGNED_PAYLOAD if scope.service == "s3" else payload_hash(request),
             )
             headers.update(added)
 
@@ -224,7 +221,7 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         """
         # A session decides once whether it signs.
         anonymous = (await self.get()).value is None
-        return await aws_sdk.botocore_session(self._keys, region=await self.region(), anonymous=anonymous)
+        return await aws_native.botocore_session(self._keys, region=await self.region(), anonymous=anonymous)
 
     async def _keys(self) -> AWSKeys:
         keys = (await self.get()).value
@@ -243,32 +240,8 @@ class AWSCredentials(Credentials["AWSKeys | None"]):
         return grant
 
     async def _find_region(self) -> str | None:
-        named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        if named:
-            return named
         method = self._used
-        found = await anyio.to_thread.run_sync(_profile_region, method.profile or "default")
+        found = await region_of(None, method.profile)
         if found is None and method.region is not None:
             return await method.region()
         return found
-
-
-def _payload_hash(request: aiohttp.ClientRequest) -> str:
-    body = request.body
-    content = body if isinstance(body, bytes) else getattr(body, "_value", None)
-    if not isinstance(content, bytes):
-        raise NotSupportedError("services other than S3 sign the body: give it as bytes", provider="s3", op="sign")
-    return hashlib.sha256(content).hexdigest()
-
-
-def _profile_region(profile: str) -> str | None:
-    file = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
-    parser = configparser.RawConfigParser(default_section="", strict=False)
-    try:
-        parser.read(file, "utf-8")
-    except (configparser.Error, UnicodeDecodeError):
-        return None
-    for section in (f"profile {profile}", profile):
-        if parser.has_section(section) and (region := parser.get(section, "region", fallback="")):
-            return region
-    return None

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Final
-from urllib.parse import urlsplit
 
 from asyncstore.auth.aws_document import KeyGrant, grant_of
+from asyncstore.auth.aws_endpoints import address_of
 from asyncstore.auth.chain import MissingCredentialsError
 from asyncstore.auth.credentials import is_loopback
 from asyncstore.auth.key_files import read_token_file
@@ -85,7 +85,7 @@ class ContainerAgent:
 
 def _check(url: str) -> bool:
     """Whether *url* is near: of this machine, or of an agent."""
-    parts = urlsplit(url)
+    parts = address_of(url, "credentials_uri")
     host = parts.hostname or ""
     near = is_loopback(host) or _is_agent(host)
     if parts.scheme not in ("http", "https") or (parts.scheme == "http" and not near):

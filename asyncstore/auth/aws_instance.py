@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from dataclasses import replace
 from typing import Final
-from urllib.parse import urlsplit
 
 from asyncstore.auth.aws_document import KeyGrant, grant_of
+from asyncstore.auth.aws_endpoints import address_of
 from asyncstore.auth.chain import MissingCredentialsError, NobodyThereError
 from asyncstore.auth.credentials import is_loopback
 from asyncstore.auth.method import Given
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 _ADDRESSES: Final = {"ipv4": "http://169.254.169.254", "ipv6": "http://[fd00:ec2::254]"}
 _ROLES: Final = "/latest/meta-data/iam/security-credentials/"
 _REGION: Final = "/latest/meta-data/placement/region"
+_REGION_NAME: Final = re.compile(r"[a-z0-9-]{1,64}")
 
 #: Seconds that a token of ours for the service lasts; the longest there is.
 _TOKEN_TTL: Final = 21_600
@@ -81,7 +83,8 @@ class InstanceMetadata:
             answer = await self._get(_REGION, await self._token())
         except NobodyThereError:
             return None
-        return answer.text() if answer.status == 200 else None
+        # It becomes part of host names.
+        return answer.text() if answer.status == 200 and _REGION_NAME.fullmatch(answer.text()) else None
 
     async def _token(self) -> dict[str, str]:
         answer = await self._send("PUT", "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_TTL)})
@@ -114,7 +117,7 @@ class InstanceMetadata:
 
 
 def _checked(endpoint: str) -> str:
-    parts = urlsplit(endpoint)
+    parts = address_of(endpoint, "metadata_endpoint")
     host = parts.hostname or ""
     near = is_loopback(host) or f"http://{parts.netloc}" in _ADDRESSES.values()
     if parts.scheme not in ("http", "https") or (parts.scheme == "http" and not near):

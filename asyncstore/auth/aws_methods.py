@@ -5,16 +5,22 @@ The ways to find AWS keys, and which of them some settings mean.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Protocol
 
-from asyncstore.auth import aws_sdk
 from asyncstore.auth.aws_container import ContainerAgent
 from asyncstore.auth.aws_document import KeyGrant
+from asyncstore.auth.aws_files import read_files, require_files
 from asyncstore.auth.aws_instance import InstanceMetadata
 from asyncstore.auth.aws_process import CredentialProcess
+from asyncstore.auth.aws_profile import ProfileReader
+from asyncstore.auth.aws_region import region_of
 from asyncstore.auth.aws_roles import AssumedRole, WebIdentity
+from asyncstore.auth.aws_source import source_of
+from asyncstore.auth.aws_sso import SingleSignOn
 from asyncstore.auth.aws_sts import STS
 from asyncstore.auth.aws_table import METHODS
 from asyncstore.auth.chain import Chain, MissingCredentialsError, NobodyThereError
@@ -23,9 +29,10 @@ from asyncstore.auth.method import Given, check_settings, method_of, own_names
 from asyncstore.auth.secret_values import secret_text
 from asyncstore.auth.sigv4 import AWSKeys
 from asyncstore.auth.token_service import TokenService
-from asyncstore.auth.tokens import Grant
+from asyncstore.auth.tokens import Grant, Lease
 from asyncstore.config import AuthConfig, flag
 from asyncstore.errors import ConfigurationError, UnauthenticatedError
+from asyncstore.threads import in_thread
 
 _NAMES: Final = own_names(METHODS)
 
@@ -35,6 +42,7 @@ SETTINGS: Final = tuple(dict.fromkeys(_NAMES.values()))
 AUTH_TYPES: Final = tuple(method.auth_type for method in METHODS)
 
 _KEYS: Final = ("access_key_id", "secret_access_key", "session_token")
+_KEY_VARIABLES: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 # What a setting says of the method, if none is named; the first one counts.
 _IMPLIED: Final = {
@@ -49,6 +57,8 @@ _IMPLIED: Final = {
     "metadata_endpoint": "instance_profile",
     "profile": "profile",
 }
+
+_WEB_IDENTITY: Final = ("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 # As of boto3: https://docs.aws.amazon.com/boto3/latest/guide/credentials.html
 _DEFAULT: Final = ("environment", "profile", "web_identity", "container", "instance_profile")
@@ -85,6 +95,7 @@ class Method:
         fetch: Gives keys, and says where they came from.
         region: Asks whoever gives the keys where this machine is.
         source_credentials: Those that a role is assumed with, to be closed.
+        sources: Where the settings come from, if that is not what was given.
     """
 
     auth_type: str
@@ -93,11 +104,24 @@ class Method:
     fetch: Callable[[], Awaitable[Outcome]] = field(repr=False)
     region: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
     source_credentials: Credentials[Any] | None = None
+    sources: Callable[[], dict[str, str]] | None = None
 
     @property
     def profile(self) -> str | None:
-        """The profile whose region counts."""
-        return self.given.settings.get("profile") or os.environ.get("AWS_PROFILE")
+        """The profile whose region counts, if one is set."""
+        return self.given.settings.get("profile")
+
+    def setting_sources(self) -> dict[str, str]:
+        """Where each setting comes from; those of a role's source come after ``source.``."""
+        found = self.given.sources() if self.sources is None else self.sources()
+        if self.source_credentials is not None:
+            inner = self.source_credentials.setting_sources()
+            found |= {f"source.{name}": where for name, where in inner.items() if name not in found}
+        return found
+
+
+#: Makes a method of its settings.
+Maker = Callable[[Given, Surroundings], Method]
 
 
 def take_settings(settings: MutableMapping[str, Any]) -> dict[str, Any]:
@@ -176,63 +200,57 @@ def _environment(given: Given, _: Surroundings) -> Method:
             raise ConfigurationError("the environment has AWS_ACCESS_KEY_ID without AWS_SECRET_ACCESS_KEY")
         return Grant(AWSKeys(key_id, secret, os.environ.get("AWS_SESSION_TOKEN") or None)), "environment"
 
-    return Method("environment", "environment", given, fetch)
+    return Method("environment", "environment", given, fetch, sources=_variables)
+
+
+def _variables() -> dict[str, str]:
+    return {name: variable for name, variable in zip(_KEYS, _KEY_VARIABLES, strict=True) if os.environ.get(variable)}
 
 
 def _profile(given: Given, around: Surroundings) -> Method:
-    return _from_sdk("profile", given, around)
+    return _of_profile(given, around, chained=False)
+
+
+def _of_profile(given: Given, around: Surroundings, *, chained: bool) -> Method:
+    def read() -> tuple[str, AuthConfig]:
+        if chained:
+            require_files()
+        name = given.get("profile") or "default"
+        return name, ProfileReader(read_files(), given, around.region).meaning(name)
+
+    async def fetch() -> Outcome:
+        name, auth = await in_thread(read)
+        if chained and auth.auth_type != "assume_role" and all(os.environ.get(name) for name in _WEB_IDENTITY):
+            # As boto3 has it: a role of a profile, then these variables, then the rest.
+            raise MissingCredentialsError(f"{' and '.join(_WEB_IDENTITY)} go before its {auth.auth_type} credentials")
+        async with around.credentials(auth) as credentials:
+            lease: Lease[AWSKeys | None] = await credentials.get()
+        ttl = None if lease.ends_at is None else lease.ends_at - time.monotonic()
+        return Grant(lease.value, ttl), f"profile {name!r} ({credentials.auth_type})"
+
+    return Method("profile", f"profile {given.get('profile') or 'default'!r}", given, fetch)
 
 
 def _sso(given: Given, around: Surroundings) -> Method:
-    return _from_sdk("sso", given, around)
-
-
-def _from_sdk(auth_type: str, given: Given, around: Surroundings) -> Method:
-    wanted = aws_sdk.Wanted(
-        auth_type=auth_type,
-        profile=given.settings.get("profile"),
-        region=_region(around),
-        imds_v1=flag(given.settings.get("imds_v1", False)),
-        mfa_token=given.settings.get("mfa_token"),
-    )
-    source = f"profile {wanted.profile or os.environ.get('AWS_PROFILE') or 'default'!r}"
-
     async def fetch() -> Outcome:
-        found = await aws_sdk.find_keys(wanted)
-        return Grant(found.keys, found.ttl), f"{source} ({found.method})"
+        name = given.get("profile") or "default"
+        return await SingleSignOn(name, around.service).fetch(), f"profile {name!r}"
 
-    return Method(auth_type, source, given, fetch)
+    return Method("sso", f"profile {given.get('profile') or 'default'!r}", given, fetch)
 
 
 def _assume_role(given: Given, around: Surroundings) -> Method:
-    source = around.credentials(_source(given, around))
-    role = AssumedRole(given, _sts(given, around), source)
+    source = around.credentials(source_of(given, around.region))
+    role = AssumedRole(given, _sts(given, around, source.region), source)
 
     async def fetch() -> Outcome:
         return await role.fetch(), f"{given.get('role_arn')}, with {source.auth_type} ({source.source})"
 
-    return Method("assume_role", f"{given.get('role_arn')}", given, fetch, source_credentials=source)
-
-
-def _source(given: Given, around: Surroundings) -> AuthConfig:
-    source = given.settings.get("source")
-    keys = {name: given.settings[name] for name in (*_KEYS, "profile") if name in given.settings}
-    if source is not None and keys:
-        raise ConfigurationError(f"a role has one source: leave out source or {' and '.join(keys)}")
-    if source is None:
-        return AuthConfig(settings=keys, region=around.region)
-    if isinstance(source, Mapping):
-        try:
-            return AuthConfig(**source)
-        except TypeError:
-            raise ConfigurationError("source is an AuthConfig, or a table of its fields") from None
-    if not isinstance(source, AuthConfig):
-        raise ConfigurationError(f"source is an AuthConfig, or a table of its fields, not {type(source).__name__}")
-    return source
+    return Method("assume_role", f"{given.get('role_arn')}", given, fetch, source.region, source_credentials=source)
 
 
 def _web_identity(given: Given, around: Surroundings) -> Method:
-    identity = WebIdentity(given, _sts(given, around))
+    identity = WebIdentity(given, _sts(given, around, partial(region_of, None)))
 
     async def fetch() -> Outcome:
         return await identity.fetch(), f"{given.get('role_arn')}, with {given.get('web_identity_token_file')}"
@@ -268,8 +286,8 @@ def _process(given: Given, _: Surroundings) -> Method:
 
 
 def _default(given: Given, around: Surroundings) -> Method:
-    links = [_link(auth_type, given, around) for auth_type in _DEFAULT]
-    links = [_if_files(link) if link.auth_type == "profile" else link for link in links]
+    makers: dict[str, Maker] = {**_MAKERS, "profile": partial(_of_profile, chained=True)}
+    links = [makers[auth_type](_own(auth_type, given), around) for auth_type in _DEFAULT]
     links = [_if_there(link) if link.auth_type == "instance_profile" else link for link in links]
     chain: Chain[Method, Outcome] = Chain(links, name="AWS", provider="s3", strict=True)
 
@@ -277,22 +295,16 @@ def _default(given: Given, around: Surroundings) -> Method:
         grant, source = await chain.fetch()
         return grant, f"{chain.found.auth_type if chain.found else 'default'}: {source}"
 
-    return Method("default", ", ".join(_DEFAULT), given, fetch)
+    def sources() -> dict[str, str]:
+        return (given.sources() | chain.found.setting_sources()) if chain.found else given.sources()
+
+    return Method("default", ", ".join(_DEFAULT), given, fetch, sources=sources)
 
 
-def _link(auth_type: str, given: Given, around: Surroundings) -> Method:
+def _own(auth_type: str, given: Given) -> Given:
     declared = method_of(METHODS, auth_type, "AWS").settings
     names = {setting.name for setting in declared}
-    own = {name: value for name, value in given.settings.items() if name in names}
-    return _MAKERS[auth_type](Given(own, declared), around)
-
-
-def _if_files(method: Method) -> Method:
-    async def fetch() -> Outcome:
-        await aws_sdk.require_files()
-        return await method.fetch()
-
-    return replace(method, fetch=fetch)
+    return Given({name: value for name, value in given.settings.items() if name in names}, declared)
 
 
 def _if_there(method: Method) -> Method:
@@ -305,16 +317,15 @@ def _if_there(method: Method) -> Method:
     return replace(method, fetch=fetch)
 
 
-def _region(around: Surroundings) -> str | None:
-    return around.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+def _sts(given: Given, around: Surroundings, region: Callable[[], Awaitable[str | None]]) -> STS:
+    async def nearest() -> str | None:
+        return around.region or await region()
 
-
-def _sts(given: Given, around: Surroundings) -> STS:
     endpoint = given.settings.get("sts_endpoint")
-    return STS(around.service, region=_region(around), endpoint=None if endpoint is None else str(endpoint))
+    return STS(around.service, region=nearest, endpoint=None if endpoint is None else str(endpoint))
 
 
-_MAKERS: Final[Mapping[str, Callable[[Given, Surroundings], Method]]] = {
+_MAKERS: Final[Mapping[str, Maker]] = {
     "default": _default,
     "static": _static,
     "environment": _environment,

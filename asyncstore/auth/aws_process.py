@@ -6,27 +6,17 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import shlex
-import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Final
-
-import anyio
 
 from asyncstore.auth.aws_document import KeyGrant, grant_of
 from asyncstore.auth.method import Given
-from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
+from asyncstore.auth.program import command_of, run_program
+from asyncstore.errors import ConfigurationError, UnauthenticatedError
 
 #: Seconds for the program, if nothing else is set.
 TIMEOUT: Final = 50.0
-
-#: Bytes of the longest document.
-MAX_OUTPUT: Final = 64 * 1024
 
 _GIVER: Final = "credential_process"
 
@@ -47,44 +37,10 @@ class CredentialProcess:
         """
         Return the keys that the program prints.
         """
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, start_new_session=True
-            )
-        except OSError as exc:
-            raise ConfigurationError(f"{_GIVER} cannot be started: {exc.strerror or type(exc).__name__}") from None
-        try:
-            async with asyncio.timeout(self._timeout):
-                output = await _output(process)
-                code = await process.wait()
-        except TimeoutError:
-            raise UnavailableError(f"{_GIVER} did not end within {self._timeout:g} s") from None
-        finally:
-            await _end(process)
-        if code != 0:
-            raise UnauthenticatedError(f"{_GIVER} ended with {code}")
-        return _grant(output)
-
-
-async def _output(process: Process) -> bytes:
-    assert process.stdout is not None
-    parts, size = [], 0
-    while chunk := await process.stdout.read(MAX_OUTPUT + 1 - size):
-        parts.append(chunk)
-        size += len(chunk)
-        if size > MAX_OUTPUT:
-            raise UnauthenticatedError(f"{_GIVER} printed more than {MAX_OUTPUT} bytes")
-    return b"".join(parts)
-
-
-async def _end(process: Process) -> None:
-    if process.returncode is not None:
-        return
-    # All that it started, too: they have a session of their own.
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with anyio.move_on_after(5, shield=True):
-        await process.wait()
+        ended = await run_program(self._command, name=_GIVER, timeout=self._timeout)
+        if ended.code != 0:
+            raise UnauthenticatedError(f"{_GIVER} ended with {ended.code}")
+        return _grant(ended.output)
 
 
 def _grant(output: bytes) -> KeyGrant:
@@ -100,10 +56,7 @@ def _grant(output: bytes) -> KeyGrant:
 
 
 def _command(value: Any) -> Sequence[str]:
-    try:
-        command = shlex.split(value) if isinstance(value, str) else [os.fspath(item) for item in value or ()]
-    except (TypeError, ValueError):
-        command = []
+    command = command_of(value)
     if not command:
         raise ConfigurationError("credential_process is a program with its arguments, as a list or as text")
     return command

@@ -27,6 +27,10 @@ _SESSION: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _EXTERNAL_ID: Final = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 _MFA_CODE: Final = re.compile(r"\d{6}", re.ASCII)
 _DURATION: Final = range(900, 43_201)
+
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining
+_CHAINED: Final = 3_600
+_ROLES: Final = frozenset({"assume_role", "web_identity"})
 _MAX_TAGS: Final = 50
 
 # Bytes of the longest token of an identity provider that STS takes.
@@ -49,7 +53,11 @@ class AssumedRole:
         self._given = given
         self._sts = sts
         self._source = source
+        if source.anonymous:
+            raise ConfigurationError("a role is assumed with keys, and its source is anonymous")
         self._fields = role_fields(given)
+        if source.auth_type in _ROLES and int(self._fields.get("DurationSeconds", 0)) > _CHAINED:
+            raise ConfigurationError(f"the keys of a role of a role last up to {_CHAINED} seconds: see duration")
         if "external_id" in given:
             self._fields["ExternalId"] = _matching(_EXTERNAL_ID, "external_id", given.get("external_id"))
         self._fields |= _tag_fields(given)
@@ -132,7 +140,7 @@ def role_fields(given: Given) -> dict[str, str]:
         fields["DurationSeconds"] = str(_duration(given.get("duration")))
     if "policy" in given:
         fields["Policy"] = _policy(given.get("policy"))
-    for number, arn in enumerate(_texts(given.get("policy_arns")), 1):
+    for number, arn in enumerate(_texts("policy_arns", given.get("policy_arns")), 1):
         fields[f"PolicyArns.member.{number}.arn"] = arn
     return fields
 
@@ -160,11 +168,11 @@ def _duration(value: Any) -> int:
 
 
 def _policy(value: Any) -> str:
-    if not isinstance(value, str):
-        value = json.dumps(value)
     try:
+        if not isinstance(value, str):
+            value = json.dumps(value)
         document = json.loads(value)
-    except ValueError:
+    except (TypeError, ValueError):
         document = None
     if not isinstance(document, dict):
         raise ConfigurationError("policy is a JSON object, or its text")
@@ -174,20 +182,22 @@ def _policy(value: Any) -> str:
 def _tag_fields(given: Given) -> dict[str, str]:
     tags = given.get("tags") or {}
     if isinstance(tags, str):
-        pairs = [item.partition("=") for item in _texts(tags)]
+        pairs = [item.partition("=") for item in _texts("tags", tags)]
         tags = {name: value for name, _, value in pairs}
     if not isinstance(tags, Mapping) or len(tags) > _MAX_TAGS:
         raise ConfigurationError(f"tags are at most {_MAX_TAGS}: a mapping, or text such as team=red,stage=test")
     fields: dict[str, str] = {}
     for number, (key, value) in enumerate(tags.items(), 1):
         fields |= {f"Tags.member.{number}.Key": str(key), f"Tags.member.{number}.Value": str(value)}
-    for number, key in enumerate(_texts(given.get("transitive_tag_keys")), 1):
+    for number, key in enumerate(_texts("transitive_tag_keys", given.get("transitive_tag_keys")), 1):
         fields[f"TransitiveTagKeys.member.{number}"] = key
     return fields
 
 
-def _texts(value: Any) -> list[str]:
+def _texts(name: str, value: Any) -> list[str]:
     if value is None:
         return []
     items: Iterable[Any] = value.split(",") if isinstance(value, str) else value
+    if isinstance(items, Mapping) or not isinstance(items, Iterable):
+        raise ConfigurationError(f"{name} is a list, or text with commas, not {type(value).__name__}")
     return [text for item in items if (text := str(item).strip())]

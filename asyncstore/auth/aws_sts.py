@@ -10,16 +10,18 @@ import hashlib
 import html
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
+
+from yarl import URL
 
 from asyncstore.auth.aws_document import KeyGrant, grant_of
 from asyncstore.auth.aws_endpoints import sts_endpoint
 from asyncstore.auth.redact import redact
 from asyncstore.auth.sigv4 import AWSKeys, sign_headers
 from asyncstore.auth.token_service import Answer, TokenService
-from asyncstore.errors import StorageError, UnauthenticatedError, UnavailableError
+from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
 
 _VERSION: Final = "2011-06-15"
 _FORM: Final = "application/x-www-form-urlencoded; charset=utf-8"
@@ -37,10 +39,13 @@ class STS:
     Asks the token service, once for each call; a wrong clock is corrected and asked with again.
 
     Args:
+        region: Says which one is asked; without any it is that for the world.
         endpoint: Instead of the region's own.
     """
 
-    def __init__(self, service: TokenService, *, region: str | None = None, endpoint: str | None = None) -> None:
+    def __init__(
+        self, service: TokenService, *, region: Callable[[], Awaitable[str | None]], endpoint: str | None = None
+    ) -> None:
         self._service = service
         self._region = region
         self._endpoint = endpoint
@@ -71,27 +76,27 @@ class STS:
             self._clock_offset = offset
             answer = await self._send(action, fields, signer)
         if answer.status != 200:
-            raise _refusal(answer, action)
+            raise _refusal(answer, action, _secrets(fields, signer))
         return answer
 
     async def _send(self, action: str, fields: Mapping[str, str], signer: AWSKeys | None) -> Answer:
-        url, scope = sts_endpoint(self._region)
-        url = self._endpoint or url
+        address, scope = sts_endpoint(await self._region(), self._endpoint)
         body = urlencode({"Action": action, "Version": _VERSION, **fields}).encode()
         headers = {"Content-Type": _FORM}
-        parts = urlsplit(url)
+        url = _url(address)
         if signer is not None:
             headers |= sign_headers(
                 "POST",
-                parts.path or "/",
+                url.raw_path,
                 "",
-                [("host", parts.netloc), ("content-type", _FORM)],
+                [("host", str(url.host_port_subcomponent)), ("content-type", _FORM)],
                 keys=signer,
                 scope=scope,
                 when=time.time() + self._clock_offset,
                 payload_hash=hashlib.sha256(body).hexdigest(),
             )
-        return await self._service.send("POST", url, headers, body)
+        # A proxy wants a path, though it be empty.
+        return await self._service.send("POST", f"{url.origin()}{url.raw_path}", headers, body)
 
 
 def element(answer: Answer, name: str) -> str | None:
@@ -102,10 +107,30 @@ def element(answer: Answer, name: str) -> str | None:
     return html.unescape(match[1]) if match and match[1] else None
 
 
-def _refusal(answer: Answer, action: str) -> StorageError:
+def _url(address: str) -> URL:
+    try:
+        url = URL(address)
+    except ValueError:
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.raw_host or url.raw_query_string:
+        raise ConfigurationError("the address of the token service is no URL of one")
+    return url
+
+
+def _secrets(fields: Mapping[str, str], signer: AWSKeys | None) -> list[str]:
+    sent = [fields[name] for name in ("WebIdentityToken", "TokenCode") if name in fields]
+    if signer is not None:
+        sent += [secret for secret in (signer.secret_access_key, signer.session_token) if secret]
+    return sent
+
+
+def _refusal(answer: Answer, action: str, secrets: Iterable[str]) -> StorageError:
     code = element(answer, "Code")
     kind = UnavailableError if answer.passing or code in _PASSING else UnauthenticatedError
     # The message names the caller and the role; what looks like a secret is taken out.
-    words = redact(element(answer, "Message") or "")[:300]
+    words = element(answer, "Message") or ""
+    for secret in secrets:
+        words = words.replace(secret, "***")
+    words = redact(words)[:300]
     text = f"STS {action} was refused" + (f": {words}" if words else "")
     return kind(text, provider="s3", code=code, status=answer.status, request_id=element(answer, "RequestId"))

@@ -42,7 +42,8 @@ _ROLE: Final = (
 METHODS: Final = (
     AuthMethod(
         "default",
-        "environment, profile, web_identity, container, instance_profile: the first that applies",
+        "environment, a role of the profile, web_identity, the rest of the profile, container, instance_profile: "
+        "the first that applies",
         f"{_SDKREF}/standardized-credentials.html",
         (_ANONYMOUS, _IMDS_V1, _MFA_TOKEN),
         (*_KEY_VARIABLES, "AWS_PROFILE", *_CONFIG),
@@ -63,9 +64,8 @@ METHODS: Final = (
         "whatever a profile of the shared files says: keys, a role, SSO, a web identity, a process",
         f"{_SDKREF}/file-format.html",
         (_PROFILE, _MFA_TOKEN, _IMDS_V1, _ANONYMOUS),
-        _CONFIG,
+        (*_CONFIG, *_STS_VARIABLES),
         refreshes=True,
-        extra="s3",
     ),
     AuthMethod(
         "sso",
@@ -74,7 +74,6 @@ METHODS: Final = (
         (_PROFILE, _ANONYMOUS),
         (*_CONFIG, "AWS_ENDPOINT_URL_SSO", "AWS_ENDPOINT_URL_SSO_OIDC"),
         refreshes=True,
-        extra="s3",
     ),
     AuthMethod(
         "assume_role",

@@ -78,6 +78,11 @@ class Credentials(ABC, Generic[T]):
         """
         return await self.get()
 
+    def heed(self, headers: Mapping[str, str]) -> None:
+        """
+        Take note of what the *headers* of a refusal ask for; :meth:`refresh` follows at once, and heeds it.
+        """
+
     async def region(self) -> str | None:
         """
         Return the region that the method knows of.
@@ -87,6 +92,12 @@ class Credentials(ABC, Generic[T]):
     def setting_sources(self) -> dict[str, str]:
         """
         Return where each setting comes from that the method uses: ``"settings"`` or a variable.
+        """
+        return {}
+
+    def identity(self) -> dict[str, str]:
+        """
+        Return who is asking, such as a role or an account, as far as it is known without a request; no secrets.
         """
         return {}
 

@@ -12,6 +12,7 @@ from asyncstore.auth.credentials import Credentials
 from asyncstore.auth.opening import Opening
 from asyncstore.config import AuthConfig, HTTPOptions
 from asyncstore.errors import ConfigurationError
+from asyncstore.threads import in_thread
 
 #: The group under which other packages announce theirs: provider = "module:factory".
 ENTRY_POINTS: Final = "asyncstore.auth"
@@ -19,10 +20,14 @@ ENTRY_POINTS: Final = "asyncstore.auth"
 #: Where the factory of each provider is.
 BUILT_IN: Final = {
     "s3": "asyncstore.auth.aws:aws_credentials",
+    "azure": "asyncstore.auth.azure:azure_credentials",
+    "gcs": "asyncstore.auth.gcp:gcp_credentials",
+    "github": "asyncstore.auth.github:github_credentials",
+    "oci": "asyncstore.auth.oci:oci_credentials",
 }
 
-#: What people call the providers, besides the schemes of their URIs.
-ALIASES: Final = {"aws": "s3", "gcp": "gcs", "google": "gcs"}
+#: What people call the providers, the schemes of their URIs included.
+ALIASES: Final = {"aws": "s3", "az": "azure", "gcp": "gcs", "google": "gcs", "gs": "gcs"}
 
 
 class AuthFactory(Protocol):
@@ -74,9 +79,12 @@ def connect_auth(auth: AuthConfig, *, http: HTTPOptions | None = None) -> Openin
     """
     if auth.provider is None:
         raise ConfigurationError(f"AuthConfig names no provider; there are {', '.join(sorted(BUILT_IN))}")
-    credentials = find_factory(auth.provider)(auth, http=http)
+    provider = auth.provider
 
     async def connect() -> Credentials[Any]:
+        # It imports, and looks through all packages for a provider that is not ours.
+        factory = await in_thread(find_factory, provider)
+        credentials = factory(auth, http=http)
         try:
             await credentials.get()
         except BaseException:

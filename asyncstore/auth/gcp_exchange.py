@@ -1,38 +1,28 @@
 """
-The requests that obtain Google's tokens.
+Exchanging one thing for another: an assertion, a refresh token or a foreign token for a token of Google's.
+
+https://datatracker.ietf.org/doc/html/rfc6749#section-5
 """
 
 from __future__ import annotations
 
-import json
-import ssl
-import time
+import base64
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
+from urllib.parse import urlencode
 
-import aiohttp
-from yarl import URL
-
-from asyncstore.auth.credentials import is_loopback, require_tls
+from asyncstore.auth.gcp_identity import Token, checked_token
 from asyncstore.auth.redact import redact
+from asyncstore.auth.token_service import Answer, TokenService
 from asyncstore.auth.tokens import Grant, Secret
-from asyncstore.config import HTTPOptions
-from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
-from asyncstore.threads import in_thread
+from asyncstore.errors import StorageError, UnauthenticatedError, UnavailableError
 
-#: Bytes of the longest reply that is read.
-MAX_REPLY: Final = 64 * 1024
+_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=20, sock_connect=5)
+#: Assertions are dated in seconds, so clocks that differ by less are not what is refused.
+CLOCK_TOLERANCE: Final = 60.0
 
-# The service is on the machine itself: whoever is not there at once is not there.
-_NEAR: Final = aiohttp.ClientTimeout(total=10, sock_connect=2)
-
-_FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError, ssl.CertificateError)
-
-# Assertions are dated in seconds, so clocks that differ by less are not what is refused.
-_CLOCK_TOLERANCE: Final = 60.0
+_MAX_WORDS: Final = 300
 
 
 class WrongClockError(UnauthenticatedError):
@@ -48,116 +38,94 @@ class WrongClockError(UnauthenticatedError):
         self.offset = offset
 
 
-class TokenExchange:
+async def exchange(
+    service: TokenService,
+    url: str,
+    fields: Mapping[str, str],
+    headers: Mapping[str, str] | None = None,
+    *,
+    clock_offset: float = 0.0,
+) -> Answer:
     """
-    Asks for tokens, each time over a connection of its own: once an hour is seldom.
+    Send a form, and return the reply, which is a success.
 
     Args:
-        http: Whom to trust, and which proxy leads to the token endpoint.
+        clock_offset: What was known of the other clock when *fields* were dated.
+
+    Raises:
+        ConfigurationError: *url* is plain HTTP to another host.
+        WrongClockError: The request was refused, and the clocks differ.
+        UnauthenticatedError: The request was refused.
+        UnavailableError: There was no answer, or one of a server in trouble.
     """
-
-    def __init__(self, http: HTTPOptions | None = None) -> None:
-        self._http = http or HTTPOptions()
-        self._context: ssl.SSLContext | None = None
-
-    async def post(self, url: str, fields: Mapping[str, str]) -> Grant[Secret | None]:
-        """
-        Send a form, and return the token in the reply.
-
-        Raises:
-            ConfigurationError: *url* is plain HTTP to another host.
-            UnauthenticatedError: The request was refused.
-            UnavailableError: There was no answer, or one of a server in trouble.
-        """
-        require_tls(url, allow_http=self._http.allow_http)
-        async with await self._session(_TIMEOUT) as session:
-            try:
-                async with session.post(url, data=dict(fields), allow_redirects=False, **self._route(url)) as reply:
-                    return _grant(reply, await reply.content.read(MAX_REPLY), url)
-            except _FAILURES as exc:
-                raise UnavailableError(f"no answer from {_place(url)}: {type(exc).__name__}", provider="gcs") from None
-
-    async def metadata(self, url: str, query: Mapping[str, str]) -> Grant[Secret | None]:
-        """
-        Return the token that the metadata server of this machine gives.
-
-        Raises:
-            UnauthenticatedError: The request was refused.
-            UnavailableError: There is no such server.
-        """
-        headers = {"Metadata-Flavor": "Google"}
-        async with aiohttp.ClientSession(timeout=_NEAR, trust_env=False) as session:
-            try:
-                async with session.get(url, params=query, headers=headers, allow_redirects=False) as reply:
-                    if reply.headers.get("Metadata-Flavor") != "Google":
-                        raise UnavailableError(f"{_place(url)} is no metadata server of Google", provider="gcs")
-                    return _grant(reply, await reply.content.read(MAX_REPLY), url)
-            except _FAILURES as exc:
-                raise UnavailableError(
-                    f"no metadata server at {_place(url)}: {type(exc).__name__}", provider="gcs"
-                ) from None
-
-    async def _session(self, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-        verified: ssl.SSLContext | bool = True
-        http = self._http
-        if http.ssl_context is not None:
-            verified = http.ssl_context
-        elif not http.verify:
-            verified = False
-        elif http.ca_file is not None:
-            if self._context is None:
-                self._context = await in_thread(_trusting, str(http.ca_file))
-            verified = self._context
-        connector = aiohttp.TCPConnector(ssl=verified, limit=1)
-        return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
-
-    def _route(self, url: str) -> dict[str, Any]:
-        host = URL(url).host or ""
-        return {} if self._http.proxy is None or is_loopback(host) else {"proxy": self._http.proxy}
+    answer = await service.send("POST", url, {**_FORM, **(headers or {})}, urlencode(fields).encode())
+    if answer.status != 200:
+        raise _refusal(answer, clock_offset)
+    return answer
 
 
-def _trusting(ca_file: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as exc:
-        raise ConfigurationError(f"ca_file {ca_file} cannot be read: {type(exc).__name__}") from None
+def basic_auth(client_id: str, client_secret: str) -> Secret:
+    """
+    Return the header by which a client shows who it is.
+
+    https://datatracker.ietf.org/doc/html/rfc6749#section-2.3.1
+    """
+    return Secret(f"Basic {base64.b64encode(f'{client_id}:{client_secret}'.encode()).decode('ascii')}")
 
 
-def _grant(reply: aiohttp.ClientResponse, body: bytes, url: str) -> Grant[Secret | None]:
-    try:
-        document = json.loads(body)
-    except ValueError:
-        document = None
-    said = document if isinstance(document, dict) else {}
-    if reply.status != 200:
-        raise _refusal(reply, said, url)
-    token, ttl = said.get("access_token"), said.get("expires_in")
+def grant_of(answer: Answer, early: float | None = None) -> Grant[Token]:
+    """
+    Return the token in a reply that is a success.
+
+    Args:
+        early: Seconds before its end at which to renew it.
+
+    Raises:
+        UnavailableError: There is none.
+    """
+    said = answer.document()
+    token = said.get("access_token")
     if not isinstance(token, str) or not token:
-        raise UnavailableError(f"the reply of {_place(url)} has no access_token", provider="gcs")
-    return Grant(Secret(token), float(ttl) if isinstance(ttl, int | float) else None)
+        raise UnavailableError(f"the reply of {answer.place} has no access_token", provider="gcs")
+    return Grant(checked_token(token, f"the token of {answer.place}"), _seconds(said.get("expires_in")), early)
 
 
-def _refusal(reply: aiohttp.ClientResponse, said: Mapping[str, Any], url: str) -> StorageError:
+def refused(answer: Answer, what: str) -> StorageError:
+    """
+    Return the error that a reply of a service of Google's is.
+
+    Args:
+        what: What it did not do, for the message.
+    """
+    code, words = _words(answer)
+    kind = UnavailableError if answer.passing else UnauthenticatedError
+    told = words or code or f"status {answer.status}"
+    return kind(f"{answer.place} {what}: {told}", provider="gcs", code=code, status=answer.status)
+
+
+def _refusal(answer: Answer, clock_offset: float) -> StorageError:
+    error = refused(answer, "gives no token")
+    offset = answer.clock_offset()
+    if error.code == "invalid_grant" and abs(offset - clock_offset) > CLOCK_TOLERANCE:
+        return WrongClockError(error.message, offset, provider="gcs", code=error.code, status=error.status)
+    return error
+
+
+def _words(answer: Answer) -> tuple[str | None, str]:
+    # OAuth has texts here; all other services of Google's an object.
+    said = answer.document()
     error = said.get("error")
-    code = error if isinstance(error, str) else None
-    words = redact(said.get("error_description") or code or f"status {reply.status}")[:300]
-    message = f"{_place(url)} gives no token: {words}"
-    facts: dict[str, Any] = {"provider": "gcs", "code": code, "status": reply.status}
-    if reply.status >= 500 or reply.status in (408, 429):
-        return UnavailableError(message, **facts)
-    offset = _clock_offset(reply)
-    if code == "invalid_grant" and abs(offset) > _CLOCK_TOLERANCE:
-        return WrongClockError(message, offset, **facts)
-    return UnauthenticatedError(message, **facts)
+    if isinstance(error, dict):
+        code, words = error.get("status"), error.get("message")
+    else:
+        code, words = error, said.get("error_description")
+    # What is refused can be quoted; what looks like a secret is taken out.
+    return (code if isinstance(code, str) else None), redact(words or "")[:_MAX_WORDS]
 
 
-def _clock_offset(reply: aiohttp.ClientResponse) -> float:
+def _seconds(ttl: Any) -> float | None:
+    # Some services write it as text.
     try:
-        return parsedate_to_datetime(reply.headers.get("Date", "")).timestamp() - time.time()
-    except ValueError:
-        return 0.0
-
-
-def _place(url: str) -> str:
-    # Without the query, which can hold secrets.
-    return redact(url.partition("?")[0])
+        return None if ttl is None else float(ttl)
+    except (TypeError, ValueError):
+        return None

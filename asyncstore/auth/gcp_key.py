@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 - an addr
 
 # A clock that is a little ahead would date assertions in the future.
 _BACKDATED: Final = 10
+
+_PROBE: Final = b"asyncstore"
 
 _REQUIRED: Final = ("client_email", "private_key")
 
@@ -77,17 +79,13 @@ class RSASigner(URLSigner):
     def __init__(self, file: KeyFile) -> None:
         self.account = file.client_email
         self.file = file
-        self._key: Any = None
+        self._sign: Callable[[bytes], bytes] | None = None
 
     async def sign(self, text: bytes, scope: str = "") -> bytes:
-        if self._key is None:
-            # Checking a key of 2,048 bits takes 30 ms.
-            self._key = await in_thread(_parsed, self.file.private_key)
-        from cryptography.hazmat.primitives import hashes
-        from cryptography.hazmat.primitives.asymmetric import padding
-
-        signature: bytes = self._key.sign(text, padding.PKCS1v15(), hashes.SHA256())
-        return signature
+        if self._sign is None:
+            # Importing what parses it can take longer than other work can wait.
+            self._sign = await in_thread(_parsed, self.file.private_key)
+        return self._sign(text)
 
     async def assertion(self, claims: Mapping[str, Any], *, clock_offset: float = 0.0) -> str:
         """
@@ -105,20 +103,33 @@ class RSASigner(URLSigner):
         return f"{text}.{_base64url(await self.sign(text.encode()))}"
 
 
-def _parsed(pem: Secret) -> Any:
+def _parsed(pem: Secret) -> Callable[[bytes], bytes]:
     try:
+        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+        from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
     except ImportError:
         raise ConfigurationError("service accounts need cryptography: install asyncstore[gcs]") from None
     try:
-        key = load_pem_private_key(pem.reveal().encode(), password=None)
-    except (ValueError, TypeError):
+        # Its own check of a key holds the interpreter for 30 ms, in whatever thread. A
+        # signature that is verified tells as well whether the key is whole.
+        key = load_pem_private_key(pem.reveal().encode(), password=None, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         # What cryptography says can quote the key.
         raise ConfigurationError("the private_key of the service account is no PEM of an RSA key") from None
     if not isinstance(key, RSAPrivateKey):
         raise ConfigurationError("the private_key of the service account is no RSA key")
-    return key
+
+    def sign(text: bytes) -> bytes:
+        return key.sign(text, PKCS1v15(), SHA256())
+
+    try:
+        key.public_key().verify(sign(_PROBE), _PROBE, PKCS1v15(), SHA256())
+    except (InvalidSignature, ValueError):
+        raise ConfigurationError("the private_key of the service account is damaged: it cannot sign") from None
+    return sign
 
 
 def _encoded(document: Mapping[str, Any]) -> str:

@@ -1,14 +1,7 @@
 """
-GitHub credentials: a token, from the settings or the environment, or none.
+GitHub credentials: a token from the settings, the environment or an app's installation, or none.
 
-=============== ==========================================================
-``auth_type``   where the token comes from
-=============== ==========================================================
-``token``       settings: text, a :class:`Secret`, or a function
-``environment`` the variables below
-``anonymous``   nowhere: 60 requests an hour, and public repositories only
-``default``     settings, then the environment, else anonymous
-=============== ==========================================================
+The methods are declared in :mod:`asyncstore.auth.github_table`.
 
 As for GitHub's own command line (https://cli.github.com/manual/gh_help_environment),
 ``GH_TOKEN`` and ``GITHUB_TOKEN`` are for github.com, subdomains of ghe.com and this
@@ -19,36 +12,45 @@ two are for the server that ``GITHUB_API_URL`` names, too.
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final
-from urllib.parse import urlsplit
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import anyio.to_thread
+from yarl import URL
 
+from asyncstore.auth.chain import Chain, configurations
 from asyncstore.auth.credentials import Credentials, Scope, is_loopback
+from asyncstore.auth.github_app import API_VERSION
+from asyncstore.auth.github_methods import (
+    API_URL,
+    AUTH_TYPES,
+    SETTINGS,
+    Method,
+    Outcome,
+    Surroundings,
+    choose,
+    known_settings,
+    take_settings,
+)
+from asyncstore.auth.github_table import METHODS
+from asyncstore.auth.token_service import TokenService
 from asyncstore.auth.tokens import Grant, Lease, Secret, TokenSource
-from asyncstore.config import AuthConfig, flag
-from asyncstore.errors import ConfigurationError, UnauthenticatedError
+from asyncstore.config import AuthConfig, HTTPOptions
+from asyncstore.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import aiohttp
 
-#: Where the API of github.com is; ``GITHUB_API_URL`` replaces it.
-API_URL: Final = "https://api.github.com"
-
-#: Settings that :func:`github_credentials` takes.
-SETTINGS: Final = ("token", "anonymous")
-
-AUTH_TYPES: Final = ("default", "token", "environment", "anonymous")
-
-_OWN: Final = ("GH_TOKEN", "GITHUB_TOKEN")
-_ENTERPRISE: Final = ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+__all__ = ["API_URL", "API_VERSION", "AUTH_TYPES", "METHODS", "SETTINGS", "GitHubCredentials", "github_credentials"]
 
 
 def github_credentials(
-    auth: AuthConfig | None = None, settings: MutableMapping[str, Any] | None = None, *, api_url: str = API_URL
+    auth: AuthConfig | None = None,
+    settings: MutableMapping[str, Any] | None = None,
+    *,
+    http: HTTPOptions | None = None,
+    api_url: str | None = None,
+    repository: str | None = None,
 ) -> GitHubCredentials:
     """
     Return credentials as *auth* and *settings* ask for; nothing is read or sent yet.
@@ -58,19 +60,23 @@ def github_credentials(
     what it gave, a plain one in a thread.
 
     Args:
-        api_url: Whom the token is for.
+        http: Whom to trust where an app's tokens are asked for, and which proxy leads there.
+        api_url: Whom the token is for; by default what ``base_url`` or ``GITHUB_API_URL`` names.
+        repository: ``owner/repo`` by which an app's installation is looked up if no setting names it.
 
     Raises:
         ConfigurationError: A setting is unknown, missing or contradicts another.
     """
-    chosen = auth or AuthConfig()
-    own = dict(chosen.settings)
-    given = _take({} if settings is None else settings) | _take(own)
-    if own:
-        raise ConfigurationError(f"unknown settings {sorted(own)} for GitHub; known are {sorted(SETTINGS)}")
-    if chosen.fallback is not None:
-        raise ConfigurationError("GitHub credentials take no fallback: default tries all there are")
-    return GitHubCredentials(_method(chosen.auth_type, given), given.get("token"), api_url)
+    options = http or HTTPOptions()
+    service = TokenService(options)
+    taken = take_settings({} if settings is None else settings)
+    methods: list[Method] = []
+    for link in configurations(auth or AuthConfig(), "github"):
+        # What is set for the storage as a whole is meant for the first.
+        given = known_settings(link) if methods else {**taken, **known_settings(link)}
+        api_url = _same_api(api_url, given.get("base_url"))
+        methods.append(choose(link.auth_type, given, Surroundings(api_url, repository, service, options.allow_http)))
+    return GitHubCredentials(methods, api_url or default_api_url())
 
 
 class GitHubCredentials(Credentials["Secret | None"]):
@@ -82,13 +88,14 @@ class GitHubCredentials(Credentials["Secret | None"]):
 
     provider: ClassVar[str] = "github"
 
-    def __init__(self, auth_type: str, token: Any, api_url: str) -> None:
-        self.auth_type = auth_type
-        self.anonymous = auth_type == "anonymous"
-        self.source = "settings" if auth_type == "token" else auth_type
-        self._token = token
-        self._api_url = api_url
-        self._tokens: TokenSource[Secret | None] = TokenSource(self._fetch, name=f"GitHub {auth_type} credentials")
+    def __init__(self, methods: list[Method], api_url: str) -> None:
+        self._methods = methods
+        self._api = URL(api_url)
+        self.auth_type = methods[0].auth_type
+        self.source = methods[0].source
+        self.anonymous = self.auth_type == "anonymous"
+        self._chain: Chain[Method, Outcome] = Chain(methods, name="GitHub", provider=self.provider)
+        self._tokens: TokenSource[Secret | None] = TokenSource(self._fetch, name=f"GitHub {self.auth_type} credentials")
 
     def current(self) -> Lease[Secret | None] | None:
         return self._tokens.current()
@@ -98,33 +105,51 @@ class GitHubCredentials(Credentials["Secret | None"]):
 
     async def refresh(self, stale: Lease[Secret | None] | None = None) -> Lease[Secret | None]:
         """
-        Return what the function gives now; text in the settings stays what it is.
+        Return what the function or the app gives now; text in the settings stays what it is.
         """
-        if stale is not None and self.auth_type == "token" and not callable(self._token):
+        if stale is not None and self._used.fixed:
             return stale
         return await self._tokens.refresh(stale)
 
     async def aclose(self) -> None:
         await self._tokens.aclose()
 
+    def setting_sources(self) -> dict[str, str]:
+        return self._used.given.sources()
+
+    def identity(self) -> dict[str, str]:
+        return self._used.given.identity()
+
+    def service_endpoint(self, service: str = "api") -> str | None:
+        """
+        Return where the API is.
+        """
+        return str(self._api)
+
+    def scope_of(self, url: URL) -> Scope | None:
+        """
+        Return that *url* is GitHub's if it is on the host of the API, or on that for uploads beside it.
+        """
+        host = (self._api.raw_host or "").removeprefix("api.")
+        uploads = URL.build(scheme="https", host=f"uploads.{host}") if self._api.scheme == "https" else None
+        protected = url.scheme == "https" or is_loopback(url.host or "")
+        ours = protected and url.origin() in (self._api.origin(), uploads)
+        return Scope("", "github") if ours else None
+
     def apply(
         self, request: aiohttp.ClientRequest, lease: Lease[Secret | None], clock_offset: float, scope: Scope
     ) -> None:
         request.headers.update(headers_of(lease.value))
 
+    @property
+    def _used(self) -> Method:
+        return self._chain.found or self._methods[0]
+
     async def _fetch(self) -> Grant[Secret | None]:
-        if self.auth_type == "anonymous":
-            return Grant(None)
-        if self.auth_type == "token":
-            return Grant(await _secret(self._token))
-        for name in _variables(self._api_url):
-            if value := os.environ.get(name, "").strip():
-                self.source = name
-                return Grant(Secret(value))
-        if self.auth_type == "default":
-            self.source = "nowhere: anonymous"
-            return Grant(None)
-        raise UnauthenticatedError(f"none of {', '.join(_variables(self._api_url))} is set", provider=self.provider)
+        grant, self.source = await self._chain.fetch()
+        # Where there are fallbacks the first token shows what it came to.
+        self.auth_type = self._used.auth_type
+        return grant
 
 
 def headers_of(token: Secret | None) -> dict[str, str]:
@@ -141,42 +166,11 @@ def default_api_url() -> str:
     return os.environ.get("GITHUB_API_URL") or API_URL
 
 
-def _take(settings: MutableMapping[str, Any]) -> dict[str, Any]:
-    taken = {name: settings.pop(name) for name in SETTINGS if name in settings}
-    return {name: value for name, value in taken.items() if value is not None}
-
-
-def _method(auth_type: str, given: Mapping[str, Any]) -> str:
-    anonymous = flag(given.get("anonymous", False))
-    if auth_type not in AUTH_TYPES:
-        raise ConfigurationError(f"GitHub has no auth_type {auth_type!r}; it has {', '.join(AUTH_TYPES)}")
-    if auth_type == "token" and "token" not in given:
-        raise ConfigurationError("auth_type 'token' needs token")
-    if "token" in given and (anonymous or auth_type not in ("default", "token")):
-        raise ConfigurationError("anonymous access and the environment need no token: leave out one or the other")
-    if anonymous and auth_type not in ("default", "anonymous"):
-        raise ConfigurationError(f"auth_type {auth_type!r} is not anonymous: leave out one or the other")
-    if auth_type == "default":
-        return "anonymous" if anonymous else "token" if "token" in given else "default"
-    return auth_type
-
-
-def _variables(api_url: str) -> tuple[str, ...]:
-    host = urlsplit(api_url).hostname or ""
-    ours = host in ("github.com", "api.github.com") or host.endswith(".ghe.com") or is_loopback(host)
-    if ours or api_url.rstrip("/") == os.environ.get("GITHUB_API_URL", "").rstrip("/"):
-        return _OWN
-    return _ENTERPRISE
-
-
-async def _secret(value: Any) -> Secret:
-    if inspect.iscoroutinefunction(value):
-        value = await value()
-    elif callable(value):
-        value = await anyio.to_thread.run_sync(value)
-    text = value.reveal() if isinstance(value, Secret) else value
-    if not isinstance(text, str):
-        raise ConfigurationError(f"token is text, a Secret or a function that returns one, not {type(text).__name__}")
-    if not text.strip():
-        raise UnauthenticatedError("the token is empty", provider="github")
-    return Secret(text.strip())
+def _same_api(api_url: str | None, named: Any) -> str:
+    if named is None:
+        return api_url or default_api_url()
+    if not isinstance(named, str) or not URL(named).absolute:
+        raise ConfigurationError(f"base_url is the address of an API, not {named!r}")
+    if api_url is not None and URL(api_url) != URL(named.rstrip("/")):
+        raise ConfigurationError(f"the token would be for {named}, and the storage is at {api_url}")
+    return named.rstrip("/")

@@ -23,7 +23,7 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _warned: set[str] = set()
 
 
-def read_key_file(path: str | Path, what: str) -> bytes:
+def read_key_file(path: str | Path, what: str, *, warn: bool = True) -> bytes:
     """
     Return the content of a file of secrets; blocks, so call it in a thread.
 
@@ -31,6 +31,7 @@ def read_key_file(path: str | Path, what: str) -> bytes:
 
     Args:
         what: What it is, for messages.
+        warn: ``False`` if there need not be secrets in it; see :func:`warn_if_shared`.
 
     Raises:
         ConfigurationError: It cannot be read, is no file, or is too long.
@@ -38,7 +39,8 @@ def read_key_file(path: str | Path, what: str) -> bytes:
     file = Path(path).expanduser()
     try:
         with file.open("rb") as opened:
-            _check_mode(os.fstat(opened.fileno()), str(file))
+            if warn:
+                _check_mode(os.fstat(opened.fileno()), str(file))
             content = opened.read(MAX_FILE + 1)
     except FileNotFoundError:
         raise ConfigurationError(f"there is no {what} {file}") from None

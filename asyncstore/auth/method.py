@@ -15,6 +15,25 @@ from asyncstore.errors import ConfigurationError
 GIVEN: Final = "settings"
 
 
+# Settings that name who is asking, whatever the provider. None of them is secret.
+_WHO: Final = (
+    "profile",
+    "role_arn",
+    "account_name",
+    "tenant_id",
+    "client_id",
+    "object_id",
+    "resource_id",
+    "service_account",
+    "target_principal",
+    "subject",
+    "tenancy",
+    "user",
+    "app_id",
+    "installation_id",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """
@@ -89,6 +108,13 @@ class Given:
         """
         found = {setting.name: self._look(setting.name) for setting in self.declared}
         return {name: source for name, (value, source) in found.items() if value is not None}
+
+    def identity(self) -> dict[str, str]:
+        """
+        Return the values of settings that name who is asking.
+        """
+        found = {setting.name: self.get(setting.name) for setting in self.declared if setting.name in _WHO}
+        return {name: str(value) for name, value in found.items() if isinstance(value, str | int)}
 
     def _look(self, name: str) -> tuple[Any, str]:
         if (value := self.settings.get(name)) is not None:

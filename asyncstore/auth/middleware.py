@@ -100,6 +100,8 @@ class AuthMiddleware:
             code = await _error_code(reply)
             self._learn_clock(reply)
             expired = code in self._credentials.expired_codes or _maybe_expired(reply, code)
+            if expired:
+                self._credentials.heed(reply.headers)
             if expired and (await self._credentials.refresh(lease)).value != lease.value:
                 return True
             # A provider can have one code for both.

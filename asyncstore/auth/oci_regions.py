@@ -86,6 +86,20 @@ def canonical_region(region: str) -> str:
     return _BY_CODE.get(name, name)
 
 
+def is_domain(text: str) -> bool:
+    """
+    Whether *text* can be the domain of a realm.
+    """
+    return _DOMAIN.fullmatch(text) is not None
+
+
+def realm_of(host: str) -> str | None:
+    """
+    Return the domain of the realm that *host* is in, if our table has it.
+    """
+    return next((domain for domain in _REALMS if host.endswith(f".{domain}")), None)
+
+
 def known_domain(region: str) -> str | None:
     """
     Return the domain of the realm of *region* if our table has it.

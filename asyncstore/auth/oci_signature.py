@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.hashes import SHA256
 
-_PLAIN: Final = "date (request-target) host"
-_DOCUMENT: Final = "date (request-target) host content-length content-type x-content-sha256"
+#: Lets a principal act for a user; the signature covers it.
+DELEGATION_HEADER: Final = "opc-obo-token"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,15 +30,19 @@ class OCIKeys:
     Attributes:
         key_id: Who signs: ``tenancy/user/fingerprint``, or ``ST$`` and a token.
         private_key: The RSA key that belongs to it.
+        delegation_token: Of the user for whom this acts.
     """
 
     key_id: str = field(repr=False)
     private_key: RSAPrivateKey = field(repr=False)
+    delegation_token: str | None = field(default=None, repr=False)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OCIKeys):
             return NotImplemented
-        return self.key_id == other.key_id and self._public() == other._public()
+        if self.key_id != other.key_id or self.delegation_token != other.delegation_token:
+            return False
+        return self._public() == other._public()
 
     def __hash__(self) -> int:
         return hash(self.key_id)
@@ -50,7 +54,7 @@ class OCIKeys:
 def sign_headers(
     method: str,
     target: str,
-    host: str,
+    host: str | None,
     *,
     keys: OCIKeys,
     when: float,
@@ -62,17 +66,24 @@ def sign_headers(
 
     Args:
         target: Path and query, as they are sent.
+        host: ``None`` leaves it unsigned, as only the request for a session token does.
         when: Seconds since the epoch; the provider allows five minutes.
         content: A document that is sent along, which the signature covers. The
             bytes of objects and parts are not: they have checksums instead.
             https://docs.oracle.com/iaas/Content/API/Concepts/signingrequests.htm#ObjectStoragePut
     """
     date = _http_date(int(when))
-    text = f"date: {date}\n(request-target): {method.lower()} {target}\nhost: {host}"
-    headers = {"date": date}
-    names = _PLAIN
+    text = f"date: {date}\n(request-target): {method.lower()} {target}"
+    headers, names = {"date": date}, "date (request-target)"
+    if host is not None:
+        names += " host"
+        text += f"\nhost: {host}"
+    if keys.delegation_token is not None:
+        headers[DELEGATION_HEADER] = keys.delegation_token
+        names += f" {DELEGATION_HEADER}"
+        text += f"\n{DELEGATION_HEADER}: {keys.delegation_token}"
     if content is not None:
-        names = _DOCUMENT
+        names += " content-length content-type x-content-sha256"
         digest = base64.b64encode(hashlib.sha256(content).digest()).decode("ascii")
         headers |= {"content-length": str(len(content)), "content-type": content_type, "x-content-sha256": digest}
         text += f"\ncontent-length: {len(content)}\ncontent-type: {content_type}\nx-content-sha256: {digest}"

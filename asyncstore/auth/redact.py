@@ -41,7 +41,7 @@ _PATTERNS: Final = (
     (re.compile(r"\bBearer\s+[^\s'\",]+", re.IGNORECASE), f"Bearer {_MASK}"),
     (re.compile(r"\bST\$[\w.\-]+"), _MASK),
     (re.compile(r"\beyJ[\w\-]+(?:\.[\w\-]*){0,2}"), _MASK),
-    (re.compile(r"\b(?:gh[opsur]_|github_pat_)\w+"), _MASK),
+    (re.compile(r"\b(?:gh[opsur]_|github_pat_)[\w.\-]+"), _MASK),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b"), _MASK),
     # A pre-authenticated request of OCI is a secret in the path.
     (re.compile(r"/p/[^/\s]{16,}/n/"), f"/p/{_MASK}/n/"),

@@ -103,6 +103,7 @@ def sign_headers(
     scope: Scope,
     when: float,
     payload_hash: str = UNSIGNED_PAYLOAD,
+    send_hash: bool = True,
 ) -> dict[str, str]:
     """
     Return the headers to add to a request so that it is signed.
@@ -117,6 +118,7 @@ def sign_headers(
         when: Seconds since the epoch, by the server's clock.
         payload_hash: SHA-256 of the body in hexadecimal, if it is known. A
             header ``x-amz-content-sha256`` takes precedence.
+        send_hash: Whether it is a header too, which S3 wants and no other service does.
 
     Raises:
         ValueError: There is no ``Host`` among *headers*.
@@ -129,12 +131,12 @@ def sign_headers(
     signed["x-amz-date"] = stamp
     if keys.session_token is not None:
         added["X-Amz-Security-Token"] = signed["x-amz-security-token"] = keys.session_token
-    if "x-amz-content-sha256" not in signed:
+    hashed = signed.get("x-amz-content-sha256", payload_hash)
+    if send_hash and "x-amz-content-sha256" not in signed:
         added["x-amz-content-sha256"] = signed["x-amz-content-sha256"] = payload_hash
     names = sorted(signed)
     names_text = ";".join(names)
     lines = "\n".join([f"{name}:{signed[name]}" for name in names])
-    hashed = signed["x-amz-content-sha256"]
     canonical = f"{method}\n{path}\n{_canonical_query(query)}\n{lines}\n\n{names_text}\n{hashed}"
     where = f"{stamp[:8]}/{scope.region}/{scope.service}/aws4_request"
     signature = _signature(canonical, keys.secret_access_key, stamp, where, scope)

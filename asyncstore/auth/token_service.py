@@ -30,6 +30,9 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=20, sock_connect=5)
 # The service is on the machine itself: whoever is not there at once is not there.
 _NEAR: Final = aiohttp.ClientTimeout(total=10, sock_connect=1)
 
+_NO_ADDRESS: Final = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
+
+# A certificate that is refused is a ValueError too.
 _FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError, ssl.CertificateError)
 
 
@@ -95,6 +98,7 @@ class TokenService:
         data: bytes | None = None,
         *,
         near: bool = False,
+        pin: aiohttp.Fingerprint | None = None,
     ) -> Answer:
         """
         Return the reply, whatever its status.
@@ -102,6 +106,7 @@ class TokenService:
         Args:
             near: The service is on this machine, or on the link to it. The caller
                 has checked that it is one that may see secrets over plain HTTP.
+            pin: The one certificate that is trusted, instead of those of authorities.
 
         Raises:
             ConfigurationError: *url* is plain HTTP to another host.
@@ -112,24 +117,31 @@ class TokenService:
         place = redact(url.partition("?")[0])
         if not near:
             require_tls(url, allow_http=self._http.allow_http)
+        address = _address(url, place)
         session = await self._session(_NEAR if near else _TIMEOUT)
         async with session:
             try:
-                address = URL(url, encoded=True)
                 proxy = None if near or is_loopback(address.host or "") else self._http.proxy
+                trusted: aiohttp.Fingerprint | bool = True if pin is None else pin
                 async with session.request(
-                    method, address, headers=headers, data=data, proxy=proxy, allow_redirects=False
+                    method, address, headers=headers, data=data, proxy=proxy, allow_redirects=False, ssl=trusted
                 ) as reply:
                     return Answer(reply.status, reply.headers, await _body(reply, place), place)
-            except ValueError:
-                raise ConfigurationError(f"{place} is no address that credentials can be asked for at") from None
+            except _NO_ADDRESS:
+                raise _no_address(place) from None
+            except aiohttp.ServerFingerprintMismatch:
+                raise UnavailableError(f"{place} shows another certificate than the one expected of it") from None
             except _FAILURES as exc:
                 # Its text can hold the request with its headers.
                 kind = NobodyThereError if near else UnavailableError
                 raise kind(f"no answer from {place}: {type(exc).__name__}") from None
+            except ValueError:
+                raise ConfigurationError(f"what would be sent to {place} is no valid request") from None
 
     async def _session(self, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(ssl=await self._trusted(), limit=1, force_close=True)
+        # Kept alive until the session is closed, which waits for the end of what it holds: with
+        # force_close a TLS connection is given up to end by itself, maybe after its loop.
+        connector = aiohttp.TCPConnector(ssl=await self._trusted(), limit=1)
         return aiohttp.ClientSession(
             connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
         )
@@ -143,6 +155,17 @@ class TokenService:
         if self._context is None:
             self._context = await in_thread(_trusting, str(http.ca_file))
         return self._context
+
+
+def _address(url: str, place: str) -> URL:
+    try:
+        return URL(url, encoded=True)
+    except ValueError:
+        raise _no_address(place) from None
+
+
+def _no_address(place: str) -> ConfigurationError:
+    return ConfigurationError(f"{place} is no address that credentials can be asked for at")
 
 
 async def _body(reply: aiohttp.ClientResponse, place: str) -> bytes:

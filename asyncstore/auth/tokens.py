@@ -28,6 +28,9 @@ EARLY: Final = 300.0
 _MIN_BACKOFF: Final = 1.0
 _MAX_BACKOFF: Final = 30.0
 
+# What a provider asks for goes before that, up to the longest window of any of them.
+_MAX_WAIT: Final = 3600.0
+
 
 class Secret:
     """
@@ -110,8 +113,9 @@ class TokenSource(Generic[T]):
 
     A caller who is cancelled while waiting takes nobody along, and the renewal
     goes on. A renewal that fails is not tried again at once: its error is
-    handed to all who ask within a back-off of 1 to 30 seconds. While the old
-    lease is still good its failed renewal is logged and nobody notices.
+    handed to all who ask within a back-off of 1 to 30 seconds, or for as long as
+    the provider asks to be left alone. While the old lease is still good its failed
+    renewal is logged and nobody notices.
 
     A source belongs to the event loop that first asked it.
 
@@ -252,7 +256,8 @@ class TokenSource(Generic[T]):
     def _failed(self, exc: Exception) -> StorageError:
         error = _named(exc, self._name, self._timeout)
         now = self._clock()
-        self._retry_at = now + min(_MIN_BACKOFF * 2**self._failures, _MAX_BACKOFF)
+        wait = min(_MIN_BACKOFF * 2**self._failures, _MAX_BACKOFF)
+        self._retry_at = now + max(wait, min(error.retry_after or 0.0, _MAX_WAIT))
         self._failures = min(self._failures + 1, 10)
         self._error = error
         if self._failures == 1 and self._lease is not None and _good(self._lease, now):

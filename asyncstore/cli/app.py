@@ -12,6 +12,7 @@ from asyncstore.cli.doctor import doctor
 from asyncstore.cli.look import cat, presign, stat
 from asyncstore.cli.ls import ls
 from asyncstore.cli.rm import rm
+from asyncstore.cli.whoami import auth
 
 app = typer.Typer(
     name="asyncstore",
@@ -27,6 +28,7 @@ app = typer.Typer(
 
 for command in (cp, ls, cat, stat, rm, presign, doctor, demo):
     app.command()(command)
+app.add_typer(auth, name="auth")
 
 
 @app.callback(invoke_without_command=True)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from asyncstore.cli.groups import expanded
+from asyncstore.cli.identity import WIDTH, facts_of, show_facts
 from asyncstore.cli.output import Output, error_record, human, one_line
 from asyncstore.cli.places import remote
 from asyncstore.cli.running import OK, exit_code, run
@@ -83,6 +84,8 @@ async def _examine(output: Output, storage: Storage, prefix: ObjectURI) -> int:
     output.record({"type": "resolved", **resolved})
     output.record({"type": "capabilities", **_plain(storage.capabilities)})
     _show(output, "resolved", resolved)
+    if storage.credentials is not None:
+        show_facts(output, await facts_of(storage.credentials))
     _show(
         output, "capabilities", {name: _readable(name, value) for name, value in _plain(storage.capabilities).items()}
     )
@@ -106,7 +109,7 @@ def _explain(output: Output, error: StorageError) -> int:
 def _show(output: Output, title: str, rows: dict[str, str]) -> None:
     output.line(title)
     for name, value in rows.items():
-        output.line(f"  {name:22} {value}")
+        output.line(f"  {name:{WIDTH}} {value}")
 
 
 def _plain(capabilities: Capabilities) -> dict[str, Any]:

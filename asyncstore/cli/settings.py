@@ -45,7 +45,9 @@ class Connection:
     ] = None
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; repeatable.", rich_help_panel=_PANEL),
+        typer.Option(
+            "--set", "--setting", metavar="KEY=VALUE", help="Any other setting; repeatable.", rich_help_panel=_PANEL
+        ),
     ] = None
     no_sign_request: Annotated[
         bool, typer.Option("--no-sign-request", help="Use no credentials.", rich_help_panel=_PANEL)
@@ -64,16 +66,28 @@ class Connection:
         Raises:
             ConfigurationError: A setting is unknown or does not fit, or there is no such profile.
         """
-        given = self._given()
         if uri.provider in _LOCAL:
             root = file_root([uri, *others], folder=folder) if uri.provider == Provider.LOCAL else uri
             return open_storage(root, **{**defaults, **_pairs(self.set_ or ())})
-        environment = environment_settings(os.environ)
-        profile = self.profile or os.environ.get(f"{_PREFIX}PROFILE")
-        named = load_profile(profile) if profile else {}
-        return open_storage(uri, **{**defaults, **environment, **named, **given})
+        return open_storage(uri, **{**defaults, **self.around(), **self.given()})
 
-    def _given(self) -> dict[str, Any]:
+    def around(self) -> dict[str, Any]:
+        """
+        Return what variables and the profile say.
+
+        Raises:
+            ConfigurationError: There is no such profile.
+        """
+        profile = self.profile or os.environ.get(f"{_PREFIX}PROFILE")
+        return {**environment_settings(os.environ), **(load_profile(profile) if profile else {})}
+
+    def given(self) -> dict[str, Any]:
+        """
+        Return what the options say, which wins over all else.
+
+        Raises:
+            ConfigurationError: One is no pair.
+        """
         given: dict[str, Any] = _pairs(self.set_ or ())
         for name in ("endpoint_url", "region", "ca_file"):
             if (value := getattr(self, name)) is not None:

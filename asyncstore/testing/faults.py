@@ -312,6 +312,10 @@ class FaultyDriver(Driver):
     def native(self) -> AbstractAsyncContextManager[Any]:
         return self.driver.native()
 
+    @property
+    def credentials(self) -> Any:
+        return self.driver.credentials
+
     def describe(self) -> dict[str, str]:
         return self.driver.describe()
 

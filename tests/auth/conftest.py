@@ -47,11 +47,9 @@ async def serve() -> AsyncIterator[Serve]:
 @pytest.fixture(autouse=True)
 def no_blocking() -> Iterator[None]:
     """
-    Our code never blocks the event loop; the SDK's private one, in its own thread, may be blocked.
+    Our code never blocks the event loop.
     """
-    with blockbuster_ctx("asyncstore") as blockbuster:
-        for function in blockbuster.functions.values():
-            function.can_block_in("asyncstore/auth/aws_sdk.py", {"run"})
+    with blockbuster_ctx("asyncstore"):
         yield
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from asyncstore.auth import aws_sdk
 from asyncstore.auth.aws import aws_credentials
 from asyncstore.auth.credentials import Scope, Secret
 from asyncstore.config import AuthConfig
@@ -50,7 +49,6 @@ async def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ID)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", FAKE_SECRET)
     monkeypatch.setenv("AWS_SESSION_TOKEN", FAKE_TOKEN)
-    monkeypatch.setattr(aws_sdk, "find_keys", None)
 
     assert await keys_of(AuthConfig(auth_type="environment")) == KEYS
     assert await keys_of() == KEYS

@@ -6,17 +6,21 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 import pytest
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+from azure.identity import CredentialUnavailableError
 
 from asyncstore.auth.azure import azure_credentials
 from asyncstore.auth.azure_access import KeyAccess, SASAccess, TokenAccess
+from asyncstore.auth.chain import MissingCredentialsError
 from asyncstore.auth.tokens import Secret
 from asyncstore.config import AuthConfig
-from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
+from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
 from tests.servers.azure import FakeCredential, FakeToken
 
 FAKE_KEY = "ZmFrZS1rZXk="
@@ -85,6 +89,21 @@ async def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (credentials.account, credentials.source) == ("other", "environment")
 
 
+async def test_account_of_fallbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Fallbacks are for the same account, whatever the environment names; two that are named are one too many.
+    """
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "environment")
+    fallback = AuthConfig(auth_type="sas", settings={"sas_token": FAKE_SAS})
+    text = f"AccountName=acct;AccountKey={FAKE_KEY}"
+    auth = AuthConfig(auth_type="connection_string", settings={"connection_string": text}, fallback=fallback)
+    assert azure_credentials(auth).account == "acct"
+
+    other = AuthConfig(auth_type="sas", settings={"sas_token": FAKE_SAS, "account_name": "other"})
+    with pytest.raises(ConfigurationError, match="acct and other"):
+        azure_credentials(replace(auth, fallback=other))
+
+
 async def test_settings_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     What is given counts, whatever the environment has.
@@ -98,8 +117,8 @@ async def test_settings_before_the_environment(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     "settings",
     [
-        {},
         {"account_key": FAKE_KEY, "sas_token": FAKE_SAS},
+        {"account_key": FAKE_KEY, "client_secret": "fake-signature"},
         {"anonymous": True, "account_key": FAKE_KEY},
         {"credential": "a text"},
         {"connection_string": 7},
@@ -130,7 +149,7 @@ def test_unknown_settings_and_types() -> None:
         AuthConfig(auth_type="sas"),
         AuthConfig(auth_type="sas", settings={"account_key": FAKE_KEY}),
         AuthConfig(settings={"colour": "blue"}),
-        AuthConfig(auth_type="anonymous", fallback=AuthConfig()),
+        AuthConfig(auth_type="anonymous", fallback=AuthConfig(provider="aws")),
     ):
         with pytest.raises(ConfigurationError):
             azure_credentials(auth)
@@ -195,6 +214,47 @@ async def test_failing_credential() -> None:
         await access(credential=Failing())
 
     assert "fake-secret" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (CredentialUnavailableError("nobody: client_secret=fake-secret"), MissingCredentialsError),
+        (ClientAuthenticationError("refused: client_secret=fake-secret"), UnauthenticatedError),
+        (HttpResponseError("trouble: client_secret=fake-secret"), UnavailableError),
+    ],
+)
+async def test_what_the_sdk_raises(raised: Exception, kind: type[StorageError]) -> None:
+    """
+    Refusals of azure-identity's credentials are told from troubles that pass, and cause and secret stay behind.
+    """
+
+    class Refusing:
+        async def get_token(self, *scopes: str, **options: Any) -> FakeToken:
+            raise raised
+
+    with pytest.raises(kind) as failure:
+        await access(credential=Refusing())
+
+    assert type(failure.value) is kind
+    assert failure.value.__cause__ is None
+    assert "fake-secret" not in str(failure.value)
+
+
+@pytest.mark.parametrize("given", [None, "fake-token", FakeToken("", 1), FakeToken("fake-token", None)])  # type: ignore[arg-type]
+async def test_no_token(given: Any) -> None:
+    """
+    A credential that gives something else than a token is refused, and what it gave does not show.
+    """
+
+    class Odd:
+        async def get_token(self, *scopes: str, **options: Any) -> Any:
+            return given
+
+    with pytest.raises(UnauthenticatedError, match="Odd gave") as failure:
+        await access(credential=Odd())
+
+    assert "fake-token" not in str(failure.value)
 
 
 async def test_expired_token() -> None:

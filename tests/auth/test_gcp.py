@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from asyncstore.auth.credentials import Scope
-from asyncstore.auth.gcp import SETTINGS, GCPCredentials, gcp_credentials
+from asyncstore.auth.gcp import GCPCredentials, gcp_credentials
 from asyncstore.auth.tokens import Secret
-from asyncstore.config import AuthConfig, HTTPOptions
+from asyncstore.config import AuthConfig
 from asyncstore.errors import (
     ConfigurationError,
     NotSupportedError,
@@ -185,35 +185,6 @@ async def test_not_everybody_is_a_metadata_server(server: GCSServer) -> None:
         await token_of(gcp_credentials(AuthConfig(auth_type="metadata"), {"metadata_host": host}))
 
 
-async def test_self_signed(server: GCSServer) -> None:
-    """
-    An account can sign tokens for itself: nobody is asked.
-    """
-    import jwt
-
-    credentials = gcp_credentials(None, {"credentials_json": key_file(server.url), "self_signed_jwt": True})
-    token = await token_of(credentials)
-
-    assert token is not None
-    claims = jwt.decode(token, account().public_key, algorithms=["RS256"], audience="https://storage.googleapis.com/")
-    assert claims["iss"] == claims["sub"] == account().email
-    assert server.requests == []
-
-
-async def test_other_universes_exchange_nothing(server: GCSServer) -> None:
-    """
-    An account of another cloud signs for itself, for that cloud.
-    """
-    import jwt
-
-    document = {**key_file(server.url), "universe_domain": "cloud.example"}
-    token = await token_of(gcp_credentials(None, {"credentials_json": document}))
-
-    assert token is not None
-    jwt.decode(token, account().public_key, algorithms=["RS256"], audience="https://storage.cloud.example/")
-    assert server.requests == []
-
-
 async def test_many_ask_once(server: GCSServer) -> None:
     """
     Twenty who need a token at the same time cost one exchange, also if one of them goes away.
@@ -228,37 +199,6 @@ async def test_many_ask_once(server: GCSServer) -> None:
     assert len([request for request in server.requests if request.path == "/token"]) == 1
 
 
-async def test_refused_key_says_why(server: GCSServer) -> None:
-    """
-    What the token endpoint answers comes out, as an error that is not tried again.
-    """
-    document = {**key_file(server.url), "client_email": "stranger@test.iam.gserviceaccount.com"}
-
-    with pytest.raises(UnauthenticatedError) as failure:
-        await token_of(gcp_credentials(None, {"credentials_json": document}))
-
-    assert (failure.value.code, failure.value.status, failure.value.retryable) == ("invalid_grant", 400, False)
-
-
-async def test_wrong_clock_is_learnt(server: GCSServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    If the assertion is refused and the clocks differ, it is dated by the server's.
-    """
-    import time
-
-    from asyncstore.auth import gcp_key
-
-    real = time.time
-    fake = type("clock", (), {"time": staticmethod(lambda: real() - 7200)})
-    monkeypatch.setattr(gcp_key, "time", fake)
-    from asyncstore.auth import gcp_exchange
-
-    monkeypatch.setattr(gcp_exchange, "time", fake)
-
-    assert await token_of(gcp_credentials(None, {"credentials_json": key_file(server.url)}))
-    assert len([request for request in server.requests if request.path == "/token"]) == 2
-
-
 async def test_token_endpoint_in_trouble(server: GCSServer) -> None:
     """
     A 503 and a connection that breaks are passing faults.
@@ -268,16 +208,6 @@ async def test_token_endpoint_in_trouble(server: GCSServer) -> None:
         with pytest.raises(UnavailableError) as failure:
             await token_of(gcp_credentials(None, {"credentials_json": key_file(server.url)}))
         assert failure.value.retryable
-
-
-async def test_token_endpoint_needs_tls() -> None:
-    """
-    An assertion does not travel over plain HTTP to another host.
-    """
-    document = {**key_file("http://elsewhere.example")}
-
-    with pytest.raises(ConfigurationError, match="https"):
-        await token_of(gcp_credentials(None, {"credentials_json": document}))
 
 
 async def test_fallback(server: GCSServer) -> None:
@@ -402,13 +332,3 @@ async def test_nothing_secret_is_shown(server: GCSServer) -> None:
     assert texts
     for secret in (FAKE_SECRET, FAKE_TOKEN, key["private_key"][40:80]):
         assert not [text for text in texts if secret in text]
-
-
-def test_settings_are_listed() -> None:
-    """
-    Names of settings are those that the factory takes.
-    """
-    assert len(set(SETTINGS)) == len(SETTINGS)
-    settings = dict.fromkeys(SETTINGS)
-    gcp_credentials(AuthConfig(auth_type="anonymous"), settings, http=HTTPOptions())
-    assert settings == {}

@@ -20,6 +20,8 @@ from asyncstore.errors import ConfigurationError, UnauthenticatedError
 from asyncstore.testing.servers.oci.users import Session
 from tests.servers.oci import readonly_user, user
 
+#: Nobody listens there.
+NOBODY = "http://127.0.0.1:1/opc/v2"
 PHRASE = "FAKE0passphrase0for0tests0only"
 
 
@@ -31,6 +33,8 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for name in [name for name in os.environ if name.startswith("OCI_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("OCI_METADATA_BASE_URL", NOBODY)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     return tmp_path
 
 
@@ -300,8 +304,8 @@ def test_too_many_fallbacks() -> None:
     A chain has an end.
     """
     auth = AuthConfig()
-    for _ in range(10):
-        auth = AuthConfig(fallback=auth)
+    for number in range(10):
+        auth = AuthConfig(settings={"profile": str(number)}, fallback=auth)
 
     with pytest.raises(ConfigurationError, match="more than 10"):
         oci_credentials(auth)
@@ -311,7 +315,7 @@ def test_too_many_fallbacks() -> None:
     ("profile", "said"),
     [
         ({"user": "u"}, "neither key_file nor key_content"),
-        ({"key_file": "/nowhere/key.pem"}, r"/nowhere/key\.pem cannot be read"),
+        ({"key_file": "/nowhere/key.pem"}, r"no OCI private key /nowhere/key\.pem"),
         ({"key_content": "x"}, "has key_content"),
     ],
 )
@@ -337,10 +341,14 @@ async def test_no_such_profile(home: Path) -> None:
 
 async def test_nothing_at_all() -> None:
     """
-    Without a file or variables, both are named.
+    Without anything, all that was tried is named, with what was missing.
     """
-    with pytest.raises(ConfigurationError, match=r"\.oci/config.*OCI_CLI_USER"):
+    with pytest.raises(
+        UnauthenticatedError, match=r"\.oci/config.*OCI_CLI_USER.*RESOURCE_PRINCIPAL_VERSION"
+    ) as failure:
         await oci_credentials().get()
+    for named in ("resource_principal: ", "oke_workload_identity: KUBERNETES", "instance_principal: no answer from"):
+        assert named in str(failure.value)
 
 
 async def test_malformed_file(home: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstore.auth.oci_files import load_key
 from asyncstore.auth.oci_signature import OCIKeys, sign_headers
+from asyncstore.auth.rsa_keys import load_rsa_key
 from asyncstore.drivers.oci.addresses import encode_query, encode_segment
 from tests.servers.oci import user
 
@@ -22,7 +22,7 @@ QUERIES = st.lists(st.tuples(st.sampled_from(["prefix", "start", "limit", "uploa
 
 
 def keys() -> OCIKeys:
-    return OCIKeys(user().key_id, load_key(user().private_key.encode(), None, "the key"))
+    return OCIKeys(user().key_id, load_rsa_key(user().private_key.encode(), None, "the key", extra="oci"))
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,7 @@ from tests.auth.conftest import FAKE_SECRET
         "-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----",
         "got ghp_{}",
         "got github_pat_{}",
+        "got ghs_123_eyJ.{}.x, which ended",
         "got eyJ{}.x.y",
         "keyId=ST${}",
         "https://objectstorage/p/{}/n/ns/b/o",

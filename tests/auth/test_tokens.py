@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from asyncstore.auth.tokens import Grant, Lease, Secret, TokenSource, lease_of
-from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
+from asyncstore.errors import ConfigurationError, StorageError, ThrottledError, UnauthenticatedError, UnavailableError
 from tests.auth.conftest import FAKE_SECRET
 
 Outcome = Grant[str] | Exception
@@ -166,6 +166,22 @@ async def test_back_off_grows_to_thirty_seconds_and_ends_with_success(clock: Clo
     assert waits == [1, 2, 4, 8, 16, 30, 30]
     assert provider.calls == 7
     assert (await source.get()).value == "token-8"
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(17.0, 17.0), (0.2, 1.0), (1e9, 3600.0)])
+async def test_provider_that_asks_to_be_left_alone(clock: Clock, asked: float, waited: float) -> None:
+    """
+    What a provider asks for goes before a shorter back-off, up to an hour.
+    """
+    provider = Provider()
+    provider.error = ThrottledError("slow down", retry_after=asked)
+    source = source_of(provider, clock)
+    for _ in range(2):
+        with pytest.raises(ThrottledError) as caught:
+            await source.get()
+
+    assert caught.value.retry_after == waited
+    assert provider.calls == 1
 
 
 async def test_permanent_error_comes_at_once_and_unchanged(clock: Clock) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -220,14 +221,23 @@ def test_for_people() -> None:
     assert printable("a\x1b\u202eé\udcff") == "a\\x1b\\u202eé\\udcff"
 
 
+def commands(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    # Typer does not say what is a group.
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{above}{name} ")
+        else:
+            yield above + name, command
+
+
 def options() -> list[tuple[str, str]]:
-    group = get_command(app)
-    commands: dict[str, Any] = getattr(group, "commands")  # noqa: B009 - typer does not say that it is a group
     return [
-        (name, max(parameter.opts, key=len))
-        for name, command in commands.items()
+        (name, option)
+        for name, command in commands(get_command(app))
         for parameter in command.params
         if parameter.param_type_name == "option" and parameter.name != "help"
+        for option in parameter.opts
+        if option.startswith("--")
     ]
 
 

@@ -32,6 +32,7 @@ from asyncstore.drivers.oci.settings import OCISettings
 from asyncstore.drivers.s3 import open_driver as open_s3
 from asyncstore.drivers.s3.settings import S3Settings
 from asyncstore.options import BulkOptions, CopyOptions, DownloadOptions, ListOptions, ReadOptions, UploadOptions
+from tests.docs.auth_page import auth
 from tests.docs.blocks import ROOT
 
 _HEADER = "<!-- Made by python -m tests.docs.reference; a test compares. -->\n\n"
@@ -81,7 +82,14 @@ def capabilities() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"settings.md": settings, "capabilities.md": capabilities}
+def methods() -> str:
+    """
+    Return the page of the methods of authentication.
+    """
+    return "# Methods of authentication\n\n" + _HEADER + auth()
+
+
+PAGES = {"settings.md": settings, "capabilities.md": capabilities, "auth.md": methods}
 
 _DRIVERS: tuple[tuple[Any, str, dict[str, Any]], ...] = (
     (open_memory, "memory://bucket", {}),

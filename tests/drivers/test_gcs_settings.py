@@ -85,6 +85,17 @@ def test_endpoint(
     assert built(**settings).describe()["endpoint"] == endpoint
 
 
+def test_cloud_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The variable of Google's clients names the cloud, unless a setting does.
+    """
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "of-the-environment.example")
+
+    assert built().describe()["endpoint"] == "https://storage.of-the-environment.example"
+    assert built(universe_domain="cloud.example").describe()["endpoint"] == "https://storage.cloud.example"
+
+
 async def test_emulator_needs_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     With ``STORAGE_EMULATOR_HOST`` alone a program runs against an emulator; explicit credentials stay.
@@ -227,7 +238,7 @@ async def test_signing_what_cannot_be() -> None:
     [
         ({"anonymous": True}, False),
         ({"token": "fake"}, False),
-        ({"metadata_host": "127.0.0.1:9"}, False),
+        ({"metadata_host": "127.0.0.1:9"}, True),
         ({"token": "fake", "hmac_access_id": "GOOGFAKE", "hmac_secret": "fake-secret"}, True),
         ({"credentials_file": "/no/such/file"}, True),
         ({}, True),

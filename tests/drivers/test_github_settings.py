@@ -28,7 +28,7 @@ ROOT = "github://octocat/hello"
         ({"endpoint_url": "http://git.example/api/v3", "token": "fake"}, "unprotected"),
         ({"endpoint_url": "git.example"}, "https://host"),
         ({"token": "fake", "anonymous": True}, "leave out"),
-        ({"auth_type": "app"}, "'app'"),
+        ({"auth_type": "magic"}, "'magic'; it has default, token, environment, app"),
     ],
 )
 def test_what_does_not_fit(settings: dict[str, Any], words: str) -> None:

@@ -5,12 +5,14 @@ What we write Microsoft's SDK reads, and the other way round: blocking, and on a
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from azure.storage.blob import BlobBlock, BlobServiceClient, ContentSettings
 from azure.storage.blob.aio import BlobServiceClient as AsyncBlobServiceClient
 
+from asyncstore import open_storage
 from asyncstore.body import BytesBody
 from asyncstore.checksum import compute
 from asyncstore.config import StorageConfig
@@ -19,8 +21,11 @@ from asyncstore.errors import InvalidRequestError, NotFoundError
 from asyncstore.options import ListOptions, MiB, ReadOptions, WriteOptions
 from asyncstore.types import ChecksumAlgorithm
 from asyncstore.uri import ObjectURI, parse_uri
+from tests.auth.azure_methods import bare_environment, entra
+from tests.auth.azure_service import Entra
+from tests.auth.conftest import FAKE_SECRET
 from tests.drivers.test_azure_servers import account_sas, read
-from tests.servers.azure import AzureServer, FakeCredential, blocking_client, fresh_container
+from tests.servers.azure import AzureServer, FakeCredential, blocking_client, fake_token, fresh_container
 
 READ = ReadOptions()
 PLAIN = WriteOptions()
@@ -270,3 +275,38 @@ async def test_native_client_by_token(azurite_tls: AzureServer) -> None:
     assert await read(driver, root / "k") == b"data"
     assert credential.asked == 1
     await driver.aclose()
+
+
+async def test_application_by_secret(azurite_tls: AzureServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A storage and the SDK's client share the tokens of an application, which is asked for one in all.
+    """
+    bare_environment(monkeypatch)
+    root = parse_uri(f"azure://{fresh_container(azurite_tls)}")
+    async with entra(tmp_path, "client_secret", Tokens(), client_secret=FAKE_SECRET) as running:
+        assert running.http is not None
+        assert running.http.ca_file is not None
+        assert azurite_tls.ca_file is not None
+        both = tmp_path / "both.pem"
+        both.write_bytes(running.http.ca_file.read_bytes() + azurite_tls.ca_file.read_bytes())
+        settings = {**azurite_tls.place, **running.auth.settings, "auth_type": "client_secret", "ca_file": both}
+        async with open_storage(root, **settings) as storage:
+            await storage.put(root / "ours", b"data")
+            async with storage.native() as client:
+                found = await client.get_blob_client(root.bucket, "ours").download_blob()
+                assert await found.readall() == b"data"
+                await client.get_blob_client(root.bucket, "theirs").upload_blob(b"more")
+            assert await storage.read(root / "theirs") == b"more"
+            described = storage.describe()
+
+    assert running.fetches() == 1
+    assert described["credentials"].startswith("client_secret (the application")
+
+
+class Tokens(Entra):
+    """
+    A token service whose tokens Azurite takes.
+    """
+
+    def document(self, token: str) -> dict[str, Any]:
+        return {**super().document(token), "access_token": fake_token().token}

@@ -15,10 +15,12 @@ from tests.servers import fake_gcs as fake_gcs_server
 from tests.servers import gcp_emulator as gcp_emulator_server
 from tests.servers import gcs as gcs_server
 from tests.servers import ministack as ministack_server
+from tests.servers import moto as moto_server
 from tests.servers import seaweed as seaweed_server
 from tests.servers.azure import AzureServer
 from tests.servers.gcs import GCSEndpoint
 from tests.servers.install import program
+from tests.servers.moto import Moto
 from tests.servers.process import ServerProcess
 from tests.servers.s3 import S3Server
 from tests.servers.tls import ThrowawayCA, make_ca
@@ -28,6 +30,7 @@ _TOOL_OF_FIXTURE = {
     "seaweed_tls": "seaweedfs",
     "ministack": "ministack",
     "ministack_tls": "ministack",
+    "moto": "moto",
     "azurite": "azurite",
     "azurite_tls": "azurite",
     "fake_gcs": "fake-gcs-server",
@@ -93,6 +96,16 @@ def ministack_tls(tls_ca: ThrowawayCA) -> Iterator[S3Server]:
     process = ministack_server.start_ministack(tls_ca)
     try:
         yield ministack_server.with_users("ministack_tls", process)
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[Moto]:
+    """Moto with a user and roles, over http."""
+    process = moto_server.start_moto()
+    try:
+        yield moto_server.with_roles(process)
     finally:
         process.stop()
 

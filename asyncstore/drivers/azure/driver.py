@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from asyncstore.auth.azure import azure_credentials
+from asyncstore.auth.azure import AzureCredentials, azure_credentials
 from asyncstore.body import Body, ReadBody
 from asyncstore.config import HTTPOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
@@ -83,7 +83,7 @@ def open_driver(config: StorageConfig) -> AzureDriver:
             credentials are named; credentials would go over plain HTTP.
     """
     rest = dict(config.settings)
-    credentials = azure_credentials(config.auth, rest, account=config.uri.namespace)
+    credentials = azure_credentials(config.auth, rest, http=config.http, account=config.uri.namespace)
     settings = AzureSettings.take(rest)
     addresses = Addresses(config, credentials, settings.endpoint_suffix)
     wire = Wire(HTTPClient(config.http, config.session), credentials, addresses, settings.api_version)
@@ -196,6 +196,10 @@ class AzureDriver(Driver):
         wire = self._wire
         async with native_client(wire.credentials, self._http, endpoint=wire.addresses.origin.base) as client:
             yield client
+
+    @property
+    def credentials(self) -> AzureCredentials:
+        return self._wire.credentials
 
     def describe(self) -> dict[str, str]:
         wire, credentials = self._wire, self._wire.credentials

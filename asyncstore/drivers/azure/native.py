@@ -4,14 +4,11 @@ The SDK's own client, for what the portable verbs cannot say.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from asyncstore.auth.azure import AzureCredentials
-from asyncstore.auth.azure_access import KeyAccess, SASAccess, TokenAccess
 from asyncstore.config import HTTPOptions
 from asyncstore.errors import ConfigurationError, NotSupportedError
 
@@ -42,52 +39,6 @@ async def native_client(credentials: AzureCredentials, http: HTTPOptions, *, end
     )
     proxies = {"http": http.proxy, "https": http.proxy} if http.proxy else {}
     async with BlobServiceClient(
-        endpoint, credential=await _credential(credentials), transport=transport, proxies=proxies
+        endpoint, credential=await credentials.for_azure(), transport=transport, proxies=proxies
     ) as client:
         yield client
-
-
-async def _credential(credentials: AzureCredentials) -> Any:
-    from azure.core.credentials import AzureSasCredential
-
-    access = (await credentials.get()).value
-    if isinstance(access, KeyAccess):
-        import base64
-
-        return {"account_name": access.key.account, "account_key": base64.b64encode(access.key.key).decode("ascii")}
-    if isinstance(access, SASAccess):
-        return AzureSasCredential(access.token)
-    return _SharedToken(credentials) if isinstance(access, TokenAccess) else None
-
-
-class _SharedToken:
-    """
-    Lets the SDK use our token, which is renewed once for all.
-    """
-
-    def __init__(self, credentials: AzureCredentials) -> None:
-        self._credentials = credentials
-
-    async def get_token(self, *scopes: str, **options: Any) -> Any:
-        from azure.core.credentials import AccessToken
-
-        lease = await self._credentials.get()
-        assert isinstance(lease.value, TokenAccess)
-        # Asked again well before its end, and answered from the lease.
-        return AccessToken(lease.value.token, int(time.time()) + 600)
-
-    async def close(self) -> None:
-        """
-        Do nothing: the storage closes its credentials.
-        """
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
-        await self.close()

@@ -159,7 +159,8 @@ class Wire:
         if error.code in self.credentials.skew_codes and self._learn_clock(reply):
             return True
         if reply.status == 401 or error.code in self.credentials.skew_codes:
-            return await self.credentials.refresh(lease) is not lease
+            self.credentials.heed(reply.headers)
+            return (await self.credentials.refresh(lease)).value != lease.value
         return False
 
     def _learn_clock(self, reply: Reply) -> bool:

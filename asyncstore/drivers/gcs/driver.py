@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from asyncstore.auth.credentials import require_tls
-from asyncstore.auth.gcp import gcp_credentials
+from asyncstore.auth.gcp import GCPCredentials, gcp_credentials
 from asyncstore.auth.goog4 import MAX_EXPIRES, unsigned_url
 from asyncstore.body import Body, ReadBody
 from asyncstore.config import HTTPOptions, StorageConfig
@@ -213,6 +213,10 @@ class GCSDriver(Driver):
         proxy = None if wire.origin.loopback else self._http.proxy
         async with native_client(await wire.http.session(), wire.credentials, wire.origin.base, proxy=proxy) as client:
             yield client
+
+    @property
+    def credentials(self) -> GCPCredentials:
+        return self._wire.credentials
 
     def describe(self) -> dict[str, str]:
         credentials = self._wire.credentials

@@ -4,22 +4,11 @@ Where GCS is: a setting, an emulator that the environment names, or a cloud's ow
 
 from __future__ import annotations
 
-import os
-
-from asyncstore.auth.gcp_choice import SETTINGS
+from asyncstore.auth.gcp import SETTINGS
+from asyncstore.auth.gcp_endpoints import emulator_host, storage_endpoint
 from asyncstore.config import AuthConfig, StorageConfig
 from asyncstore.drivers.gcs.settings import GCSSettings
 from asyncstore.http.origin import Origin
-
-
-def emulator_host() -> str | None:
-    """
-    Return ``STORAGE_EMULATOR_HOST``, which Google's own clients read; plain HTTP if it names no scheme.
-    """
-    host = os.environ.get("STORAGE_EMULATOR_HOST", "").rstrip("/")
-    if not host:
-        return None
-    return host if "://" in host else f"http://{host}"
 
 
 def endpoint_of(config: StorageConfig, settings: GCSSettings) -> Origin:
@@ -29,7 +18,7 @@ def endpoint_of(config: StorageConfig, settings: GCSSettings) -> Origin:
     Raises:
         ConfigurationError: The address is none.
     """
-    return Origin.parse(config.endpoint_url or emulator_host() or f"https://storage.{settings.universe_domain}")
+    return Origin.parse(config.endpoint_url or emulator_host() or storage_endpoint(settings.universe_domain))
 
 
 def auth_of(config: StorageConfig) -> AuthConfig | None:

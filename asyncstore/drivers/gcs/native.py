@@ -11,30 +11,7 @@ from typing import Any
 import aiohttp
 
 from asyncstore.auth.gcp import GCPCredentials
-from asyncstore.auth.tokens import Secret
 from asyncstore.errors import ConfigurationError
-
-
-class _Token:
-    """
-    Our credentials, as gcloud-aio asks for them.
-    """
-
-    token_type = None
-    service_data: dict[str, Any] = {}  # noqa: RUF012 - never written to
-    impersonation_uri = None
-
-    def __init__(self, credentials: GCPCredentials) -> None:
-        self._credentials = credentials
-
-    async def get(self) -> str | None:
-        lease = self._credentials.current() or await self._credentials.get()
-        return lease.value.reveal() if isinstance(lease.value, Secret) else None
-
-    async def close(self) -> None:
-        """
-        Do nothing: the credentials are the storage's.
-        """
 
 
 @asynccontextmanager
@@ -59,5 +36,5 @@ async def native_client(
         connector=session.connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy
     ) as shared:
         # Given an endpoint, it would send no token unless told otherwise.
-        arguments: dict[str, Any] = {"session": shared, "token": _Token(credentials)}
+        arguments: dict[str, Any] = {"session": shared, "token": credentials.for_gcloud()}
         yield Storage(**arguments, api_root=endpoint, api_is_dev=credentials.anonymous)

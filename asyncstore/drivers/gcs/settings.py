@@ -40,7 +40,8 @@ class GCSSettings:
         kms_key_name: Key of the key management service for new objects.
         encryption_key: Encryption with 32 bytes of one's own, as bytes or
             base64. They go along with each request, so TLS is required.
-        universe_domain: The cloud, where it is not Google's own; the endpoint follows from it.
+        universe_domain: The cloud, else ``GOOGLE_CLOUD_UNIVERSE_DOMAIN``, else Google's
+            own; the endpoint follows from it.
     """
 
     multipart: str = "auto"
@@ -49,7 +50,7 @@ class GCSSettings:
     user_project: str | None = None
     kms_key_name: str | None = None
     encryption_key: bytes | None = field(default=None, repr=False)
-    universe_domain: str = "googleapis.com"
+    universe_domain: str | None = None
 
     def __post_init__(self) -> None:
         if self.multipart not in _MULTIPART:

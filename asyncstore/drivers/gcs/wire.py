@@ -117,7 +117,10 @@ class Wire:
         # Not a coroutine of its own: one less for each of many small requests.
         if lease is not self._lease:
             self._lease = lease
-            self._common = {} if lease.value is None else {"Authorization": f"Bearer {lease.value.reveal()}"}
+            self._common = self.credentials.headers(lease)
+            if self._billed is not None:
+                # What is set for the storage goes before what the credentials say.
+                self._common.pop("x-goog-user-project", None)
         query = request.query
         headers = {**self._common, **request.headers}
         if self._billed is not None:

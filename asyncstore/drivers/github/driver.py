@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from asyncstore.auth.credentials import require_tls
-from asyncstore.auth.github import default_api_url, github_credentials
+from asyncstore.auth.github import GitHubCredentials, default_api_url, github_credentials
 from asyncstore.body import Body, ReadBody
 from asyncstore.config import StorageConfig
 from asyncstore.driver import Capabilities, Driver
@@ -63,7 +63,8 @@ def open_driver(config: StorageConfig) -> GitHubDriver:
     if base_url is not None and config.endpoint_url is not None:
         raise ConfigurationError("give base_url or endpoint_url, not both")
     api = Origin.parse(base_url or config.endpoint_url or default_api_url())
-    credentials = github_credentials(config.auth, rest, api_url=api.base)
+    repository = f"{config.uri.namespace}/{config.uri.bucket}"
+    credentials = github_credentials(config.auth, rest, http=config.http, api_url=api.base, repository=repository)
     settings = GitHubSettings.take(rest)
     if not credentials.anonymous:
         require_tls(api.base, allow_http=config.http.allow_http)
@@ -112,6 +113,10 @@ class GitHubDriver(Driver):
             op="native",
             provider=self.provider,
         )
+
+    @property
+    def credentials(self) -> GitHubCredentials:
+        return self._wire.credentials
 
     def describe(self) -> dict[str, str]:
         credentials = self._wire.credentials

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from asyncstore.auth.github import GitHubCredentials, headers_of
+from asyncstore.auth.github import API_VERSION, GitHubCredentials, headers_of
 from asyncstore.body import Body, BytesBody
 from asyncstore.drivers.github.errors import limit_wait, refusal
 from asyncstore.errors import ThrottledError, UnavailableError
@@ -19,9 +19,6 @@ from asyncstore.http.origin import Origin
 from asyncstore.http.reply import Reply
 from asyncstore.options import MiB
 from asyncstore.threads import in_thread
-
-#: https://docs.github.com/rest/about-the-rest-api/api-versions
-API_VERSION: Final = "2022-11-28"
 
 #: Bytes of the longest reply that is read into memory: a page of releases with 1,000 assets each.
 MAX_REPLY: Final = 128 * MiB

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-import anyio.to_thread
-
 from asyncstore.auth.credentials import require_tls
 from asyncstore.auth.oci import OCICredentials
-from asyncstore.auth.oci_regions import canonical_region, find_domain, known_domain
+from asyncstore.auth.oci_regions import canonical_region
 from asyncstore.errors import ConfigurationError
 from asyncstore.http.origin import Origin
 from asyncstore.uri import ObjectURI
@@ -77,7 +75,7 @@ class Addresses:
             raise ConfigurationError(
                 "no region for OCI: give region=, write oci://namespace@region/bucket/key, or set OCI_REGION"
             )
-        domain = known_domain(region) or await anyio.to_thread.run_sync(find_domain, region)
+        domain = await self._credentials.domain(region)
         return Origin.parse(f"https://objectstorage.{region}.{domain}")
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from asyncstore.auth.oci import oci_credentials
+from asyncstore.auth.oci import OCICredentials, oci_credentials
 from asyncstore.body import Body, ReadBody
 from asyncstore.config import HTTPOptions, StorageConfig
 from asyncstore.driver import Capabilities, Driver
@@ -75,7 +75,7 @@ def open_driver(config: StorageConfig) -> OCIDriver:
             would go over plain HTTP.
     """
     rest = dict(config.settings)
-    credentials = oci_credentials(config.auth, rest)
+    credentials = oci_credentials(config.auth, rest, http=config.http)
     settings = OCISettings.take(rest)
     addresses = Addresses(
         endpoint=config.endpoint_url or credentials.service_endpoint("objectstorage"),
@@ -201,6 +201,10 @@ class OCIDriver(Driver):
             self._wire.credentials, self._http, endpoint=endpoint.origin.base, region=endpoint.region
         ) as client:
             yield client
+
+    @property
+    def credentials(self) -> OCICredentials:
+        return self._wire.credentials
 
     def describe(self) -> dict[str, str]:
         addresses, credentials = self._wire.addresses, self._wire.credentials

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from asyncstore.auth.aws import aws_credentials
+from asyncstore.auth.aws import AWSCredentials, aws_credentials
 from asyncstore.auth.sigv4 import MAX_EXPIRES, encode_key
 from asyncstore.body import Body, ReadBody
 from asyncstore.config import HTTPOptions, StorageConfig
@@ -216,6 +216,10 @@ class S3Driver(Driver):
             style=self._settings.addressing_style,
         ) as client:
             yield client
+
+    @property
+    def credentials(self) -> AWSCredentials:
+        return self._wire.credentials
 
     def describe(self) -> dict[str, str]:
         addresses, credentials = self._wire.addresses, self._wire.credentials

@@ -6,6 +6,7 @@ https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -47,6 +48,14 @@ class Tokens:
 
     def __init__(self, tokens: dict[str, str]) -> None:
         self.logins = tokens
+        self._ends: dict[str, float] = {}
+
+    def add(self, token: str, login: str, ends: float) -> None:
+        """
+        Let in who has *token*, as *login*, until *ends*, in seconds since 1970.
+        """
+        self.logins[token] = login
+        self._ends[token] = ends
 
     def caller(self, request: web.BaseRequest) -> Caller:
         """
@@ -59,7 +68,8 @@ class Tokens:
         if given is None:
             return Caller(None)
         kind, _, token = given.partition(" ")
-        login = self.logins.get(token.strip())
+        token = token.strip()
+        login = self.logins.get(token) if time.time() < self._ends.get(token, math.inf) else None
         if kind.lower() not in ("bearer", "token") or login is None:
             raise Refused(401, "Bad credentials")
         return Caller(login)

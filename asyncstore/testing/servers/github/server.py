@@ -4,6 +4,7 @@ The API: who may ask for what, and where it is answered.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import ssl
@@ -17,6 +18,7 @@ from aiohttp import web
 from yarl import URL
 
 from asyncstore.testing.servers.github import assets, releases
+from asyncstore.testing.servers.github.apps import App, Apps
 from asyncstore.testing.servers.github.downloads import AssetHost
 from asyncstore.testing.servers.github.limits import Caller, Limits, Tokens
 from asyncstore.testing.servers.github.replies import Addresses, Refused, as_json, not_found, page_of
@@ -28,6 +30,8 @@ FAKE_TOKEN: Final = "fake-github-token"  # noqa: S105
 LOGIN: Final = "octocat"
 
 _REPO: Final = r"/repos/([^/]+)/([^/]+)"
+_INSTALLED: Final = re.compile(r"/(?P<kind>repos|orgs|users)/(?P<login>[^/]+)(?:/[^/]+)?/installation")
+_APP_TOKENS: Final = re.compile(r"/app/installations/(?P<number>\d+)/access_tokens")
 
 
 class GitHubServer(StandIn):
@@ -75,6 +79,7 @@ class GitHubServer(StandIn):
         self.limits = Limits(authenticated=rate_limit, anonymous=anonymous_rate_limit, writes=write_limit)
         self._host = host
         self._base = base_path.rstrip("/")
+        self._apps = Apps()
         self._tokens = Tokens(dict(tokens or {FAKE_TOKEN: LOGIN}))
         self._store = Store(folder)
         for name in repositories:
@@ -110,6 +115,21 @@ class GitHubServer(StandIn):
         """
         return self._store.add(name, private=private, writers=set(writers))
 
+    def add_app(self, app: App) -> App:
+        """
+        Let an app ask for tokens of the accounts that it is installed for; may be changed at any time.
+
+        It needs ``cryptography``.
+        """
+        self._apps.known.append(app)
+        return app
+
+    def revoke(self, token: str) -> None:
+        """
+        Let in nobody any more who has *token*.
+        """
+        self._tokens.logins.pop(token, None)
+
     def repository(self, name: str) -> Repository:
         """
         Return a repository, to look at what it holds.
@@ -122,14 +142,32 @@ class GitHubServer(StandIn):
         """
         headers = {"X-GitHub-Request-Id": f"{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:8]}".upper()}
         try:
-            caller = self._tokens.caller(request)
-            headers |= self.limits.count(caller, request.method)
-            reply = await self._routed(request, caller)
+            reply = await self._by_app(request)
+            if reply is None:
+                caller = self._tokens.caller(request)
+                headers |= self.limits.count(caller, request.method)
+                reply = await self._routed(request, caller)
         except Refused as refused:
             reply = refused.reply()
         for name, value in headers.items():
             reply.headers.setdefault(name, value)
         return reply
+
+    async def _by_app(self, request: web.BaseRequest) -> web.Response | None:
+        """
+        Answer what only apps ask; ``None`` if it is something else.
+        """
+        path = request.raw_path.partition("?")[0].removeprefix(self._base)
+        if request.method == "GET" and (found := _INSTALLED.fullmatch(path)):
+            kind, login = found["kind"], unquote(found["login"])
+            organization = None if kind == "repos" else kind == "orgs"
+            return self._apps.caller(request).installation_of(login, organization=organization)
+        if request.method == "POST" and (found := _APP_TOKENS.fullmatch(path)):
+            app = self._apps.caller(request)
+            document = await _document(request) if request.can_read_body else {}
+            await asyncio.sleep(app.delay)
+            return app.token_of(int(found["number"]), document, self._tokens.add)
+        return None
 
     async def _routed(self, request: web.BaseRequest, caller: Caller) -> web.Response:
         if not request.headers.get("User-Agent"):

@@ -61,6 +61,15 @@ class Store:
         """
         self._keys[session.key_id] = (public_key(session.private_key), session.expires, session.user)
 
+    def add_token(self, token: str, key: rsa.RSAPublicKey, *, expires: float, user: User) -> None:
+        """
+        Let in who signs with *key* and names *token*, until it expires, as *user*.
+
+        So are those let in that have no user of their own, such as instances: whoever gave
+        them their token says so.
+        """
+        self._keys[f"ST${token}"] = (key, expires, user)
+
     def revoke(self, key_id: str) -> None:
         """
         Let in nobody any more with that key.

@@ -1,0 +1,272 @@
+"""
+What holds for all methods of OCI: one fetch however many ask, and nobody pays for another's trouble.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import traceback
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from asyncstore import connect_auth
+from asyncstore.auth.factories import find_factory
+from asyncstore.auth.oci import METHODS, OCICredentials
+from asyncstore.errors import StorageError, UnauthenticatedError
+from asyncstore.testing.servers.oci.errors import ServiceError
+from asyncstore.testing.servers.oci.signature import check_signature
+from tests.auth.cases import Case
+from tests.auth.conftest import Serve
+from tests.auth.oci_methods import CASES, Asked
+
+REFRESHING = [name for name, case in CASES.items() if case.refreshes]
+_KEY_ID = re.compile(r'keyId="([^"]*)"')
+
+
+@pytest.fixture(params=REFRESHING)
+def case(request: pytest.FixtureRequest) -> Case:
+    return CASES[request.param]
+
+
+@pytest.fixture
+async def running(case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Asked]:
+    async with case.start(monkeypatch, tmp_path) as running:
+        assert isinstance(running, Asked)
+        yield running
+
+
+@pytest.fixture
+async def credentials(running: Asked) -> AsyncIterator[OCICredentials]:
+    made = find_factory("oci")(running.auth, http=running.http)
+    assert isinstance(made, OCICredentials)
+    async with made:
+        yield made
+
+
+def test_every_method_has_a_case() -> None:
+    """
+    What is declared is tested, as what it is declared to be.
+    """
+    assert {method.auth_type: method.refreshes for method in METHODS} == {
+        case.auth_type: case.refreshes for case in CASES.values()
+    }
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_connect_auth(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    Every method gives keys at once, and says for how long; only anonymous has none.
+    """
+    async with (
+        CASES[name].start(monkeypatch, tmp_path) as running,
+        connect_auth(running.auth, http=running.http) as credentials,
+    ):
+        keys = (await credentials.get()).value
+        described = credentials.describe()
+        shown = repr(credentials) + str(described) + repr(credentials.setting_sources()) + repr(vars(credentials))
+
+    assert (keys is None) == (name == "anonymous")
+    assert described["method"] == CASES[name].auth_type
+    assert ("expires" in described) == CASES[name].refreshes
+    assert not any(secret in shown for secret in running.secrets)
+
+
+async def test_fifty_callers_are_one_fetch(credentials: OCICredentials, running: Asked) -> None:
+    """
+    Fifty who need keys at the same time get the same ones, fetched once.
+    """
+    running.delay = 0.05
+
+    leases = await asyncio.gather(*(credentials.get() for _ in range(50)))
+
+    assert len(set(map(id, leases))) == 1
+    assert leases[0].value is not None
+    assert running.fetches() == 1
+
+
+async def test_cancelled_waiter_takes_nobody_along(credentials: OCICredentials, running: Asked) -> None:
+    """
+    Cancelling the caller that started the fetch leaves it to the others.
+    """
+    running.delay = 0.3
+    waiters = [asyncio.create_task(credentials.get()) for _ in range(5)]
+    await asyncio.sleep(0.05)
+
+    waiters[0].cancel()
+    leases = await asyncio.gather(*waiters[1:])
+
+    assert waiters[0].cancelled()
+    assert len({id(lease) for lease in leases}) == 1
+    assert running.fetches() == 1
+
+
+async def test_closing_ends_a_fetch(credentials: OCICredentials, running: Asked) -> None:
+    """
+    Who waits while the credentials are closed is told so, and nothing is left over.
+    """
+    running.delay = 0.3
+    waiter = asyncio.create_task(credentials.get())
+    await asyncio.sleep(0.05)
+
+    await credentials.aclose()
+
+    with pytest.raises(UnauthenticatedError, match="closed while being renewed"):
+        await waiter
+
+
+async def test_failing_service_is_asked_once(credentials: OCICredentials, running: Asked) -> None:
+    """
+    Forty callers of a service in trouble wait for one attempt; who asks then is told without another.
+    """
+    running.status = 500
+    first = await asyncio.gather(*(credentials.get() for _ in range(40)), return_exceptions=True)
+    second = await asyncio.gather(*(credentials.get() for _ in range(20)), return_exceptions=True)
+
+    assert all(isinstance(error, StorageError) for error in [*first, *second])
+    assert running.fetches() == 1
+
+
+async def test_service_that_recovers_is_asked_again(credentials: OCICredentials, running: Asked) -> None:
+    """
+    After the back-off there is another attempt, and all is well.
+    """
+    running.status = 500
+    with pytest.raises(StorageError):
+        await credentials.get()
+    running.status = 200
+    await asyncio.sleep(1.05)
+
+    assert (await credentials.get()).value is not None
+    assert running.fetches() == 2
+
+
+async def test_refusal_is_permanent(credentials: OCICredentials, running: Asked) -> None:
+    """
+    Who is refused is told at once, once, and without a secret.
+    """
+    running.status = 403
+
+    with pytest.raises(UnauthenticatedError) as caught:
+        await credentials.get()
+
+    assert running.fetches() == 1
+    assert not caught.value.retryable
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(credentials)
+    assert not any(secret in shown for secret in running.secrets)
+
+
+class Bucket:
+    """
+    Refuses the first token that it sees, once all requests are there; checks all others.
+    """
+
+    def __init__(self, running: Asked, together: int) -> None:
+        self.statuses: list[int] = []
+        self.delegations: set[str | None] = set()
+        self._running = running
+        self._together = together
+        self._waiting = 0
+        self._all_there = asyncio.Event()
+        self._refused: str | None = None
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        self._refused = self._refused or key_id(request.headers)
+        refused = key_id(request.headers) == self._refused
+        status = await self._refuse() if refused else await self._check(request)
+        self.statuses.append(status)
+        self.delegations.add(request.headers.get("opc-obo-token"))
+        return web.json_response({"code": "NotAuthenticated"} if status == 401 else {}, status=status)
+
+    async def _refuse(self) -> int:
+        self._waiting += 1
+        if self._waiting == self._together:
+            self._all_there.set()
+        await asyncio.wait_for(self._all_there.wait(), 10)
+        return 401
+
+    async def _check(self, request: web.Request) -> int:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        try:
+            signed = check_signature(
+                request.method, request.raw_path, headers, self._running.service, time.time(), body_is_exempt=True
+            )
+        except ServiceError:
+            return 403
+        delegated = "opc-obo-token" in headers
+        covered = delegated == ("opc-obo-token" in signed.headers)
+        return 200 if covered and await request.read() == b"body" else 403
+
+
+def key_id(headers: Mapping[str, str]) -> str:
+    found = _KEY_ID.search(headers["Authorization"])
+    assert found is not None
+    return found[1]
+
+
+async def test_twenty_refusals_are_one_renewal(credentials: OCICredentials, running: Asked, serve: Serve) -> None:
+    """
+    Twenty requests refused at the same moment renew the keys once, and all succeed with the new ones.
+    """
+    bucket = Bucket(running, 20)
+    url = await serve(bucket)
+
+    async with credentials.http_client([url]) as session:
+
+        async def put(number: int) -> int:
+            async with session.put(f"{url}/n/ns/b/bucket/o/{number}", data=b"body") as reply:
+                return reply.status
+
+        statuses = await asyncio.gather(*(put(number) for number in range(20)))
+
+    assert statuses == [200] * 20
+    assert sorted(bucket.statuses) == [200] * 20 + [401] * 20
+    assert running.fetches() == 2
+    assert (bucket.delegations == {None}) == (running.auth.auth_type != "delegation_token")
+
+
+async def test_stream_is_not_sent_twice(credentials: OCICredentials, running: Asked, serve: Serve) -> None:
+    """
+    A body that cannot be read again is sent once; the next request has new keys.
+    """
+    bucket = Bucket(running, 1)
+    url = await serve(bucket)
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"body"
+
+    async with credentials.http_client([url]) as session:
+        async with session.put(f"{url}/n/ns/b/bucket/o/1", data=parts()) as reply:
+            assert reply.status == 401
+        async with session.put(f"{url}/n/ns/b/bucket/o/1", data=b"body") as reply:
+            assert reply.status == 200
+
+    assert bucket.statuses == [401, 200]
+    assert running.fetches() == 2
+
+
+async def test_short_session_is_not_renewed_by_every_request(
+    credentials: OCICredentials, running: Asked, serve: Serve
+) -> None:
+    """
+    A token of a quarter of an hour serves two hundred requests.
+    """
+    running.ttl = 900
+
+    async def bucket(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=200 if key_id(request.headers) else 403)
+
+    url = await serve(bucket)
+    async with credentials.http_client([url]) as session:
+        for number in range(200):
+            async with session.get(f"{url}/n/ns/b/bucket/o/{number}") as reply:
+                assert reply.status == 200
+
+    lease = credentials.current()
+    assert lease is not None
+    assert lease.expires_at == pytest.approx(time.monotonic() + 840, abs=20)
+    assert running.fetches() == 1
