@@ -73,7 +73,8 @@ class Chain(Generic[L, R]):
         Return what the first link has that has anything.
 
         Raises:
-            StorageError: That of the only link.
+            StorageError: That of the only link, or of one that is there and in trouble;
+                says of those before it why they were passed.
             UnauthenticatedError: None has any; says of each why.
             UnavailableError: The same, and the service of one did not answer.
         """
@@ -87,6 +88,11 @@ class Chain(Generic[L, R]):
             except self._passing as exc:
                 refusals.append((link, exc))
                 continue
+            except StorageError as exc:
+                if refusals:
+                    exc.message = f"{link.auth_type}: {exc.message}; before it {_told(refusals)}"
+                    exc.args = (exc.message,)
+                raise
             self.found = link
             return outcome
         raise self._none(refusals)
@@ -94,10 +100,13 @@ class Chain(Generic[L, R]):
     def _none(self, refusals: Sequence[tuple[L, StorageError]]) -> StorageError:
         if len(refusals) == 1:
             return refusals[0][1]
-        told = "; ".join(f"{link.auth_type}: {error}" for link, error in refusals)
         passing = any(isinstance(error, UnavailableError) for _, error in refusals)
         kind = UnavailableError if passing else UnauthenticatedError
-        return kind(f"no {self._name} credentials: {told}", provider=self._provider)
+        return kind(f"no {self._name} credentials: {_told(refusals)}", provider=self._provider)
+
+
+def _told(refusals: Sequence[tuple[Link[Any], StorageError]]) -> str:
+    return "; ".join(f"{link.auth_type}: {error}" for link, error in refusals)
 
 
 def configurations(auth: AuthConfig, provider: str, *aliases: str) -> list[AuthConfig]:

@@ -117,7 +117,7 @@ async def test_refusals_do_not_give_way(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 async def test_trouble_does_not_give_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """
-    A metadata service in trouble is reported: the user of the CLI is somebody else.
+    A metadata service in trouble is reported, and what did not apply before it: the user of the CLI is somebody else.
     """
     cli = FakeCLI(tmp_path / "bin", config("cli"))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}/bin{os.pathsep}/usr/bin")
@@ -125,7 +125,7 @@ async def test_trouble_does_not_give_way(monkeypatch: pytest.MonkeyPatch, tmp_pa
     metadata.status = 500
     async with serving(metadata) as url:
         monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", url)
-        with pytest.raises(UnavailableError):
+        with pytest.raises(UnavailableError, match=r"managed_identity: .*; before it .*environment: .*workload"):
             await found()
         metadata.status = 400
         assert await found() == "cli: the account of az login"
