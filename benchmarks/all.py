@@ -12,7 +12,7 @@ OF_ALL = ("small_objects", "large_objects")
 
 def main() -> None:
     """Run them all, and say at the end which did not succeed."""
-    questions = [(name,) for name in QUESTIONS]
+    questions: list[tuple[str, ...]] = [(name,) for name in QUESTIONS]
     questions += [(name, "--cloud", cloud.name) for cloud in CLOUDS.values() if cloud is not S3 for name in OF_ALL]
     failed = [" ".join(question) for question in questions if not _run(*question)]
     if failed:

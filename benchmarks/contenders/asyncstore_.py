@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from benchmarks.contenders import PART_SIZE, PARTS_IN_FLIGHT, Contender, Target
 
@@ -23,7 +24,7 @@ async def connect(target: Target) -> "Asyncstore":
     )
 
 
-async def connect_to(uri: str, target: Target, **settings: str) -> "Asyncstore":
+async def connect_to(uri: str, target: Target, **settings: Any) -> "Asyncstore":
     """Connect to the storage at *uri*, whatever its cloud."""
     stack = AsyncExitStack()
     storage = await stack.enter_async_context(

@@ -3,7 +3,8 @@ gcloud-aio-storage: the asyncio client of GCS that is used most.
 
 A token that is there already, a pool as large as the requests in flight, and no limit on the
 time of a large transfer. It neither sends nor compares a checksum. It has no transfers by
-parts: ranges are what its users ask for in parallel, and an upload is one session.
+parts: ranges are what its users ask for in parallel (`gcloud_aio_stream` has one stream), and
+an upload is one session.
 """
 
 from pathlib import Path
@@ -16,18 +17,24 @@ from benchmarks.contenders import Target
 from benchmarks.contenders.files import SmallFiles
 from benchmarks.contenders.positioned import write_parts
 
-_PATIENCE = 600
+PATIENCE = 600
 
 
 async def connect(target: Target) -> "GcloudAio":
     """Connect."""
-    session = aiohttp.ClientSession(
+    return GcloudAio(target, *open_client(target))
+
+
+def open_client(target: Target) -> tuple[Storage, aiohttp.ClientSession]:
+    """Return a client and its session, which is to be closed."""
+    # Any: the library has a name of its own for the same class.
+    session: Any = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=target.concurrency), cookie_jar=aiohttp.DummyCookieJar()
     )
     token: Any = FixedToken(target.secret_key)
     # Given an address, it would send no token unless told otherwise.
     storage = Storage(session=session, token=token, api_root=target.endpoint, api_is_dev=False)
-    return GcloudAio(target, storage, session)
+    return storage, session
 
 
 class FixedToken:
@@ -59,13 +66,13 @@ class GcloudAio(SmallFiles):
 
         async def read_part(start: int, end: int) -> bytes:
             headers = {"Range": f"bytes={start}-{end - 1}"}
-            return await self._storage.download(self._bucket, key, headers=headers, timeout=_PATIENCE)
+            return await self._storage.download(self._bucket, key, headers=headers, timeout=PATIENCE)
 
         await write_parts(path, int(found["size"]), read_part)
 
     async def upload(self, path: Path, key: str) -> None:
         with path.open("rb") as file:
-            await self._storage.upload(self._bucket, key, file, timeout=_PATIENCE)
+            await self._storage.upload(self._bucket, key, file, timeout=PATIENCE)
 
     async def aclose(self) -> None:
         await self._session.close()

@@ -26,11 +26,12 @@ async def connect(target: Target) -> "Gcsfs":
     """Connect."""
     # By the library's clock, which has no time zone.
     expiry = dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(days=1)
+    credentials: Any = Credentials(target.secret_key, expiry=expiry)  # type: ignore[no-untyped-call]
     filesystem = GCSFileSystem(
         asynchronous=True,
         project="bench",
         endpoint_url=target.endpoint,
-        token=Credentials(target.secret_key, expiry=expiry),
+        token=credentials,
         session_kwargs={"connector": TCPConnector(limit=target.concurrency)},
         use_listings_cache=False,
         skip_instance_cache=True,

@@ -8,7 +8,7 @@ from asyncstore.body import Body
 from asyncstore.drivers.gcs.conditions import without_object, write_conditions
 from asyncstore.drivers.gcs.names import bucket_path, check_name, encode_query
 from asyncstore.drivers.gcs.related import RelatedBody
-from asyncstore.drivers.gcs.resources import FIELDS, checksums_of, info_of, resource
+from asyncstore.drivers.gcs.resources import LISTED, checksums_of, info_of, resource
 from asyncstore.drivers.gcs.settings import GCSSettings
 from asyncstore.drivers.gcs.wire import Request, Wire
 from asyncstore.errors import IntegrityError, NotFoundError
@@ -50,7 +50,7 @@ def insert_query(settings: GCSSettings, uri: ObjectURI, options: WriteOptions) -
         ("name", uri.key),
         *write_conditions(options.if_match, options.if_none_match),
         *settings.write_query(),
-        ("fields", FIELDS),
+        ("fields", LISTED),
     ]
 
 
