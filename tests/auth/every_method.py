@@ -4,12 +4,21 @@ The methods of all providers, and the service on this machine that each is teste
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
+import pytest
+
+from asyncstore.auth.credentials import Credentials
+from asyncstore.auth.factories import find_factory
 from asyncstore.auth.method import AuthMethod
-from tests.auth.cases import Case
+from asyncstore.config import HTTPOptions
+from tests.auth.cases import Case, Running
+from tests.auth.harm import Answer, Takeover
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +77,50 @@ def all_cases(*, refreshing: bool = False) -> dict[str, Case]:
     """
     cases = {f"{tables.provider} {name}": case for tables in TABLES for name, case in tables.cases.items()}
     return {name: case for name, case in cases.items() if case.refreshes or not refreshing}
+
+
+def _parametrized(cases: Mapping[str, Case]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", cases.values(), ids=cases)
+
+
+#: Runs a test with the parameter ``case``, for every method; for those that are renewed; and those that have a server.
+every = _parametrized(all_cases())
+refreshing = _parametrized(all_cases(refreshing=True))
+with_a_server = _parametrized(
+    {name: case for name, case in all_cases(refreshing=True).items() if name not in NO_SERVER}
+)
+
+
+def credentials_of(running: Running, http: HTTPOptions | None = None) -> Credentials[Any]:
+    """
+    Return credentials that have asked nobody yet.
+    """
+    assert running.auth.provider is not None
+    return find_factory(running.auth.provider)(running.auth, http=http or running.http)
+
+
+async def failure(running: Running) -> Exception | None:
+    """
+    Return why there are no credentials; ``None`` if there are.
+    """
+    try:
+        async with credentials_of(running) as credentials:
+            await credentials.get()
+    except Exception as error:
+        return error
+    return None
+
+
+@asynccontextmanager
+async def harmed(case: Case, monkeypatch: pytest.MonkeyPatch, folder: Path, answer: Answer) -> AsyncIterator[Running]:
+    """
+    Start the service of *case*, see that it works, and let *answer* speak in its place from then on.
+    """
+    takeover = Takeover(monkeypatch)
+    async with case.start(monkeypatch, folder) as running:
+        async with credentials_of(running) as credentials:
+            await credentials.get()
+        assert takeover.passed
+        takeover.answer = answer
+        yield running
+    assert takeover.harmed

@@ -5,60 +5,33 @@ What every method of every provider is held to, by its service on this machine.
 from __future__ import annotations
 
 import asyncio
-import io
-import logging
-import traceback
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import anyio.to_thread
 import pytest
-from typer.testing import Result
 
-from asyncstore.auth.credentials import Credentials
-from asyncstore.auth.factories import ALIASES, BUILT_IN, find_factory
-from asyncstore.cli.identity import facts_of, show_facts
-from asyncstore.cli.output import Output, error_record, one_line
+from asyncstore.auth.factories import ALIASES, BUILT_IN
 from asyncstore.config import HTTPOptions
 from asyncstore.errors import StorageError
 from tests.auth.blocking import longest_callback
-from tests.auth.cases import Case, Running
-from tests.auth.every_method import NO_SERVER, TABLES, Tables, all_cases
-from tests.auth.harm import ENDLESS, GARBAGE, Answer, Takeover, listening, never_ends, proxied, says, sends_to
-from tests.cli.shell import invoke, records
+from tests.auth.cases import Case
+from tests.auth.every_method import (
+    TABLES,
+    Tables,
+    credentials_of,
+    every,
+    failure,
+    harmed,
+    refreshing,
+    with_a_server,
+)
+from tests.auth.harm import ENDLESS, listening, never_ends, proxied, sends_to
 
 #: Seconds that one callback may keep the loop.
 LIMIT: Final = 0.005
-
-# Of the servers, which run in the same process and write down what they are asked.
-_SERVERS: Final = ("aiohttp.access", "aiohttp.server", "aiohttp.web")
-
-# Where nobody listens.
-_PLACES: Final = {
-    "s3": "s3://bucket",
-    "gcs": "gs://bucket",
-    "azure": "azure://container",
-    "oci": "oci://namespace@us-phoenix-1/bucket",
-    "github": "github://owner/repository/releases/v1",
-}
-
-# The names of errors that say nothing to whoever runs the program.
-_BARE: Final = ("KeyError", "TypeError", "ValueError", "AttributeError", "IndexError", "JSONDecodeError", "DecodeError")
-
-
-def _parametrized(cases: Mapping[str, Case]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("case", cases.values(), ids=cases)
-
-
-every = _parametrized(all_cases())
-refreshing = _parametrized(all_cases(refreshing=True))
-with_a_server = _parametrized(
-    {name: case for name, case in all_cases(refreshing=True).items() if name not in NO_SERVER}
-)
 
 
 class TestTables:
@@ -101,89 +74,6 @@ class TestTables:
                 words = setting.name.split("_")
                 if words[-1] in ("secret", "password", "passphrase", "token", "key") and "public" not in words:
                     assert setting.secret, f"{method.auth_type}: {setting.name}"
-
-
-class TestSecrets:
-    """No secret is shown."""
-
-    @every
-    async def test_when_all_goes_well(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """
-        Not by ``repr`` or ``str`` of anything that users hold, not in any log at DEBUG, not by ``whoami``.
-        """
-        async with case.start(monkeypatch, tmp_path) as running:
-            with all_logs() as logs:
-                async with credentials_of(running) as credentials:
-                    lease = await credentials.get()
-                    shown = _shown(running.auth, credentials, lease, credentials.current())
-                    shown += [await whoami(credentials)]
-
-        assert_hidden(running, *shown, logs.getvalue())
-
-    @every
-    async def test_by_whoami(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """
-        Not by ``asyncstore auth whoami`` either, which takes the same settings.
-        """
-        async with case.start(monkeypatch, tmp_path) as running:
-            settings = running.auth.settings
-            result = await command(running, "auth", "whoami", case.provider, "--auth-type", case.auth_type)
-
-            assert result.exit_code == 0, result.output
-            found, _ = records(result.stdout)
-            assert found["provider"] == ALIASES.get(case.provider, case.provider)
-            assert (found["expires"] is not None) == case.refreshes
-            assert set(found["settings"]) >= set(settings) - {"anonymous"}
-            assert_hidden(running, result.output)
-
-    @every
-    async def test_by_doctor(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """
-        Nor by ``asyncstore doctor``, which shows the same facts of a storage that does not answer.
-        """
-        uri = _PLACES[ALIASES.get(case.provider, case.provider)]
-        async with case.start(monkeypatch, tmp_path) as running:
-            known = {"base_url", "endpoint_url"} & set(running.auth.settings)
-            place = [] if known else ["--endpoint-url", "http://127.0.0.1:9"]
-            result = await command(running, "doctor", uri, *place, "--set", f"auth_type={case.auth_type}")
-
-            assert result.exit_code in (3, 5), result.output
-            told = {record["type"]: record for record in records(result.stdout)}
-            assert told["credentials"]["method"] in told["resolved"]["credentials"]
-            assert (told["credentials"]["expires"] is not None) == case.refreshes
-            assert_hidden(running, result.output)
-
-    @every
-    @pytest.mark.parametrize("status", [400, 401, 403, 500])
-    async def test_when_the_service_refuses(
-        self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int
-    ) -> None:
-        """
-        Not in an error, its traceback, its record or a log, whatever the service put into its answer.
-        """
-        async with case.start(monkeypatch, tmp_path) as running:
-            running.status = status
-            with all_logs() as logs:
-                error = await failure(running)
-
-        if error is not None:
-            assert_hidden(running, *_shown(error), told(error), logs.getvalue())
-
-    @with_a_server
-    @pytest.mark.parametrize("body", GARBAGE.values(), ids=GARBAGE)
-    async def test_when_the_service_talks_nonsense(
-        self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: bytes
-    ) -> None:
-        """
-        The error is ours, in words that help, and shows no secret.
-        """
-        async with harmed(case, monkeypatch, tmp_path, says(body)) as running:
-            with all_logs() as logs:
-                error = await failure(running)
-
-        assert isinstance(error, StorageError)
-        assert not any(name in str(error) for name in _BARE), str(error)
-        assert_hidden(running, *_shown(error), told(error), logs.getvalue())
 
 
 class TestServices:
@@ -320,124 +210,3 @@ class TestLoop:
 
         best = min(rounds[1:], key=lambda watch: watch.longest)
         assert best.longest < LIMIT, f"{best.longest * 1000:.1f} ms in {best.culprit}"
-
-
-@asynccontextmanager
-async def harmed(case: Case, monkeypatch: pytest.MonkeyPatch, folder: Path, answer: Answer) -> AsyncIterator[Running]:
-    """
-    Start the service of *case*, see that it works, and let *answer* speak in its place from then on.
-    """
-    takeover = Takeover(monkeypatch)
-    async with case.start(monkeypatch, folder) as running:
-        async with credentials_of(running) as credentials:
-            await credentials.get()
-        assert takeover.passed
-        takeover.answer = answer
-        yield running
-    assert takeover.harmed
-
-
-def credentials_of(running: Running, http: HTTPOptions | None = None) -> Credentials[Any]:
-    """
-    Return credentials that have asked nobody yet.
-    """
-    assert running.auth.provider is not None
-    return find_factory(running.auth.provider)(running.auth, http=http or running.http)
-
-
-async def failure(running: Running) -> Exception | None:
-    """
-    Return why there are no credentials; ``None`` if there are.
-    """
-    try:
-        async with credentials_of(running) as credentials:
-            await credentials.get()
-    except Exception as error:
-        return error
-    return None
-
-
-async def command(running: Running, *arguments: str) -> Result:
-    """
-    Run ``asyncstore`` in a thread, with the settings of *running*, while its service goes on in this one.
-    """
-    settings = running.auth.settings
-    if running.http is not None or not all(isinstance(value, str) for value in settings.values()):
-        pytest.skip("a command line is text, and knows no certificate made for a test")
-    # Of a storage, "profile" is one of asyncstore's own.
-    own = {"profile": "oci_profile" if running.auth.provider == "oci" else "aws_profile"}
-    pairs = [option for name, value in settings.items() for option in ("--set", f"{own.get(name, name)}={value}")]
-    attempts = ("--set", "attempts=1") if arguments[0] == "doctor" else ()
-    return await anyio.to_thread.run_sync(partial(invoke, *arguments, *pairs, *attempts, "--json"))
-
-
-async def whoami(credentials: Credentials[Any]) -> str:
-    """
-    Return all that the commands show of *credentials*.
-    """
-    facts = await facts_of(credentials)
-    shown = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.stdout", shown)
-        for as_json in (True, False):
-            show_facts(Output(json_=as_json), facts)
-    return shown.getvalue()
-
-
-def told(error: Exception) -> str:
-    """
-    Return what a program says of *error*, and what is printed of one that nobody caught.
-    """
-    return f"{one_line(error)} {error_record(error, 1)} {''.join(traceback.format_exception(error))}"
-
-
-def assert_hidden(running: Running, *texts: str) -> None:
-    """
-    Check that no secret of *running* is in any of *texts*, whole or encoded.
-    """
-    assert running.secrets
-    for text in texts:
-        for secret in running.secrets:
-            assert secret not in text, f"{secret!r} is shown: {_around(text, secret)}"
-
-
-def _around(text: str, secret: str) -> str:
-    at = text.index(secret)
-    return text[max(0, at - 200) : at + 40]
-
-
-def _shown(*things: Any) -> list[str]:
-    return [show(thing) for thing in things for show in (repr, str)]
-
-
-@contextmanager
-def all_logs() -> Iterator[io.StringIO]:
-    """
-    Collect what every logger of this process says, at DEBUG.
-    """
-    collected = io.StringIO()
-    handler, root = _Collected(collected), logging.getLogger()
-    loggers = [root, *(logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger))]
-    before = [(logger, logger.level, logger.disabled) for logger in loggers]
-    root.addHandler(handler)
-    for logger in loggers:
-        logger.setLevel(logging.DEBUG)
-        logger.disabled = False
-    try:
-        yield collected
-    finally:
-        root.removeHandler(handler)
-        for logger, level, disabled in before:
-            logger.setLevel(level)
-            logger.disabled = disabled
-
-
-class _Collected(logging.Handler):
-    def __init__(self, target: io.StringIO) -> None:
-        super().__init__(logging.DEBUG)
-        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
-        self._target = target
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if not record.name.startswith(_SERVERS):
-            self._target.write(self.format(record) + "\n")
