@@ -87,8 +87,6 @@ class TestServices:
         """
         No variable leads to a proxy, and a service on this machine is not asked through that of the settings either.
         """
-        if by == "setting" and case.auth_type in ("profile", "sso"):
-            pytest.skip("AWS's SDK asks AWS's own services, through the proxy that it is given")
         connections: list[bytes] = []
         async with listening(connections) as proxy, case.start(monkeypatch, tmp_path) as running:
             http = running.http or HTTPOptions()

@@ -5,6 +5,7 @@ The official SDK: proof of the services that the methods are tested with, and a 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator
 from email.utils import formatdate
@@ -46,12 +47,17 @@ def assert_accepted(service: Service, signer: Any) -> None:
     assert service.keys[signer.api_key] == signer.private_key.public_key()
 
 
-async def test_instance_principal_of_the_sdk(service: Service, url: str) -> None:
+async def test_instance_principal_of_the_sdk(service: Service, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The service takes from the SDK what it takes from us.
     """
     from oci.auth.signers import InstancePrincipalsSecurityTokenSigner
 
+    # Older ones do not read where the metadata service is.
+    for name, value in list(vars(InstancePrincipalsSecurityTokenSigner).items()):
+        if isinstance(value, str) and value.startswith("http://169.254.169.254/opc/v2"):
+            there = value.replace("http://169.254.169.254/opc/v2", os.environ["OCI_METADATA_BASE_URL"])
+            monkeypatch.setattr(InstancePrincipalsSecurityTokenSigner, name, there)
     signer = await asyncio.to_thread(InstancePrincipalsSecurityTokenSigner, federation_endpoint=f"{url}/v1/x509")
     theirs = next(one for one in service.seen if one.path == "/v1/x509")
     async with oci_credentials(oci("instance_principal", federation_endpoint=f"{url}/v1/x509")) as credentials:
