@@ -1,5 +1,5 @@
 """
-Print the lowest versions that a project allows, as constraints for pip.
+Print the lowest allowed versions of a project's dependencies, as constraints for pip.
 """
 
 import re
@@ -7,10 +7,10 @@ import sys
 import tomllib
 from pathlib import Path
 
-# What the tests themselves need may be newer: it is not part of any promise.
-PROMISED = ("s3", "gcs", "azure", "oci", "github", "cli", "testing")
+# Only these extras work with their lowest versions; the tools of the tests may be newer.
+PROMISED = ("s3", "gcs", "azure", "oci", "github", "cli", "otel", "fsspec", "zarr", "fastapi", "aiohttp", "testing")
 
-# This one goes with aiobotocore, since both need the same botocore.
+# Installed in a version that needs the same botocore as aiobotocore.
 TIED = ("boto3",)
 
 

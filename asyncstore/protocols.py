@@ -1,17 +1,29 @@
 """
-What callers see: the verbs of every storage, as protocols to write code against.
+The operations of every storage, as protocols for code that works with any of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Unpack, runtime_checkable
 
-from asyncstore.body import BytesLike
 from asyncstore.driver import Capabilities
+from asyncstore.driver.body import BytesLike
+from asyncstore.keywords import (
+    BulkFields,
+    CopyFields,
+    DeleteFields,
+    DownloadFields,
+    ListFields,
+    PostFields,
+    PresignFields,
+    ReadFields,
+    StatFields,
+    UploadFields,
+)
 from asyncstore.options import (
     BulkOptions,
     ByteRange,
@@ -19,25 +31,47 @@ from asyncstore.options import (
     DeleteOptions,
     DownloadOptions,
     ListOptions,
+    PostOptions,
+    PresignOptions,
     ReadOptions,
     UploadOptions,
 )
+from asyncstore.retention import Retention
 from asyncstore.types import (
     BulkResult,
     Checksum,
+    CopyResult,
     Download,
     ListPage,
     Metadata,
     MultipartUpload,
     ObjectInfo,
     Part,
+    PresignedPost,
+    PresignedURL,
     ProgressEvent,
     Upload,
+    WriteResult,
 )
 from asyncstore.uri import ObjectURI, URILike
 
-#: What can be written: bytes, an open binary file, or an iterable of chunks.
-DataLike = BytesLike | BinaryIO | Iterable[BytesLike] | AsyncIterable[BytesLike]
+if TYPE_CHECKING:
+    # collections.abc has it since Python 3.12.
+    from typing_extensions import Buffer
+
+
+class AsyncReader(Protocol):
+    """
+    An asynchronous file, such as Starlette's ``UploadFile`` or an ``asyncio.StreamReader``.
+    """
+
+    async def read(self, size: int, /) -> bytes:
+        """Return up to *size* bytes; ``b""`` at the end."""
+        ...
+
+
+#: The data of a write: bytes, an open binary file, plain or asynchronous, or an iterable of chunks of either kind.
+DataLike = BytesLike | BinaryIO | AsyncReader | Iterable[BytesLike] | AsyncIterable[BytesLike]
 
 #: Called in the event loop with each event; must not block.
 ProgressSink = Callable[[ProgressEvent], None]
@@ -47,8 +81,8 @@ class ReadStream(Protocol):
     """
     An object being read.
 
-    A connection that breaks on the way is opened again at the byte where it
-    broke, on the same version of the object.
+    If the connection breaks, the read resumes at the same byte, on the same version
+    of the object.
     """
 
     @property
@@ -67,18 +101,18 @@ class ReadStream(Protocol):
         ...
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the bytes as they arrive, in chunks of any size but 0."""
+        """Yield the bytes as they arrive, in non-empty chunks of any size."""
         ...
 
     async def read(self, size: int = -1) -> bytes:
-        """Return up to *size* bytes, all that are left if negative, ``b""`` at the end."""
+        """Return up to *size* bytes, or the rest if negative; ``b""`` at the end."""
         ...
 
 
 @runtime_checkable
 class AsyncStorage(Protocol):
     """
-    One provider's objects. See :class:`asyncstore.storage.Storage` for each verb.
+    One provider's objects. See :class:`asyncstore.storage.Storage` for each operation.
     """
 
     @property
@@ -88,18 +122,88 @@ class AsyncStorage(Protocol):
     @property
     def root(self) -> ObjectURI: ...
 
-    def get(self, uri: URILike, *, options: ReadOptions = ...) -> AbstractAsyncContextManager[ReadStream]: ...
-    async def read(self, uri: URILike, *, options: ReadOptions = ...) -> bytes: ...
+    def get(
+        self,
+        uri: URILike,
+        *,
+        options: ReadOptions = ...,
+        progress: ProgressSink | None = None,
+        **fields: Unpack[ReadFields],
+    ) -> AbstractAsyncContextManager[ReadStream]: ...
+    async def read(
+        self,
+        uri: URILike,
+        *,
+        options: ReadOptions = ...,
+        progress: ProgressSink | None = None,
+        **fields: Unpack[ReadFields],
+    ) -> bytes: ...
     async def read_ranges(
-        self, uri: URILike, ranges: Sequence[ByteRange], *, options: ReadOptions = ...
+        self,
+        uri: URILike,
+        ranges: Sequence[ByteRange],
+        *,
+        options: ReadOptions = ...,
+        progress: ProgressSink | None = None,
+        **fields: Unpack[StatFields],
     ) -> Sequence[bytes]: ...
-    async def put(self, uri: URILike, data: DataLike, *, options: UploadOptions = ...) -> ObjectInfo: ...
-    async def delete(self, uri: URILike, *, missing_ok: bool = True, options: DeleteOptions = ...) -> None: ...
+    async def read_into(
+        self,
+        uri: URILike,
+        buffer: Buffer,
+        *,
+        options: DownloadOptions = ...,
+        progress: ProgressSink | None = None,
+        **fields: Unpack[DownloadFields],
+    ) -> int: ...
+    async def put(
+        self,
+        uri: URILike,
+        data: DataLike,
+        *,
+        options: UploadOptions = ...,
+        progress: ProgressSink | None = None,
+        **fields: Unpack[UploadFields],
+    ) -> WriteResult: ...
+    async def delete(
+        self, uri: URILike, *, missing_ok: bool = True, options: DeleteOptions = ..., **fields: Unpack[DeleteFields]
+    ) -> None: ...
     async def exists(self, uri: URILike) -> bool: ...
-    async def stat(self, uri: URILike, *, options: ReadOptions = ...) -> Metadata: ...
-    def list(self, prefix: URILike | None = None, *, options: ListOptions = ...) -> AsyncIterator[ObjectInfo]: ...
-    async def list_page(self, prefix: URILike, *, token: str | None = None, options: ListOptions = ...) -> ListPage: ...
-    async def copy(self, source: URILike, target: URILike, *, options: CopyOptions = ...) -> ObjectInfo: ...
+    async def stat(self, uri: URILike, *, options: ReadOptions = ..., **fields: Unpack[StatFields]) -> Metadata: ...
+    def list(
+        self, prefix: URILike | None = None, *, options: ListOptions = ..., **fields: Unpack[ListFields]
+    ) -> AsyncIterator[ObjectInfo]: ...
+    async def list_page(
+        self, prefix: URILike, *, token: str | None = None, options: ListOptions = ..., **fields: Unpack[ListFields]
+    ) -> ListPage: ...
+    def glob(self, pattern: str, *, max_concurrency: int = ...) -> AsyncIterator[ObjectInfo]: ...
+    async def copy(
+        self,
+        source: URILike,
+        target: URILike,
+        *,
+        options: CopyOptions = ...,
+        progress: ProgressSink | None = None,
+        **fields: Unpack[CopyFields],
+    ) -> CopyResult: ...
+    async def move(
+        self,
+        source: URILike,
+        target: URILike,
+        *,
+        options: CopyOptions = ...,
+        progress: ProgressSink | None = None,
+        **fields: Unpack[CopyFields],
+    ) -> CopyResult: ...
+    async def update(
+        self,
+        uri: URILike,
+        change: Callable[[bytes | None], bytes | Awaitable[bytes]],
+        *,
+        attempts: int = ...,
+        options: UploadOptions = ...,
+        **fields: Unpack[UploadFields],
+    ) -> WriteResult: ...
     async def upload(
         self,
         source: Path | str,
@@ -107,7 +211,8 @@ class AsyncStorage(Protocol):
         *,
         options: UploadOptions = ...,
         progress: ProgressSink | None = None,
-    ) -> ObjectInfo: ...
+        **fields: Unpack[UploadFields],
+    ) -> WriteResult: ...
     async def download(
         self,
         source: URILike,
@@ -115,6 +220,7 @@ class AsyncStorage(Protocol):
         *,
         options: DownloadOptions = ...,
         progress: ProgressSink | None = None,
+        **fields: Unpack[DownloadFields],
     ) -> ObjectInfo: ...
     def native(self) -> AbstractAsyncContextManager[Any]: ...
     async def aclose(self) -> None: ...
@@ -123,10 +229,12 @@ class AsyncStorage(Protocol):
 @runtime_checkable
 class MultipartCapable(Protocol):
     """
-    Storages that write objects by parts (``capabilities.multipart``).
+    Storages with multipart uploads (``capabilities.multipart``).
     """
 
-    async def initiate_multipart_upload(self, uri: URILike, *, options: UploadOptions = ...) -> str: ...
+    async def initiate_multipart_upload(
+        self, uri: URILike, *, options: UploadOptions = ..., **fields: Unpack[UploadFields]
+    ) -> str: ...
     async def upload_part(
         self, uri: URILike, upload_id: str, number: int, data: BytesLike, *, options: UploadOptions = ...
     ) -> Part: ...
@@ -138,16 +246,17 @@ class MultipartCapable(Protocol):
         *,
         options: UploadOptions = ...,
         checksum: Checksum | None = None,
-    ) -> ObjectInfo: ...
+    ) -> WriteResult: ...
     async def abort_multipart_upload(self, uri: URILike, upload_id: str) -> None: ...
     def list_parts(self, uri: URILike, upload_id: str) -> AsyncIterator[Part]: ...
     def list_multipart_uploads(self, prefix: URILike | None = None) -> AsyncIterator[MultipartUpload]: ...
+    async def sweep_uploads(self, prefix: URILike | None = None, *, older_than: timedelta) -> BulkResult: ...
 
 
 @runtime_checkable
 class BulkStorage(Protocol):
     """
-    Storages that work through many objects at once.
+    Storages that transfer and delete many objects at once.
     """
 
     async def bulk_upload(
@@ -156,6 +265,7 @@ class BulkStorage(Protocol):
         *,
         options: BulkOptions = ...,
         progress: ProgressSink | None = None,
+        **fields: Unpack[BulkFields],
     ) -> BulkResult: ...
     async def bulk_download(
         self,
@@ -163,6 +273,7 @@ class BulkStorage(Protocol):
         *,
         options: BulkOptions = ...,
         progress: ProgressSink | None = None,
+        **fields: Unpack[BulkFields],
     ) -> BulkResult: ...
     async def bulk_delete(
         self,
@@ -170,16 +281,29 @@ class BulkStorage(Protocol):
         *,
         options: BulkOptions = ...,
         progress: ProgressSink | None = None,
+        **fields: Unpack[BulkFields],
     ) -> BulkResult: ...
 
 
 @runtime_checkable
 class SigningCapable(Protocol):
     """
-    Storages that can sign URLs for others (``capabilities.sign``).
+    Storages that can make presigned URLs (``capabilities.sign``).
     """
 
-    async def presign(self, uri: URILike, *, method: str = "GET", expires: timedelta = ...) -> str: ...
+    async def presign(
+        self,
+        uri: URILike,
+        *,
+        method: str = "GET",
+        expires: timedelta = ...,
+        options: PresignOptions = ...,
+        **fields: Unpack[PresignFields],
+    ) -> PresignedURL: ...
+
+    async def presign_post(
+        self, uri: URILike, *, expires: timedelta = ..., options: PostOptions = ..., **fields: Unpack[PostFields]
+    ) -> PresignedPost: ...
 
 
 @runtime_checkable
@@ -189,8 +313,17 @@ class VersionedCapable(Protocol):
     """
 
     def list_versions(
-        self, prefix: URILike | None = None, *, options: ListOptions = ...
+        self, prefix: URILike | None = None, *, options: ListOptions = ..., **fields: Unpack[ListFields]
     ) -> AsyncIterator[ObjectInfo]: ...
+    async def restore_version(
+        self,
+        uri: URILike,
+        version_id: str,
+        *,
+        options: CopyOptions = ...,
+        progress: ProgressSink | None = None,
+        **fields: Unpack[CopyFields],
+    ) -> CopyResult: ...
 
 
 @runtime_checkable
@@ -201,3 +334,20 @@ class TaggingCapable(Protocol):
 
     async def get_tags(self, uri: URILike) -> Mapping[str, str]: ...
     async def set_tags(self, uri: URILike, tags: Mapping[str, str]) -> None: ...
+
+
+@runtime_checkable
+class RetentionCapable(Protocol):
+    """
+    Storages whose objects can be protected from being deleted or replaced (``capabilities.object_lock``).
+    """
+
+    async def set_retention(
+        self,
+        uri: URILike,
+        retention: Retention | None,
+        *,
+        version_id: str | None = None,
+        bypass_retention: bool = False,
+    ) -> None: ...
+    async def set_legal_hold(self, uri: URILike, held: bool, *, version_id: str | None = None) -> None: ...

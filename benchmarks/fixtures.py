@@ -1,4 +1,4 @@
-"""What the servers serve: objects and the pages of a long listing."""
+"""What the servers serve: objects, and the pages of a long listing."""
 
 import base64
 import hashlib
@@ -30,7 +30,7 @@ _ENTRY = (
 
 
 def write_objects(bucket: Path, large: int) -> None:
-    """Write the small objects, and one of *large* bytes if that is not zero."""
+    """Write the small objects, and one of *large* bytes unless that is zero."""
     (bucket / "small").mkdir(parents=True)
     (bucket / "put").mkdir()
     for number in range(SMALL_KEYS):
@@ -49,14 +49,14 @@ def write_large(path: Path, size: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What a service says of the bytes it keeps, in base64."""
+    """The checksums that a service stores with an object, in base64."""
 
     crc32c: str
     md5: str
 
 
 def digests(path: Path) -> Digests:
-    """Return what a service would say of a file."""
+    """Return the checksums that a service would store for a file."""
     crc, md5 = 0, hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(8 * MiB):
@@ -66,7 +66,7 @@ def digests(path: Path) -> Digests:
 
 
 def write_pages(folder: Path, keys: int) -> None:
-    """Write ListObjectsV2 replies for *keys* keys, each naming the next by its token."""
+    """Write ListObjectsV2 replies for *keys* keys, each with the token of the next page."""
     folder.mkdir(parents=True)
     entries = (_entry(number) for number in range(keys))
     pages = -(-keys // PAGE_SIZE)
@@ -82,7 +82,7 @@ def write_pages(folder: Path, keys: int) -> None:
 
 
 def pattern(size: int, seed: int) -> bytes:
-    """Return *size* bytes that are the same for the same *seed*, and do not compress to nothing."""
+    """Return *size* bytes that depend only on *seed* and do not compress well."""
     block = hashlib.sha512(str(seed).encode()).digest() * (KiB // 64)
     return (block * -(-size // len(block)))[:size]
 

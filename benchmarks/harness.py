@@ -1,8 +1,8 @@
 """
-Run contenders side by side and write down what each cost.
+Run the contenders and record the cost of each.
 
-Rounds are interleaved (A B C, A B C, ...), since the machine is never quite the same for two
-minutes; so only figures of one run may be compared with each other.
+Rounds are interleaved (A B C, A B C, ...), because a machine's speed changes over minutes.
+Compare only figures of the same run.
 """
 
 import argparse
@@ -33,13 +33,13 @@ class Case:
     One row of a table: one question, one server.
 
     Attributes:
-        name: How the table calls it.
-        question: The work, by its name in `benchmarks.work`.
-        args: What the work is told, besides what it runs against.
-        tls: Over HTTPS.
-        before: Called before each process, to leave nothing of the one before.
-        after: Called after each; raises AssertionError if what the server saw is wrong.
-        without: Contenders that this case leaves out.
+        name: The name in the table.
+        question: The name of the work in `benchmarks.work`.
+        args: Arguments of the work, besides its target.
+        tls: Whether it uses HTTPS.
+        before: Called before each process, to remove what the previous one left.
+        after: Called after each process; raises AssertionError if the server received the wrong bytes.
+        without: Contenders to skip in this case.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Measured:
 
     Attributes:
         units: Operations, bytes or keys in one round.
-        problem: Why there are no rounds, if there are none.
+        problem: Why the contender was not measured; empty if it was.
     """
 
     units: int = 0
@@ -74,19 +74,19 @@ Results = dict[str, dict[str, Measured]]
 
 
 def arguments(description: str, *, rounds: int, names: Sequence[str] | None = S3.contenders) -> argparse.ArgumentParser:
-    """Return the options that every question has; with no *names*, whoever the cloud has."""
+    """Return the options of every benchmark; without *names* the contenders are those of the cloud."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument(
-        "--only", type=lambda text: text.split(","), default=names and list(names), help="names, with commas"
+        "--only", type=lambda text: text.split(","), default=names and list(names), help="comma-separated contenders"
     )
-    parser.add_argument("--print-only", action="store_true", help="leave the tables in results/ as they are")
+    parser.add_argument("--print-only", action="store_true", help="do not change the tables in results/")
     return parser
 
 
 def add_cloud(parser: argparse.ArgumentParser) -> None:
     """Add the option that chooses a cloud."""
-    parser.add_argument("--cloud", choices=CLOUDS, default=S3.name, help="whose API (default: %(default)s)")
+    parser.add_argument("--cloud", choices=CLOUDS, default=S3.name, help="the cloud (default: %(default)s)")
 
 
 def measure(cases: Sequence[Case], names: Sequence[str], rounds: int, server: Server) -> Results:
@@ -119,12 +119,12 @@ def _run_once(case: Case, name: str, server: Server, measured: Measured) -> None
 
 
 def _ask(case: Case, name: str, server: Server) -> dict[str, Any]:
-    given = json.dumps({"target": server.target(tls=case.tls), **case.args})
-    args = [sys.executable, "-m", "benchmarks.worker", name, server.cloud.name, case.question, given]
+    settings = json.dumps({"target": server.target(tls=case.tls), **case.args})
+    args = [sys.executable, "-m", "benchmarks.worker", name, server.cloud.name, case.question, settings]
     env = _environment(server, tls=case.tls)
     done = subprocess.run(args, env=env, capture_output=True, text=True, timeout=WORKER_TIMEOUT, check=False)
     if done.returncode != 0:
-        last = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
         print(f"{case.name}: {name}: {done.stderr.strip()}", file=sys.stderr)
         return {"unsupported": last[0]}
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -132,11 +132,11 @@ def _ask(case: Case, name: str, server: Server) -> dict[str, Any]:
 
 
 def _environment(server: Server, *, tls: bool) -> dict[str, str]:
-    # Nothing of the user's own configuration may reach a contender, and no proxy be in its way.
+    # The user's own configuration and proxies must not affect a contender.
     env = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(_CONFIGURATION) and not name.lower().endswith("_proxy")
     }
-    # For those with no option of their own to trust a certificate authority.
+    # For contenders without an option to trust a certificate authority.
     return {**env, "SSL_CERT_FILE": str(server.ca)} if tls else env

@@ -1,4 +1,4 @@
-"""How long does `import asyncstore` take, and does it load an SDK?"""
+"""Measure how long `import asyncstore` takes, and check that it loads no SDK."""
 
 import argparse
 import json
@@ -23,7 +23,7 @@ print(json.dumps([took, loaded]))
 
 
 def main() -> None:
-    """Measure it in new processes; end with an error if an SDK is loaded or it takes too long."""
+    """Measure it in new processes; exit with an error if an SDK is loaded or it takes too long."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     args = parser.parse_args()
@@ -36,7 +36,7 @@ def main() -> None:
     )
     report.save("import_time", text, {"date": report.today(), "median_ms": median, "times_ms": times, "sdks": loaded})
     if loaded or median > LIMIT_MS:
-        raise SystemExit("import asyncstore loads too much")
+        raise SystemExit("import asyncstore takes too long or loads an SDK")
 
 
 def _probe() -> tuple[float, list[str]]:

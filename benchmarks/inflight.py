@@ -1,4 +1,4 @@
-"""One way of keeping a number of requests in flight, the same for every contender."""
+"""Keeps a number of requests in flight, in the same way for every contender."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable

@@ -1,4 +1,4 @@
-"""What does it take to move one large object to and from a file?"""
+"""Measure the download of one large object to a file, and its upload."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from benchmarks.harness import Case
 from benchmarks.servers import Server
 from benchmarks.units import MiB
 
-# Besides those of the cloud.
+# Contenders besides those of the cloud.
 EXTRA = {S3.name: ("obstore_stream",), GCS.name: ("gcloud_aio_stream",)}
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     parser = harness.arguments(__doc__, rounds=3, names=None)
     harness.add_cloud(parser)
     parser.add_argument("--size", type=int, default=1024, help="MiB")
-    parser.add_argument("--disk", action="store_true", help="the client's files on disk, not in memory")
+    parser.add_argument("--disk", action="store_true", help="keep the client's files on disk, not in memory")
     args = parser.parse_args()
     cloud, size = CLOUDS[args.cloud], args.size * MiB
     names = args.only or (*cloud.contenders, *EXTRA.get(cloud.name, ()))
@@ -49,7 +49,7 @@ def _cases(server: Server, scheme: str, source: Path, got: Path, *, tls: bool) -
     size = source.stat().st_size
 
     def check_sent() -> None:
-        # SDKs may frame what they send; less than the object is always wrong.
+        # SDKs may add framing to the body, so more bytes are fine; fewer are wrong.
         sent = server.part_bytes()
         assert sent >= size, f"sent {sent} bytes of {size}"
 
@@ -74,8 +74,8 @@ def _cases(server: Server, scheme: str, source: Path, got: Path, *, tls: bool) -
 
 
 def _touch_memory(folder: Path, size: int) -> None:
-    # On a virtual machine the first to use a page also waits for the host to give it: three
-    # times the CPU of the download itself, and all of it the first contender's.
+    # On a virtual machine the first use of a page waits for the host. That takes three times the
+    # CPU of the download itself, and the first contender would pay for all of it.
     warm = folder / "warm"
     fixtures.write_large(warm, 2 * size)
     warm.unlink()

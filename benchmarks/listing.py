@@ -1,4 +1,4 @@
-"""What does it take to list many keys?"""
+"""Measure a listing of many keys."""
 
 from benchmarks import harness, report, servers
 from benchmarks.harness import Case

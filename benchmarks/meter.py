@@ -1,4 +1,4 @@
-"""What a piece of work costs the process that does it."""
+"""Measures what a piece of work costs its process."""
 
 import resource
 import time
@@ -19,8 +19,8 @@ class Meter:
     """
     Measures the block it surrounds.
 
-    The peak is of the whole process, interpreter and imports included, since that is what
-    its user must have memory for. The process must have done nothing else before.
+    The peak memory is that of the whole process, including the interpreter and imports,
+    because that is what users need. The process must not have done other work before.
     """
 
     def __init__(self, *, children: bool = False) -> None:
@@ -37,7 +37,7 @@ class Meter:
         self._wall, self._cpu = time.perf_counter() - self._wall, self._used() - self._cpu
 
     def cost(self) -> Cost:
-        """Return what the block took."""
+        """Return the cost of the block."""
         return {"wall": self._wall, "cpu": self._cpu, "rss": self._peak()}
 
     def _used(self) -> float:
@@ -47,6 +47,6 @@ class Meter:
     def _peak(self) -> int:
         if self._children:
             return resource.getrusage(self._who).ru_maxrss * 1024
-        # Not ru_maxrss, which after exec still remembers the process that started this one.
+        # Not ru_maxrss: after exec it still includes the process that started this one.
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024

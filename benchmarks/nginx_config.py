@@ -1,4 +1,4 @@
-"""The configuration of nginx: one file for all clouds, and one for that which is served."""
+"""The configuration of nginx: one file for all clouds, and one for the cloud that is served."""
 
 import os
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from benchmarks.fixtures import BUCKET, LARGE_KEY, Digests, digests
 TEMPLATES: Final = Path(__file__).with_name("nginx")
 
 
-def write_config(root: Path, cloud: Cloud, port: int, tls_port: int) -> None:
-    """Write `nginx.conf` and what it includes for *cloud*, with the objects below *root* as they are."""
+def write_config(root: Path, cloud: Cloud, port: int, tls_port: int, *, nopush: bool = True) -> None:
+    """Write `nginx.conf` and its includes for *cloud*, for the objects that exist below *root*."""
     bucket = root / "objects" / BUCKET
-    # S3 sends no checksums here, and those of the others are named after the last part of a key.
+    # S3 sends no checksums here. Those of the other clouds are looked up by the last part of a key.
     paths = [] if cloud is S3 else [path for path in sorted(bucket.glob("*/*")) if path.is_file()]
     known = {path.name: digests(path) for path in paths}
     (root / "hashes.conf").write_text(_maps(known))
@@ -22,6 +22,7 @@ def write_config(root: Path, cloud: Cloud, port: int, tls_port: int) -> None:
     size = large.stat().st_size if large.exists() else 0
     values = {
         "@DIR@": str(root),
+        "@NOPUSH@": "on" if nopush else "off",
         "@PORT@": str(port),
         "@TLS_PORT@": str(tls_port),
         "@BUCKET@": BUCKET,
@@ -42,9 +43,9 @@ def write_config(root: Path, cloud: Cloud, port: int, tls_port: int) -> None:
 
 def _maps(known: Mapping[str, Digests]) -> str:
     """
-    Return what makes `$crc32c` and `$md5` those of the object that is asked for.
+    Return maps that set `$crc32c` and `$md5` to the checksums of the requested object.
 
-    One that came by parts has the CRC of its bytes, and no MD5 of them but one of its parts'.
+    A multipart object has the CRC of its bytes, and an MD5 of its parts' MD5s instead of its own.
     """
     small = {name: found for name, found in known.items() if name != LARGE_KEY.rpartition("/")[2]}
     crc32c = "".join(f"    {name} {found.crc32c};\n" for name, found in known.items())

@@ -1,4 +1,4 @@
-"""Tables of what was measured, for people and for programs."""
+"""Writes the results as tables and as JSON."""
 
 import importlib.metadata
 import json
@@ -20,39 +20,39 @@ PACKAGES = ("asyncstore", "aiohttp", "uvloop")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: a heading, and the text for one contender of one case."""
+    """One column of a table: its heading, and a function that returns the text for one contender."""
 
     heading: str
     text: Callable[[Measured], str]
 
 
 def cpu_per_operation(unit: str = "op") -> Column:
-    """Microseconds of CPU for one operation."""
+    """Microseconds of CPU per operation."""
     return Column(f"CPU µs/{unit}", lambda measured: f"{measured.median('cpu') / measured.units * 1e6:.1f}")
 
 
 def rate(unit: str = "op") -> Column:
-    """Operations in one second."""
+    """Operations per second."""
     return Column(f"{unit}/s", lambda measured: f"{measured.units / measured.median('wall'):,.0f}")
 
 
 def cpu_per_gigabyte() -> Column:
-    """Seconds of CPU for one GB of 10**9 bytes."""
+    """Seconds of CPU per GB (10**9 bytes)."""
     return Column("CPU-s/GB", lambda measured: f"{measured.median('cpu') / measured.units * 1e9:.2f}")
 
 
 def throughput() -> Column:
-    """MB of 10**6 bytes in one second."""
+    """MB (10**6 bytes) per second."""
     return Column("MB/s", lambda measured: f"{measured.units / measured.median('wall') / 1e6:,.0f}")
 
 
 def peak() -> Column:
-    """MB resident in the process at its largest."""
+    """Peak resident memory of the process in MB."""
     return Column("peak RSS MB", lambda measured: f"{measured.median('rss') / 1e6:.0f}")
 
 
 def spread() -> Column:
-    """The least and most CPU of the rounds, as parts of the median: how noisy the machine was."""
+    """The minimum and maximum CPU of the rounds relative to the median, which shows the noise of the machine."""
 
     def text(measured: Measured) -> str:
         costs = [cost["cpu"] / measured.median("cpu") for cost in measured.rounds]
@@ -72,9 +72,9 @@ def write(
     print_only: bool,
 ) -> None:
     """
-    Write *results* as `<name>.md` and `<name>.json`, with that of another cloud than S3 in the name.
+    Write *results* as `<name>.md` and `<name>.json`; for clouds other than S3 the name ends with the cloud.
 
-    CPU is also given as a ratio to each of *against*.
+    CPU is also shown as a ratio to each of *against*.
     """
     name = name if cloud is S3 else f"{name}_{cloud.name}"
     tables = [_table(case, contenders, columns, against) for case, contenders in results.items()]
@@ -92,7 +92,7 @@ def write(
 
 
 def save(name: str, text: str, data: object, *, print_only: bool = False) -> None:
-    """Print one result, and write it down."""
+    """Print one result, and save it."""
     print(text)
     if print_only:
         return
@@ -116,7 +116,7 @@ def _table(case: str, contenders: dict[str, Measured], columns: Sequence[Column]
 
 
 def setting(cloud: Cloud = S3) -> str:
-    """Say when and with what this was measured."""
+    """Return the date, machine and versions of the run."""
     return (
         f"{today()}, {platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} CPUs shared by "
         f"client and server, loopback, medians of interleaved rounds. {', '.join(_versions(cloud))}."

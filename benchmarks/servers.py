@@ -1,4 +1,4 @@
-"""Servers on this machine that cost the client as little as possible."""
+"""Local servers that cost the client as little as possible."""
 
 import contextlib
 import json
@@ -33,11 +33,11 @@ class Server:
     One running server.
 
     Attributes:
-        dir: Where it keeps its files, in memory.
+        dir: The directory of its files, in memory.
         url: Its plain HTTP endpoint.
-        tls_url: Its HTTPS endpoint; empty if it has none.
+        tls_url: Its HTTPS endpoint; empty without TLS.
         ca: The certificate authority that signed its certificate.
-        cloud: Whose API it speaks.
+        cloud: The cloud whose API it implements.
     """
 
     dir: Path
@@ -47,7 +47,7 @@ class Server:
     cloud: Cloud = S3
 
     def target(self, *, tls: bool) -> dict[str, Any]:
-        """Return what a contender is told of it."""
+        """Return the fields of a contender's `Target`."""
         path = f"/{self.cloud.account}" if self.cloud.name == "azure" else ""
         return {
             "endpoint": (self.tls_url if tls else self.url) + path,
@@ -71,11 +71,12 @@ class Server:
 
 
 @contextlib.contextmanager
-def nginx(cloud: Cloud = S3, *, large: int = 0, keys: int = 0) -> Iterator[Server]:
+def nginx(cloud: Cloud = S3, *, large: int = 0, keys: int = 0, nopush: bool = True) -> Iterator[Server]:
     """
-    Run nginx over *large* bytes in one object, a few small objects and a listing of *keys* keys.
+    Run nginx with one object of *large* bytes, a few small objects and a listing of *keys* keys.
 
-    Only S3's has TLS too.
+    Contenders use TLS only for S3. With *nopush* it sends full packets, of 64 KiB on the loopback device: the rest of a
+    reply that is a little longer waits 40 ms for the delayed acknowledgement.
     """
     program, env = cache.nginx()
     port, tls_port = free_port(), free_port()
@@ -83,7 +84,7 @@ def nginx(cloud: Cloud = S3, *, large: int = 0, keys: int = 0) -> Iterator[Serve
         write_objects(root / "objects" / BUCKET, large)
         write_pages(root / "pages", keys)
         ca = _certificate(root)
-        write_config(root, cloud, port, tls_port)
+        write_config(root, cloud, port, tls_port, nopush=nopush)
         args = [str(program), "-p", str(root), "-c", "nginx.conf", "-e", str(root / "error.log")]
         with _running(args, env, f"http://127.0.0.1:{port}/{BUCKET}"):
             url, tls_url = f"http://127.0.0.1:{port}", f"https://127.0.0.1:{tls_port}"
@@ -92,7 +93,7 @@ def nginx(cloud: Cloud = S3, *, large: int = 0, keys: int = 0) -> Iterator[Serve
 
 @contextlib.contextmanager
 def seaweedfs() -> Iterator[Server]:
-    """Run SeaweedFS, which checks signatures and keeps what it is given, with its files in memory."""
+    """Run SeaweedFS, which checks signatures and stores objects, with its files in memory."""
     program = cache.command("weed", cache.SEAWEEDFS)
     ports = {name: free_port() for name in ("master.port", "volume.port", "filer.port", "s3.port", "admin.port")}
     with scratch() as root:
@@ -114,7 +115,7 @@ def seaweedfs() -> Iterator[Server]:
 
 @contextlib.contextmanager
 def scratch(on_disk: bool = False) -> Iterator[Path]:
-    """Make a directory in memory, or on disk, that is gone afterwards."""
+    """Create a directory in memory or on disk, and delete it afterwards."""
     memory = Path("/dev/shm")
     where = None if on_disk or not memory.is_dir() else memory
     root = Path(tempfile.mkdtemp(prefix="asyncstore-bench-", dir=where))
@@ -125,7 +126,7 @@ def scratch(on_disk: bool = False) -> Iterator[Path]:
 
 
 def free_port() -> int:
-    """Return a free port whose neighbour 10,000 above, which SeaweedFS takes for gRPC, is free too."""
+    """Return a free port for which port + 10,000, which SeaweedFS uses for gRPC, is free too."""
     while True:
         port = random.randrange(20_000, 32_000)
         with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
@@ -141,8 +142,8 @@ def _running(args: list[str], env: Mapping[str, str], health: str) -> Iterator[N
         _wait_until_ready(process, health)
         yield
     finally:
-        # Nothing is worth saving, and SeaweedFS takes 20 s to stop politely; but nginx
-        # must be asked, or its workers would outlive it.
+        # Nothing needs saving, and SeaweedFS takes 20 s to stop gracefully. But nginx has to
+        # stop gracefully, or its workers would outlive it.
         process.terminate() if "nginx.conf" in args else process.kill()
         process.wait()
 
@@ -154,7 +155,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], health: str) -> None:
             with urllib.request.urlopen(health, timeout=1):
                 return
         except urllib.error.HTTPError:
-            # Not every cloud answers a bare look at a bucket, but this one did.
+            # An unsigned request for the bucket may be an error, but the server has answered.
             return
         except OSError:
             pass
@@ -173,7 +174,7 @@ def _certificate(root: Path) -> Path:
 
 @lru_cache(maxsize=1)
 def _rsa_key() -> str:
-    """Return a key that is made for this run: as long as the users' own are, and the same for all contenders."""
+    """Return a key generated for this run: of the usual length, and the same for all contenders."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 

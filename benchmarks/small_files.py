@@ -1,4 +1,4 @@
-"""What does it take to move a folder of small files through a server that keeps them?"""
+"""Measure uploads and downloads of many small files through a server that stores them."""
 
 import asyncio
 from pathlib import Path
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=5_000)
     args = parser.parse_args()
     with servers.seaweedfs() as server, servers.scratch() as folder:
-        asyncio.run(_make_bucket(server))
+        asyncio.run(make_bucket(server))
         source, got = folder / "source", folder / "got"
         source.mkdir()
         got.mkdir()
@@ -41,7 +41,7 @@ def main() -> None:
     report.write("small_files", title, results, columns, ["plain_aiohttp", "obstore"], print_only=args.print_only)
 
 
-async def _make_bucket(server: Server) -> None:
+async def make_bucket(server: Server) -> None:
     target = Target(
         endpoint=server.url,
         bucket=fixtures.BUCKET,

@@ -1,4 +1,4 @@
-"""How much CPU does one small request take, beside the least that Python can do it with?"""
+"""Measure the CPU of one small request, compared with the minimum in Python."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from benchmarks.harness import Case
 from benchmarks.servers import Server
 
 IN_FLIGHT = 64
-# A command that starts once for each object is another question.
+# It would start a process for each object, which is not comparable.
 WITHOUT = frozenset({"s5cmd"})
 
 
@@ -52,7 +52,7 @@ def _s3_cases(server: Server, common: dict[str, Any]) -> list[Case]:
 
 def _cases(server: Server, common: dict[str, Any]) -> list[Case]:
     def check_sent() -> None:
-        # Some frame what they send, so an object may be longer; one that is shorter is wrong.
+        # Some contenders add framing to the body, so more bytes are fine; fewer are wrong.
         sent = [length for length in server.received() if length >= fixtures.SMALL_SIZE]
         assert len(sent) >= common["count"], f"{len(sent)} objects of {common['count']}"
 

@@ -1,8 +1,8 @@
 """
-Does a tree of large and small files come back the same through every provider, and with how much memory?
+Upload and download a tree of large and small files with every provider, compare the bytes and measure memory.
 
-The servers are those of the tests: SeaweedFS, Azurite, and the stand-ins of GCS and OCI. Each keeps
-the whole tree in memory or on disk, so this needs twice the size of the tree beside it.
+The servers are those of the tests: SeaweedFS, Azurite, and the test servers for GCS and OCI. Each keeps
+the whole tree in memory or on disk, so this needs three times the size of the tree in total.
 """
 
 import argparse
@@ -27,10 +27,10 @@ _NOT_OURS = ("AWS_", "AZURE_", "GOOGLE_", "STORAGE_", "OCI_", "ASYNCSTORE_")
 @dataclass(frozen=True, slots=True)
 class Place:
     """
-    Where one tree goes.
+    The destination of one tree.
 
     Attributes:
-        settings: By the names of the command's environment.
+        settings: Environment variables of the command.
     """
 
     uri: str
@@ -40,10 +40,10 @@ class Place:
 def main() -> None:
     """Run `asyncstore demo` through every provider."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", default="2GiB", help="bytes of the tree")
+    parser.add_argument("--size", default="2GiB", help="size of the tree")
     parser.add_argument("--files", type=int, default=300)
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(PLACES), help="names, with commas")
-    parser.add_argument("--print-only", action="store_true", help="leave the tables in results/ as they are")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(PLACES), help="comma-separated names")
+    parser.add_argument("--print-only", action="store_true", help="do not change the tables in results/")
     args = parser.parse_args()
     records = {}
     for name in args.only:
@@ -51,15 +51,15 @@ def main() -> None:
         with PLACES[name]() as place:
             records[name] = _demo(place, args.size, args.files)
     lines = [
-        f"| {args.size} in {args.files} files | the same | up MB/s | down MB/s | repeated requests | peak RSS MiB |",
+        f"| {args.size} in {args.files} files | identical | upload MB/s | download MB/s | retries | peak RSS MiB |",
         "|---|---|---|---|---|---|",
         *(_row(name, record) for name, record in records.items()),
     ]
-    text = f"# A tree up and down through every provider\n\n{report.setting()}\n\n" + "\n".join(lines) + "\n"
+    text = f"# Upload and download of a tree with every provider\n\n{report.setting()}\n\n" + "\n".join(lines) + "\n"
     data = {"date": report.today(), "setting": report.setting(), "runs": records}
     report.save("trees", text, data, print_only=args.print_only)
     if any(not record["ok"] for record in records.values()):
-        raise SystemExit("a tree did not come back the same")
+        raise SystemExit("a downloaded tree differs from the uploaded one")
 
 
 def _row(name: str, record: dict[str, Any]) -> str:
@@ -75,7 +75,7 @@ def _demo(place: Place, size: str, files: int) -> dict[str, Any]:
     done = subprocess.run(args, env=env, stdout=subprocess.PIPE, text=True, check=False)
     record: dict[str, Any] = json.loads((done.stdout.splitlines() or ["{}"])[-1])
     if record.get("type") != "summary":
-        raise SystemExit(f"asyncstore demo --to {place.uri} did not run to its end")
+        raise SystemExit(f"asyncstore demo --to {place.uri} did not finish")
     return record
 
 

@@ -1,9 +1,11 @@
 """
-The work a contender is asked to do: what warms it up, what is measured, how it is checked.
+The work of a contender: its warm-up, the measured part and the check.
 
-`units` of each are what its costs are divided by: operations, bytes or keys.
+The costs are divided by `units`: operations, bytes or keys.
 """
 
+import mmap
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -11,22 +13,22 @@ from typing import Protocol
 from benchmarks import fixtures
 from benchmarks.contenders import Contender
 from benchmarks.inflight import for_each
-from benchmarks.units import MiB
+from benchmarks.units import KiB, MiB
 
 
 class Work(Protocol):
-    """One question asked of one contender."""
+    """One kind of work for one contender."""
 
     units: int
 
     async def warm_up(self, contender: Contender) -> None:
-        """Open the connections and load what is loaded at first use."""
+        """Open the connections and load everything that is loaded on first use."""
 
     async def run(self, contender: Contender) -> None:
-        """Do what is measured."""
+        """Do the work that is measured."""
 
     def check(self) -> None:
-        """Raise AssertionError if the contender did not do what it was asked."""
+        """Raise AssertionError if the contender did not do the work correctly."""
 
 
 class SmallGet:
@@ -57,7 +59,7 @@ class SmallGet:
 
 
 class SmallPut:
-    """Write objects of 1 KiB, each under a key of its own."""
+    """Write objects of 1 KiB, each under its own key."""
 
     def __init__(self, *, count: int, in_flight: int, folder: str | None = None) -> None:
         self.units = count
@@ -72,7 +74,7 @@ class SmallPut:
 
     def check(self) -> None:
         if not self._folder:
-            # The harness does: the server counts the bodies it receives.
+            # The harness checks: the server counts the bodies it receives.
             return
         written = sum(1 for path in self._folder.glob("put-*") if path.stat().st_size == fixtures.SMALL_SIZE)
         assert written == self.units, f"{written} objects of {self.units}"
@@ -87,7 +89,7 @@ class SmallPut:
 
 
 class Download:
-    """Write one large object to a file."""
+    """Download one large object to a file."""
 
     def __init__(self, *, path: str, source: str) -> None:
         self._path, self._source = Path(path), Path(source)
@@ -106,8 +108,63 @@ class Download:
             assert not got.read(1), "too long"
 
 
+class IntoMemory:
+    """
+    Read one large object into memory.
+
+    With *used* memory, a contender that takes memory gets some whose pages exist, as if it were read into again.
+    """
+
+    def __init__(self, *, source: str, used: bool) -> None:
+        self._source = Path(source)
+        self.units = self._source.stat().st_size
+        self._memory = mmap.mmap(-1, self.units, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._used = used
+        self._got = memoryview(b"")
+
+    async def warm_up(self, contender: Contender) -> None:
+        await contender.get(fixtures.SMALL_KEY.format(0))
+        if self._used and contender.fills_memory:
+            for start in range(0, self.units, mmap.PAGESIZE):
+                self._memory[start] = 1
+
+    async def run(self, contender: Contender) -> None:
+        self._got = await contender.read_large(fixtures.LARGE_KEY, self._memory)
+
+    def check(self) -> None:
+        with self._source.open("rb") as expected:
+            for start in range(0, self.units, 8 * MiB):
+                assert self._got[start : start + 8 * MiB] == expected.read(8 * MiB), f"wrong bytes after {start}"
+
+
+class RandomReads:
+    """Read 64 KiB at random places of one large object, one after the other."""
+
+    def __init__(self, *, source: str, count: int) -> None:
+        self._source = Path(source)
+        self.units = count
+        choose = random.Random(1)
+        self._places = [choose.randrange(self._source.stat().st_size - 64 * KiB) for _ in range(count)]
+        self._got: list[tuple[int, bytes]] = []
+
+    async def warm_up(self, contender: Contender) -> None:
+        await contender.read_at(fixtures.LARGE_KEY, self._places[:20], 64 * KiB, lambda _: None)
+
+    async def run(self, contender: Contender) -> None:
+        def got(data: bytes) -> None:
+            self._got.append((len(data), data[-16:]))
+
+        await contender.read_at(fixtures.LARGE_KEY, self._places, 64 * KiB, got)
+
+    def check(self) -> None:
+        with self._source.open("rb") as expected:
+            for place, got in zip(self._places, self._got, strict=True):
+                expected.seek(place + 64 * KiB - 16)
+                assert got == (64 * KiB, expected.read(16)), f"wrong bytes at {place}"
+
+
 class Upload:
-    """Write one large object from a file."""
+    """Upload one large object from a file."""
 
     def __init__(self, *, source: str) -> None:
         self._source = Path(source)
@@ -120,7 +177,7 @@ class Upload:
         await contender.upload(self._source, "put/large")
 
     def check(self) -> None:
-        # The harness does: the server counts the bytes it receives.
+        # The harness checks: the server counts the bytes it receives.
         pass
 
 
@@ -155,7 +212,7 @@ class FilesUp:
         await contender.upload_many([(path, f"files/{path.name}") for path in self._files])
 
     def check(self) -> None:
-        # Downloading them shows it.
+        # The download checks it.
         pass
 
 
@@ -186,6 +243,8 @@ QUESTIONS: dict[str, Callable[..., Work]] = {
     "small_put": SmallPut,
     "download": Download,
     "upload": Upload,
+    "into_memory": IntoMemory,
+    "random_reads": RandomReads,
     "listing": Listing,
     "files_up": FilesUp,
     "files_down": FilesDown,

@@ -1,9 +1,9 @@
 """
-One contender, one cloud, one question, one process: prints one line of JSON.
+Measure one contender, cloud and kind of work in this process, and print one line of JSON.
 
     python -m benchmarks.worker obstore s3 small_get '{"endpoint": "http://127.0.0.1:9000", ...}'
 
-A contender's name may end in `@uvloop` to be run on that event loop.
+With `@uvloop` at the end of the contender's name, it runs on that event loop.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from benchmarks.work import QUESTIONS
 
 
 def main() -> None:
-    """Answer the question on the command line."""
+    """Do the work named on the command line."""
     contender, cloud, question, text = sys.argv[1:]
     name, _, loop = contender.partition("@")
     args: dict[str, Any] = json.loads(text)
@@ -28,8 +28,8 @@ def main() -> None:
     except NotSupportedError as exc:
         answer = {"unsupported": str(exc)}
     print(json.dumps(answer), flush=True)
-    # Nothing after the answer is measured, and some contenders now and then abort while
-    # the interpreter ends round their threads.
+    # Nothing after this is measured, and some contenders occasionally crash while the
+    # interpreter shuts down under their threads.
     os._exit(0)
 
 

@@ -1,5 +1,5 @@
 """
-The list of what is promised names tests that exist.
+docs/acceptance.md names tests that exist.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 import asyncstore
 
 ROOT = Path(__file__).parents[1]
-# Where the package is installed, which can be elsewhere.
+# The package can be installed outside the repository.
 PACKAGE = Path(asyncstore.__file__).parents[1]
 LINES = [line for line in (ROOT / "docs/acceptance.md").read_text("utf-8").splitlines() if line.startswith("- ")]
 TICKED = re.compile(r"- \[x\] .+: `([\w/.]+\.py)::(\w+)`")
@@ -24,7 +24,7 @@ NAMED = [match.groups() for line in LINES if (match := TICKED.fullmatch(line))]
 
 @cache
 def names_in(path: str) -> set[str]:
-    """Return the names of the tests in a file, in classes or not."""
+    """Return the names of the tests in a file, in and outside of classes."""
     base = PACKAGE if path.startswith("asyncstore/") else ROOT
     tree = ast.parse((base / path).read_text("utf-8"))
     found = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
@@ -32,9 +32,9 @@ def names_in(path: str) -> set[str]:
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_line_is_ticked_or_open(line: str) -> None:
+def test_line_names_its_test(line: str) -> None:
     """
-    A line names its test, or says that there is none.
+    Each line names its test, or says that there is no test yet.
     """
     assert TICKED.fullmatch(line) or OPEN.fullmatch(line)
 
@@ -42,13 +42,13 @@ def test_line_is_ticked_or_open(line: str) -> None:
 @pytest.mark.parametrize(("path", "name"), NAMED, ids=[f"{path}::{name}" for path, name in NAMED])
 def test_named_test_exists(path: str, name: str) -> None:
     """
-    A ticked line can be run.
+    The test that a ticked line names exists.
     """
     assert name in names_in(path)
 
 
-def test_something_is_promised() -> None:
+def test_list_is_read() -> None:
     """
-    The list was found and read.
+    The list has lines.
     """
     assert len(NAMED) > 100

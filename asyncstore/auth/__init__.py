@@ -1,3 +1,3 @@
 """
-Credentials: how to find them, renew them in time, and put them on requests.
+Authentication: obtains credentials, refreshes them, and puts them on requests.
 """

@@ -1,46 +1,43 @@
 """
-What drivers know of credentials, whatever the provider and the method.
+The interface of credentials that drivers use, for all providers and methods.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
-from urllib.parse import urlsplit
 
-from asyncstore.auth.opening import Opening
-from asyncstore.auth.sigv4 import Scope
-from asyncstore.auth.tokens import Grant, Lease, Secret, TokenSource
-from asyncstore.errors import ConfigurationError, NotSupportedError
+from asyncstore._support.awaitable_context import Opening
+from asyncstore.auth.tokens import Grant, Lease, Refresh, Scope, Secret, TokenSource
+from asyncstore.errors import NotSupportedError
 
 if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
 
-__all__ = ["Credentials", "Grant", "Lease", "Scope", "Secret", "TokenSource", "is_loopback", "require_tls"]
+__all__ = ["Credentials", "Grant", "Lease", "Refresh", "Scope", "Secret", "TokenSource"]
 
 T = TypeVar("T")
 
 
 class Credentials(ABC, Generic[T]):
     """
-    A way to prove to a provider who is asking.
+    Proof to a provider of who makes the requests.
 
-    Close them with :meth:`aclose`, or use them as an asynchronous context
-    manager. They are shared by all the requests of a storage.
+    All requests of a storage share them. Close them with :meth:`aclose`, or use
+    them as an asynchronous context manager.
 
     Attributes:
         provider: Such as ``"s3"``.
         auth_type: The method, such as ``"static"``.
         source: Where they came from, for people to read; never a secret.
-        anonymous: Whether requests go out as they are.
-        expired_codes: The provider's error codes that new credentials can cure.
-        skew_codes: Its error codes for a clock that is wrong.
+        anonymous: Whether requests are sent without credentials.
+        expired_codes: The provider's error codes that a refresh can resolve.
+        skew_codes: The provider's error codes for clock skew.
     """
 
     provider: ClassVar[str]
@@ -50,60 +47,73 @@ class Credentials(ABC, Generic[T]):
     expired_codes: frozenset[str] = frozenset()
     skew_codes: frozenset[str] = frozenset()
 
+    def on_refresh(self, listener: Callable[[Refresh], None]) -> None:
+        """
+        Call *listener* after each refresh, successful or not; it must neither block nor raise.
+
+        Credentials that never refresh call nothing.
+        """
+
     @abstractmethod
     def current(self) -> Lease[T] | None:
         """
-        Return a lease if there is one that needs no renewal; never waits.
+        Return the lease if it needs no refresh, else ``None``; never waits.
         """
 
     @abstractmethod
     async def get(self) -> Lease[T]:
         """
-        Return a lease that is good, fetched or renewed if it has to be.
+        Return a valid lease, fetched or refreshed if necessary.
 
-        Cancelling the caller leaves the renewal running, for the others.
+        Cancelling the caller does not cancel the refresh: other callers may wait for it.
 
         Raises:
-            ConfigurationError: What the method needs is not there.
-            UnauthenticatedError: The provider gives no credentials.
+            ConfigurationError: Something that the method needs is missing.
+            UnauthenticatedError: The provider issues no credentials.
             UnavailableError: The provider could not be reached.
         """
 
     async def refresh(self, stale: Lease[T] | None = None) -> Lease[T]:
         """
-        Return another lease than *stale*, or *stale* itself if there can be no other.
+        Return another lease than *stale*, or *stale* itself if no other can be obtained.
 
         Raises:
             UnauthenticatedError, UnavailableError: As :meth:`get`.
         """
         return await self.get()
 
-    def heed(self, headers: Mapping[str, str]) -> None:
+    def note_challenge(self, headers: Mapping[str, str]) -> None:
         """
-        Take note of what the *headers* of a refusal ask for; :meth:`refresh` follows at once, and heeds it.
+        Note what the *headers* of a 401 demand of the next token; the caller then calls :meth:`refresh`.
         """
 
     async def region(self) -> str | None:
         """
-        Return the region that the method knows of.
+        Return the region, if the method knows it.
         """
         return None
 
     def setting_sources(self) -> dict[str, str]:
         """
-        Return where each setting comes from that the method uses: ``"settings"`` or a variable.
+        Return the source of each setting in use: ``"settings"`` or an environment variable.
+        """
+        return {}
+
+    def configuration_sources(self) -> dict[str, str]:
+        """
+        Return the source of each value that the provider's own configuration adds to the credentials, if any.
         """
         return {}
 
     def identity(self) -> dict[str, str]:
         """
-        Return who is asking, such as a role or an account, as far as it is known without a request; no secrets.
+        Return who makes the requests, such as a role or an account, if known without a request; no secrets.
         """
         return {}
 
     def expiry(self) -> datetime | None:
         """
-        Return when the credentials in use end; ``None`` if they do not, or there are none yet.
+        Return when the current credentials expire; ``None`` if they do not, or were not fetched yet.
         """
         lease = self.current()
         if lease is None or lease.ends_at is None:
@@ -112,7 +122,7 @@ class Credentials(ABC, Generic[T]):
 
     def describe(self) -> dict[str, str]:
         """
-        Return the method and what it came to, for people to read; no secrets.
+        Return the method, the source and the expiry, for people to read; no secrets.
         """
         end = self.expiry()
         described = {"method": self.auth_type, "source": self.source}
@@ -122,7 +132,7 @@ class Credentials(ABC, Generic[T]):
 
     def scope_of(self, url: URL) -> Scope | None:
         """
-        Return where a signature for *url* is valid if it is an address of this cloud, else ``None``.
+        Return where a signature for *url* is valid; ``None`` if it is not an address of this cloud.
         """
         return None
 
@@ -135,7 +145,7 @@ class Credentials(ABC, Generic[T]):
     @abstractmethod
     def apply(self, request: aiohttp.ClientRequest, lease: Lease[T], clock_offset: float, scope: Scope) -> None:
         """
-        Put credentials on *request*, which is about to be sent; may be done again.
+        Put credentials on *request*, which is about to be sent. A second call replaces them.
 
         Args:
             clock_offset: Seconds by which the provider's clock is ahead of ours.
@@ -154,13 +164,13 @@ class Credentials(ABC, Generic[T]):
         query: Iterable[tuple[str, str]] = (),
     ) -> str:
         """
-        Return *url* signed in its query, for whoever holds it.
+        Return *url* presigned: anyone who has it can make this request until it expires.
 
         Raises:
-            NotSupportedError: These credentials sign no URLs.
-            ValueError: *expires* is not what the provider allows.
+            NotSupportedError: These credentials cannot presign URLs.
+            ValueError: The provider does not allow *expires*.
         """
-        raise NotSupportedError(f"{self.auth_type} credentials sign no URLs", provider=self.provider, op="sign")
+        raise NotSupportedError(f"{self.auth_type} credentials cannot presign URLs", provider=self.provider, op="sign")
 
     def http_client(
         self,
@@ -172,21 +182,22 @@ class Credentials(ABC, Generic[T]):
         **session_options: Any,
     ) -> Opening[aiohttp.ClientSession]:
         """
-        Open a session that signs what goes to this cloud, and nothing else; awaited or used with ``async with``.
+        Open a session that signs requests to this cloud only. Await the result, or use it with ``async with``.
 
-        Redirects are followed only where a request asks for it with
-        ``allow_redirects``; other origins never see the credentials.
+        Redirects are followed only if a request asks for it with ``allow_redirects``;
+        other origins never see the credentials.
 
         Args:
             origins: Such as ``"https://s3.example"``; by default the provider's own.
-            region: What requests to *origins* are signed for; by default that of the
-                credentials. The provider's own hosts say it themselves.
+            region: The region to sign requests to *origins* for; by default that of the
+                credentials. The provider's own hosts name their region.
             session_options: For ``aiohttp.ClientSession``.
 
         Raises:
             ConfigurationError: An origin is plain HTTP on another host.
         """
-        from asyncstore.auth.middleware import check_origins, signed_session
+        # It imports aiohttp, which "import asyncstore" must not load.
+        from asyncstore.auth.signed_session import check_origins, signed_session
 
         own = list(origins) if origins is not None else []
         check_origins(self, own, allow_http=allow_http)
@@ -197,9 +208,52 @@ class Credentials(ABC, Generic[T]):
 
         return Opening(start)
 
+    async def for_botocore(self) -> Any:
+        """
+        Return an aiobotocore session that signs with these credentials, renewed as needed.
+
+        Raises:
+            NotSupportedError: They are not AWS credentials.
+            ConfigurationError: aiobotocore is not installed.
+        """
+        raise self._not_for("aiobotocore")
+
+    def for_gcloud(self) -> Any:
+        """
+        Return a token object for gcloud-aio that takes its tokens from these credentials.
+
+        Raises:
+            NotSupportedError: They are not Google credentials.
+            ConfigurationError: gcloud-aio is not installed.
+        """
+        raise self._not_for("gcloud-aio")
+
+    async def for_azure(self) -> Any:
+        """
+        Return an object for the ``credential`` argument of Microsoft's SDK clients; ``None`` means anonymous.
+
+        Raises:
+            NotSupportedError: They are not Azure credentials.
+            ConfigurationError: A key or SAS token needs azure-core, which is not installed.
+        """
+        raise self._not_for("Microsoft's SDK")
+
+    async def for_oci(self) -> Any:
+        """
+        Return a signer for the clients of Oracle's SDK.
+
+        Raises:
+            NotSupportedError: They are not OCI credentials.
+            ConfigurationError: The SDK is not installed.
+        """
+        raise self._not_for("Oracle's SDK")
+
+    def _not_for(self, package: str) -> NotSupportedError:
+        return NotSupportedError(f"{package} cannot use {self.provider} credentials", provider=self.provider)
+
     async def aclose(self) -> None:
         """
-        Give back what the method holds; may be called twice.
+        Release what the method holds; safe to call twice.
         """
 
     async def __aenter__(self) -> Self:
@@ -212,30 +266,3 @@ class Credentials(ABC, Generic[T]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.auth_type} from {self.source}>"
-
-
-def require_tls(url: str, *, allow_http: bool = False) -> None:
-    """
-    Check that credentials may be sent to *url*.
-
-    Raises:
-        ConfigurationError: It is plain HTTP, not on this machine and not allowed.
-    """
-    parts = urlsplit(url)
-    if parts.scheme == "https" or allow_http or is_loopback(parts.hostname or ""):
-        return
-    raise ConfigurationError(
-        f"credentials would travel unprotected to {parts.scheme}://{parts.hostname}: use https, or set allow_http"
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """
-    Whether *host* is this machine, by its address or the name ``localhost``.
-    """
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

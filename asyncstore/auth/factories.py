@@ -1,5 +1,5 @@
 """
-Opening credentials: the factory of a provider is found and imported when it is needed.
+Opens credentials; the factory of a provider is imported when it is needed.
 """
 
 from __future__ import annotations
@@ -8,34 +8,34 @@ from collections.abc import MutableMapping
 from importlib import import_module
 from typing import Any, Final, Protocol
 
+from asyncstore._support.awaitable_context import Opening
+from asyncstore._support.threads import in_thread
 from asyncstore.auth.credentials import Credentials
-from asyncstore.auth.opening import Opening
 from asyncstore.config import AuthConfig, HTTPOptions
 from asyncstore.errors import ConfigurationError
-from asyncstore.threads import in_thread
 
-#: The group under which other packages announce theirs: provider = "module:factory".
+#: Entry-point group in which other packages register theirs: provider = "module:factory".
 ENTRY_POINTS: Final = "asyncstore.auth"
 
-#: Where the factory of each provider is.
+#: The factory of each provider.
 BUILT_IN: Final = {
-    "s3": "asyncstore.auth.aws:aws_credentials",
-    "azure": "asyncstore.auth.azure:azure_credentials",
-    "gcs": "asyncstore.auth.gcp:gcp_credentials",
-    "github": "asyncstore.auth.github:github_credentials",
-    "oci": "asyncstore.auth.oci:oci_credentials",
+    "s3": "asyncstore.auth.aws.credentials:aws_credentials",
+    "azure": "asyncstore.auth.azure.credentials:azure_credentials",
+    "gcs": "asyncstore.auth.gcp.credentials:gcp_credentials",
+    "github": "asyncstore.auth.github.credentials:github_credentials",
+    "oci": "asyncstore.auth.oci.credentials:oci_credentials",
 }
 
-#: What people call the providers, the schemes of their URIs included.
+#: Other names of the providers, including the schemes of their URIs.
 ALIASES: Final = {"aws": "s3", "az": "azure", "gcp": "gcs", "google": "gcs", "gs": "gcs"}
 
 
 class AuthFactory(Protocol):
     """
-    Makes the credentials of one provider; reads and sends nothing.
+    Creates the credentials of one provider; reads and sends nothing.
 
-    It takes what it knows out of *settings* and leaves the rest; of the settings of
-    *auth* it has to know all.
+    It removes the settings that it knows from *settings* and leaves the others. It must
+    know all settings of *auth*.
     """
 
     def __call__(
@@ -46,10 +46,10 @@ class AuthFactory(Protocol):
         http: HTTPOptions | None = None,
     ) -> Credentials[Any]:
         """
-        Return credentials as *auth* and *settings* ask for.
+        Return the credentials that *auth* and *settings* describe.
 
         Args:
-            http: Whom to trust where tokens are asked for, and which proxy leads there.
+            http: TLS and proxy settings for requesting tokens.
 
         Raises:
             ConfigurationError: A setting is unknown, missing or contradicts another.
@@ -59,30 +59,31 @@ class AuthFactory(Protocol):
 
 def connect_auth(auth: AuthConfig, *, http: HTTPOptions | None = None) -> Opening[Credentials[Any]]:
     """
-    Obtain credentials, for use with a storage's own provider or without any storage.
+    Obtain credentials for use without a storage, or for several storages.
 
-    What comes of it is awaited, or used with ``async with``. The first credentials
-    are fetched at once, so that what is wrong shows here; later ones as needed::
+    Await the result, or use it with ``async with``. The first token or keys are fetched
+    at once, so errors show here; they are refreshed as needed::
 
         async with connect_auth(AuthConfig(provider="aws", auth_type="profile")) as credentials:
             async with credentials.http_client() as session:
                 ...
 
     Args:
-        http: Whom to trust where tokens are asked for, and which proxy leads there.
+        http: TLS and proxy settings for requesting tokens.
 
     Raises:
-        ConfigurationError: There is no such provider or method, or its settings do
-            not fit.
-        UnauthenticatedError: The provider gives no credentials.
+        ConfigurationError: The provider or method does not exist, or a setting is not valid.
+        UnauthenticatedError: The provider issues no credentials.
         UnavailableError: The provider could not be reached.
     """
+    if not isinstance(auth, AuthConfig):
+        raise TypeError(f'auth takes an AuthConfig, such as AuthConfig(provider="aws"), not {type(auth).__name__}')
     if auth.provider is None:
-        raise ConfigurationError(f"AuthConfig names no provider; there are {', '.join(sorted(BUILT_IN))}")
+        raise ConfigurationError(f"AuthConfig needs a provider: one of {', '.join(sorted(BUILT_IN))}")
     provider = auth.provider
 
     async def connect() -> Credentials[Any]:
-        # It imports, and looks through all packages for a provider that is not ours.
+        # It imports modules, and may search all installed packages.
         factory = await in_thread(find_factory, provider)
         credentials = factory(auth, http=http)
         try:
@@ -97,10 +98,10 @@ def connect_auth(auth: AuthConfig, *, http: HTTPOptions | None = None) -> Openin
 
 def find_factory(provider: str) -> AuthFactory:
     """
-    Return what makes the credentials of *provider*.
+    Return the factory for *provider*; blocks.
 
     Raises:
-        ConfigurationError: There is none, or it cannot be imported.
+        ConfigurationError: No package has one.
     """
     name = ALIASES.get(provider, provider)
     target = BUILT_IN.get(name)
@@ -108,7 +109,7 @@ def find_factory(provider: str) -> AuthFactory:
         module, _, function = target.partition(":")
         factory: AuthFactory = getattr(import_module(module), function)
         return factory
-    # Imported here: it takes longer than many a small module of ours.
+    # A slow import that built-in providers do not need.
     from importlib.metadata import entry_points
 
     for entry in entry_points(group=ENTRY_POINTS, name=name):
@@ -116,6 +117,6 @@ def find_factory(provider: str) -> AuthFactory:
         return announced
     others = {entry.name for entry in entry_points(group=ENTRY_POINTS)}
     raise ConfigurationError(
-        f"there are no credentials for {provider!r}; there are some for {sorted({*BUILT_IN, *others})}, and packages "
-        f"can add theirs under the entry points {ENTRY_POINTS!r}"
+        f"no credentials for provider {provider!r}: known are {sorted({*BUILT_IN, *others})}; packages "
+        f"can add their own with the entry points {ENTRY_POINTS!r}"
     )

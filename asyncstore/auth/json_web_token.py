@@ -1,5 +1,5 @@
 """
-JSON web tokens: what one says, and one of our own.
+JSON Web Tokens: reads the expiry of one, and signs new ones.
 
 https://www.rfc-editor.org/rfc/rfc7519
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def expiry_of(token: str) -> float | None:
     """
-    Return when a token ends, in seconds since the epoch, if it says so. Nothing is verified.
+    Return when a token expires, in seconds since the epoch; ``None`` if unknown. Nothing is verified.
     """
     try:
         payload = token.split(".")[1]
@@ -30,18 +30,24 @@ def expiry_of(token: str) -> float | None:
 
 def signed_token(claims: Mapping[str, Any], key: RSAPrivateKey) -> str:
     """
-    Return *claims*, signed by RS256.
+    Return a token with *claims*, signed with RS256.
     """
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.hashes import SHA256
 
-    text = f"{_encoded({'alg': 'RS256', 'typ': 'JWT'})}.{_encoded(claims)}"
-    return f"{text}.{_base64url(key.sign(text.encode('ascii'), PKCS1v15(), SHA256()))}"
+    text = unsigned_token({"alg": "RS256", "typ": "JWT"}, claims)
+    return f"{text}.{base64url(key.sign(text.encode('ascii'), PKCS1v15(), SHA256()))}"
 
 
-def _encoded(document: Mapping[str, Any]) -> str:
-    return _base64url(json.dumps(document, separators=(",", ":")).encode())
+def unsigned_token(header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+    """
+    Return the part of a token that is signed; the token adds a dot and its signature in :func:`base64url`.
+    """
+    return ".".join(base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
 
 
-def _base64url(data: bytes) -> str:
+def base64url(data: bytes) -> str:
+    """
+    Return *data* in URL-safe base64 without padding.
+    """
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

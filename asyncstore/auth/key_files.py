@@ -1,5 +1,5 @@
 """
-Files that hold secrets: read once, in a thread, with a warning if others can read them too.
+Reads files that hold secrets; warns if other users can read them too.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from asyncstore.errors import ConfigurationError
 #: Bytes of the longest file of credentials.
 MAX_FILE: Final = 256 * 1024
 
-# A log and not a warning of Python's: it is for whoever runs the program, who sees
-# each file named, and no program ends for it.
+# A log message rather than a Python warning: it is for the operator, names each file, and never
+# becomes an exception.
 _log = logging.getLogger(__name__)
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -27,14 +27,14 @@ def read_key_file(path: str | Path, what: str, *, warn: bool = True) -> bytes:
     """
     Return the content of a file of secrets; blocks, so call it in a thread.
 
-    Others than its owner who can read it are worth a warning, once for each file.
+    If other users can read the file, this logs a warning, once per file.
 
     Args:
-        what: What it is, for messages.
-        warn: ``False`` if there need not be secrets in it; see :func:`warn_if_shared`.
+        what: What the file holds, for messages.
+        warn: ``False`` if the file may hold no secrets; see :func:`warn_if_shared`.
 
     Raises:
-        ConfigurationError: It cannot be read, is no file, or is too long.
+        ConfigurationError: It does not exist, cannot be read, or is too long.
     """
     file = Path(path).expanduser()
     try:
@@ -43,7 +43,7 @@ def read_key_file(path: str | Path, what: str, *, warn: bool = True) -> bytes:
                 _check_mode(os.fstat(opened.fileno()), str(file))
             content = opened.read(MAX_FILE + 1)
     except FileNotFoundError:
-        raise ConfigurationError(f"there is no {what} {file}") from None
+        raise ConfigurationError(f"the {what} {file} does not exist") from None
     except OSError as exc:
         raise ConfigurationError(f"the {what} {file} cannot be read: {exc.strerror or type(exc).__name__}") from None
     if len(content) > MAX_FILE:
@@ -53,9 +53,9 @@ def read_key_file(path: str | Path, what: str, *, warn: bool = True) -> bytes:
 
 def read_token_file(path: str | Path, what: str, limit: int) -> str:
     """
-    Return the token that a machine or cluster keeps up to date in a file; blocks.
+    Return the token that a machine or cluster keeps current in a file; blocks.
 
-    There is no warning: such files are there for a whole pod or machine to read.
+    It never warns: a whole pod or machine may read such files.
 
     Raises:
         ConfigurationError: It cannot be read, is empty, or has more than *limit* bytes.
@@ -67,13 +67,13 @@ def read_token_file(path: str | Path, what: str, limit: int) -> str:
         raise ConfigurationError(f"{what} {path} cannot be read: {exc.strerror or type(exc).__name__}") from None
     token = content.decode("utf-8", "replace").strip()
     if not token or len(content) > limit:
-        raise ConfigurationError(f"{what} {path} holds no token")
+        raise ConfigurationError(f"{what} {path} does not hold a token")
     return token
 
 
 def warn_if_shared(path: str | Path) -> None:
     """
-    Warn if others can read the file of secrets at *path*; blocks, and does nothing if there is none.
+    Log a warning if other users can read the file of secrets at *path*; blocks.
     """
     file = Path(path).expanduser()
     try:
@@ -88,5 +88,7 @@ def _check_mode(found: os.stat_result, name: str) -> None:
     if found.st_mode & _OTHERS and name not in _warned:
         _warned.add(name)
         _log.warning(
-            "%s holds secrets and others can use it: its mode is %03o, make it 600", name, found.st_mode & 0o777
+            "%s holds secrets and other users can access it: its mode is %03o, make it 600",
+            name,
+            found.st_mode & 0o777,
         )

@@ -1,5 +1,5 @@
 """
-Programs that give credentials: run without a shell, for a limited time, with a bounded output.
+Runs programs that print credentials: without a shell, with a timeout and bounded output.
 """
 
 from __future__ import annotations
@@ -19,20 +19,24 @@ from typing import Any, Final
 import anyio
 
 from asyncstore.errors import ConfigurationError, UnauthenticatedError, UnavailableError
+from asyncstore.http.fast.private import close_pipes
 
-#: Bytes of the longest document.
+#: Bytes of the longest output.
 MAX_OUTPUT: Final = 64 * 1024
+
+#: Seconds that a program may run: a refresh may take a minute.
+MAX_TIMEOUT: Final = 50.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Result:
     """
-    What came of a program. It never shows in ``repr`` what it wrote: that can be secret.
+    The result of a program. ``repr`` never shows the output, which can be secret.
 
     Attributes:
-        code: How it ended; negative for a signal.
-        output: All that it printed.
-        errors: What it wrote to stderr, if that was asked for; no more than 64 KiB.
+        code: The exit code; negative for a signal.
+        output: The whole standard output.
+        errors: Up to 64 KiB of standard error, if it was requested.
     """
 
     code: int
@@ -48,21 +52,21 @@ async def run_program(
     environment: Mapping[str, str] | None = None,
     directory: str | Path | None = None,
     errors: bool = False,
-) -> Ended:
+) -> Result:
     """
-    Run a program to its end. Whoever is cancelled, or waits too long, kills it and all that it started.
+    Run a program to its end. Cancellation and the timeout kill it and every process that it started.
 
     Args:
-        name: What it is, for messages.
+        name: The program's name in messages.
         timeout: Seconds.
-        environment: Variables besides those of this process.
-        directory: Where it runs.
-        errors: Whether to keep what it writes to stderr; it is thrown away otherwise.
+        environment: Variables to add to those of this process.
+        directory: The working directory.
+        errors: Whether to keep standard error; it is discarded otherwise.
 
     Raises:
         ConfigurationError: It cannot be started.
         UnauthenticatedError: It printed more than 64 KiB.
-        UnavailableError: It did not end in time.
+        UnavailableError: It did not exit in time.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -80,16 +84,16 @@ async def run_program(
         raise ConfigurationError(f"{name} cannot be started: {reason}") from None
     try:
         async with asyncio.timeout(timeout):
-            return await _ended(process, name)
+            return await _result(process, name)
     except TimeoutError:
-        raise UnavailableError(f"{name} did not end within {timeout:g} s") from None
+        raise UnavailableError(f"{name} did not exit within {timeout:g} s") from None
     finally:
-        await _end(process)
+        await _kill(process)
 
 
 def command_of(value: Any) -> list[str]:
     """
-    Return a program and its arguments, given as text or as a list; none if it is neither.
+    Return a program and its arguments from text or a list; an empty list for anything else.
     """
     try:
         return shlex.split(value) if isinstance(value, str) else [os.fspath(item) for item in value or ()]
@@ -97,11 +101,27 @@ def command_of(value: Any) -> list[str]:
         return []
 
 
-async def _ended(process: Process, name: str) -> Ended:
+def timeout_of(value: Any, default: float) -> float:
+    """
+    Return the seconds in the setting ``process_timeout``.
+
+    Raises:
+        ConfigurationError: It is not a number up to :data:`MAX_TIMEOUT`.
+    """
+    try:
+        seconds = default if value is None else float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds <= MAX_TIMEOUT:
+        raise ConfigurationError(f"process_timeout must be between 0 and {MAX_TIMEOUT:g} seconds, not {value!r}")
+    return seconds
+
+
+async def _result(process: Process, name: str) -> Result:
     written = bytearray()
 
     async def listen(stream: StreamReader) -> None:
-        # Read to the end, or the program waits for somebody to do so.
+        # Read to the end, else the program blocks on a full pipe.
         while chunk := await stream.read(MAX_OUTPUT):
             written.extend(chunk[: MAX_OUTPUT - len(written)])
 
@@ -116,20 +136,16 @@ async def _ended(process: Process, name: str) -> Ended:
             group.cancel_scope.cancel()
     if len(output) > MAX_OUTPUT:
         raise UnauthenticatedError(f"{name} printed more than {MAX_OUTPUT} bytes")
-    return Ended(await process.wait(), bytes(output), bytes(written))
+    return Result(await process.wait(), bytes(output), bytes(written))
 
 
-async def _end(process: Process) -> None:
-    # What it has started can outlive it, with our pipe in its hands.
+async def _kill(process: Process) -> None:
+    # A child process can outlive it and hold the pipe open.
     if process.returncode is not None and all(pipe.at_eof() for pipe in (process.stdout, process.stderr) if pipe):
         return
-    # They all have a session of their own.
+    # The program and its children run in a separate session.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    # Nobody reads the pipes any more, and as long as one is open there is no end to wait for.
-    transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]
-    for fd in (1, 2):
-        if (pipe := transport.get_pipe_transport(fd)) is not None:
-            pipe.close()
+    close_pipes(process)
     with anyio.move_on_after(5, shield=True):
         await process.wait()

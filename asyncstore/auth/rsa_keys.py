@@ -1,5 +1,5 @@
 """
-Private RSA keys: read from PEM and made anew. All of this belongs into a thread.
+Private RSA keys: loads them from PEM and generates new ones. Call all of this in a thread.
 """
 
 from __future__ import annotations
@@ -19,17 +19,15 @@ _PROBE: Final = b"asyncstore"
 
 def load_rsa_key(pem: bytes, passphrase: str | None, where: str, *, extra: str) -> RSAPrivateKey:
     """
-    Parse a private key.
-
-    A passphrase that the key does not need is left aside.
+    Parse a private key. A passphrase that the key does not need is ignored.
 
     Args:
-        where: What to call it in messages.
-        extra: The optional part of the package that brings what this takes.
+        where: The key's name in messages.
+        extra: The extra of this package that installs ``cryptography``.
 
     Raises:
-        ConfigurationError: It is no private RSA key, the passphrase does not open it, or
-            its two halves do not belong together.
+        ConfigurationError: It is not a private RSA key, the passphrase is wrong, or the key
+            is damaged.
     """
     try:
         from cryptography.exceptions import UnsupportedAlgorithm
@@ -38,28 +36,29 @@ def load_rsa_key(pem: bytes, passphrase: str | None, where: str, *, extra: str) 
     except ImportError:
         raise ConfigurationError(f"signing needs cryptography: install asyncstore[{extra}]") from None
     secret = None if passphrase is None else passphrase.encode("utf-8")
-    # The library's own check of a key holds the interpreter for some 30 ms, in whatever
-    # thread. A signature that is verified tells as well whether a key is whole.
+    # The library's own check holds the interpreter lock for about 30 ms. Verifying a
+    # signature detects a damaged key as well.
     try:
         try:
             key = load_pem_private_key(pem.strip(), secret, unsafe_skip_rsa_key_validation=True)
         except TypeError:
             if secret is None:
-                raise ConfigurationError(f"{where} is encrypted: give pass_phrase") from None
+                raise ConfigurationError(f"{where} is encrypted: set pass_phrase") from None
             key = load_pem_private_key(pem.strip(), None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, UnsupportedAlgorithm):
-        raise ConfigurationError(f"{where} is no private key in PEM, or pass_phrase does not open it") from None
+        hint = "" if secret is None and b"ENCRYPTED" not in pem else ", or pass_phrase is wrong"
+        raise ConfigurationError(f"{where} is not a private key in PEM{hint}") from None
     if not isinstance(key, RSAPrivateKey):
-        raise ConfigurationError(f"{where} is no RSA key, and no other is taken")
+        raise ConfigurationError(f"{where} is not an RSA key")
     _check(key, where)
     return key
 
 
 def generate_rsa_key() -> RSAPrivateKey:
     """
-    Return a new key of 2,048 bits, which takes some 30 ms, and at times five times that.
+    Return a new key of 2,048 bits. This takes about 30 ms, sometimes five times as long.
 
-    Before its version 47 ``cryptography`` holds the interpreter meanwhile, in whatever thread.
+    Before version 47, ``cryptography`` holds the interpreter lock while it signs.
 
     Raises:
         ConfigurationError: ``cryptography`` is not installed.
@@ -73,7 +72,7 @@ def generate_rsa_key() -> RSAPrivateKey:
 
 def public_key_text(key: RSAPrivateKey) -> str:
     """
-    Return the public half as base64 of its DER: what stands between the lines of a PEM.
+    Return the public key as base64 of its DER form: the body of a PEM file.
     """
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -89,4 +88,4 @@ def _check(key: RSAPrivateKey, where: str) -> None:
     try:
         key.public_key().verify(key.sign(_PROBE, PKCS1v15(), SHA256()), _PROBE, PKCS1v15(), SHA256())
     except (InvalidSignature, ValueError):
-        raise ConfigurationError(f"{where} is damaged: its public half does not belong to the private one") from None
+        raise ConfigurationError(f"{where} is damaged: its public and private parts do not match") from None

@@ -1,35 +1,54 @@
 """
-Secrets, leases on them, and the source that renews a lease in time.
+Secrets and leases, and the source that refreshes a lease in time.
+
+A credential takes these forms: a setting (text, a :class:`Secret` or a function), which
+:func:`secret_text` reads; a :class:`Grant`, which a provider issued; and a :class:`Lease`,
+which requests use.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from asyncstore.auth.redact import redact
-from asyncstore.errors import StorageError, UnauthenticatedError, UnavailableError
+import anyio.to_thread
+
+from asyncstore._support.redact import redact
+from asyncstore.errors import ConfigurationError, StorageError, UnauthenticatedError, UnavailableError
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-#: Seconds before the real end at which a lease counts as ended.
+#: Seconds before its real end at which a lease counts as expired.
 SKEW: Final = 60.0
 
-#: Seconds before the real end at which renewal starts in the background.
+#: Seconds before its real end at which a lease is refreshed in the background.
 EARLY: Final = 300.0
 
 _MIN_BACKOFF: Final = 1.0
 _MAX_BACKOFF: Final = 30.0
 
-# What a provider asks for goes before that, up to the longest window of any of them.
+# A provider's Retry-After overrides the back-off, up to the longest rate-limit window of any provider.
 _MAX_WAIT: Final = 3600.0
+
+
+class MissingCredentialsError(UnauthenticatedError):
+    """
+    A method does not apply here: its variable, file or service does not exist. The next method may apply.
+    """
+
+
+class NoLocalServiceError(UnavailableError):
+    """
+    A service of this machine did not answer: the machine does not have it, or it is down.
+    """
 
 
 class Secret:
@@ -58,33 +77,65 @@ class Secret:
         return hash(self._text)
 
 
+async def secret_text(name: str, value: Any) -> str | None:
+    """
+    Return the text of a secret setting: text, a :class:`Secret`, or a function that returns one of them.
+
+    A plain function runs in a thread.
+
+    Raises:
+        ConfigurationError: The value, or the function's result, is something else.
+    """
+    if inspect.iscoroutinefunction(value):
+        value = await value()
+    elif callable(value):
+        # It may wait for a person: cancelling must not wait for it.
+        value = await anyio.to_thread.run_sync(value, abandon_on_cancel=True)
+        value = await value if inspect.isawaitable(value) else value
+    if isinstance(value, Secret):
+        value = value.reveal()
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{name} is text, a Secret or a function that returns one, not {type(value).__name__}")
+    return value
+
+
+class Scope(NamedTuple):
+    """
+    Where a signature is valid.
+    """
+
+    region: str
+    service: str = "s3"
+
+
 @dataclass(frozen=True, slots=True)
 class Grant(Generic[T]):
     """
-    What a provider gave us, with the time it said that it lasts.
+    Credentials as a provider issued them.
 
     Attributes:
         value: The token or keys.
-        ttl: Seconds from now; ``None`` lasts for good.
-        early: Seconds before its end at which to renew it, where the provider
-            has a rule of its own.
+        ttl: Seconds from now until they expire; ``None`` if they do not.
+        early: Seconds before the end at which to refresh them, if the provider prescribes it.
+        source: Where they came from, if that is more specific than the method's own source; never a secret.
     """
 
     value: T = field(repr=False)
     ttl: float | None = None
     early: float | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lease(Generic[T]):
     """
-    Credentials for as long as they are good. Two leases are equal only if they are one.
+    Credentials that requests use until they expire. A lease equals only itself.
 
     Attributes:
-        value: The token or keys; all that belongs together is in here.
+        value: The token or keys, complete.
         expires_at: Monotonic time from which they are not used any more.
-        refresh_at: Monotonic time from which renewal runs in the background.
-        ends_at: Monotonic time of the end that the provider said.
+        refresh_at: Monotonic time from which they are refreshed in the background.
+        ends_at: Monotonic time at which the provider says they expire.
     """
 
     value: T = field(repr=False)
@@ -93,12 +144,28 @@ class Lease(Generic[T]):
     ends_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """
+    One request for new credentials.
+
+    Attributes:
+        name: The name of the credentials, for messages.
+        seconds: How long it took.
+        error: The error that the request failed with; ``None`` for success.
+    """
+
+    name: str
+    seconds: float
+    error: StorageError | None
+
+
 def lease_of(grant: Grant[T], now: float) -> Lease[T]:
     """
-    Return the lease on *grant*, which was received at monotonic time *now*.
+    Return the lease for *grant*, which was received at monotonic time *now*.
 
-    It ends a little before the provider's own time, and its renewal starts
-    before that: five minutes, or at half of a short life.
+    The lease expires a little before the provider's own time. The refresh starts
+    five minutes before that, or at half of a short lifetime.
     """
     if grant.ttl is None:
         return Lease(grant.value)
@@ -109,22 +176,24 @@ def lease_of(grant: Grant[T], now: float) -> Lease[T]:
 
 class TokenSource(Generic[T]):
     """
-    Keeps one lease and renews it once, however many ask.
+    Keeps one lease and refreshes it once for all concurrent callers.
 
-    A caller who is cancelled while waiting takes nobody along, and the renewal
-    goes on. A renewal that fails is not tried again at once: its error is
-    handed to all who ask within a back-off of 1 to 30 seconds, or for as long as
-    the provider asks to be left alone. While the old lease is still good its failed
-    renewal is logged and nobody notices.
+    Cancelling one waiter does not affect the others or the refresh. A failed refresh
+    is not retried at once: for 1 to 30 seconds, or as long as ``Retry-After`` says,
+    all callers get its error. While the old lease is still valid they keep getting
+    that lease, and the failure is logged.
 
-    A source belongs to the event loop that first asked it.
+    A source belongs to the event loop that first used it.
 
     Args:
-        fetch: Asks the provider once. Its :class:`StorageError` is what callers
-            get; any other becomes an :class:`UnavailableError`.
-        name: What is renewed, for messages.
+        fetch: Makes one request to the provider. Callers get its :class:`StorageError`;
+            any other exception becomes an :class:`UnavailableError`.
+        name: What is refreshed, for messages.
         clock: Monotonic seconds.
         timeout: Seconds that one *fetch* may take.
+
+    Attributes:
+        on_refresh: Called after each *fetch*; must neither block nor raise.
     """
 
     def __init__(
@@ -135,6 +204,7 @@ class TokenSource(Generic[T]):
         clock: Callable[[], float] = time.monotonic,
         timeout: float = 60.0,
     ) -> None:
+        self.on_refresh: Callable[[Refresh], None] | None = None
         self._fetch = fetch
         self._name = name
         self._clock = clock
@@ -151,7 +221,7 @@ class TokenSource(Generic[T]):
 
     def current(self) -> Lease[T] | None:
         """
-        Return the lease if it needs no renewal, else ``None``; never waits.
+        Return the lease if it needs no refresh, else ``None``; never waits.
         """
         lease = self._lease
         if lease is None or lease.refresh_at is None or self._clock() < lease.refresh_at:
@@ -160,45 +230,45 @@ class TokenSource(Generic[T]):
 
     async def get(self) -> Lease[T]:
         """
-        Return a lease that is good, renewed if it has to be.
+        Return a valid lease, refreshed if necessary.
 
         Raises:
-            StorageError: There is none, and the provider gave none.
-            RuntimeError: The source belongs to another event loop.
+            StorageError: The provider issued no credentials.
+            RuntimeError: The source belongs to another event loop, or is closed.
         """
         self._bind()
         lease, now = self._lease, self._clock()
-        if lease is None or not _good(lease, now):
-            return await self._renewed(now)
+        if lease is None or not _is_valid(lease, now):
+            return await self._refreshed(now)
         if lease.refresh_at is not None and now >= lease.refresh_at and now >= self._retry_at:
             self._start()
         return lease
 
     async def refresh(self, stale: Lease[T] | None = None) -> Lease[T]:
         """
-        Return another lease than *stale*, which the provider refused.
+        Return another lease than *stale*, which the provider rejected.
 
-        Nothing is fetched if somebody has renewed it already. *stale* itself
-        comes back if it is the fruit of such a renewal a moment ago: a provider
-        that refuses what it has just given would be asked over and over.
+        Nothing is fetched if *stale* was replaced in the meantime. *stale* itself is
+        returned if it was itself issued by a refresh within the last second, so that a
+        provider that rejects what it just issued is not asked over and over.
 
         Raises:
-            StorageError: The provider gave no other.
-            RuntimeError: The source belongs to another event loop.
+            StorageError: The provider issued no other credentials.
+            RuntimeError: The source belongs to another event loop, or is closed.
         """
         self._bind()
         lease, now = self._lease, self._clock()
         fresh = lease is not stale or now < self._replaced_at + _MIN_BACKOFF
-        if lease is not None and stale is not None and fresh and _good(lease, now):
+        if lease is not None and stale is not None and fresh and _is_valid(lease, now):
             return lease
-        renewed = await self._renewed(now)
+        refreshed = await self._refreshed(now)
         if stale is not None:
             self._replaced_at = self._clock()
-        return renewed
+        return refreshed
 
     async def aclose(self) -> None:
         """
-        Stop a renewal that is under way; whoever waits for it gets an error.
+        Cancel a running refresh; its waiters get an error.
         """
         self._closed = True
         task = self._task
@@ -211,24 +281,24 @@ class TokenSource(Generic[T]):
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
-            raise RuntimeError(f"{self._name}: these credentials belong to another event loop; make new ones for this")
+            raise RuntimeError(f"{self._name}: these credentials belong to another event loop; create new ones here")
         if self._closed:
             raise RuntimeError(f"{self._name}: these credentials are closed")
 
-    async def _renewed(self, now: float) -> Lease[T]:
+    async def _refreshed(self, now: float) -> Lease[T]:
         if self._running is None and self._error is not None and now < self._retry_at:
-            raise _again(self._error, self._retry_at - now)
+            raise _copy_of(self._error, self._retry_at - now)
         outcome = await asyncio.shield(self._running or self._start())
         if isinstance(outcome, StorageError):
-            raise _again(outcome, None)
+            raise _copy_of(outcome, None)
         return outcome
 
     def _start(self) -> asyncio.Future[Lease[T] | StorageError]:
         if self._running is None:
             self._running = asyncio.get_running_loop().create_future()
-            # All who wait share this task, and it must outlive any of them.
+            # All waiters share this task, and it must outlive any of them.
             self._task = asyncio.create_task(self._attempt())  # noqa: TID251 - no caller's group may own it
-            # Not a "finally" inside: a task that is cancelled before its first step has none.
+            # Not a "finally" inside: a task that is cancelled before its first step never enters it.
             self._task.add_done_callback(self._settle)
         return self._running
 
@@ -237,16 +307,24 @@ class TokenSource(Generic[T]):
         if running is None or running.done():
             return
         if task.cancelled() or task.exception() is not None:
-            running.set_result(UnauthenticatedError(f"{self._name}: closed while being renewed"))
+            running.set_result(UnauthenticatedError(f"{self._name}: closed during a refresh"))
         else:
             running.set_result(task.result())
 
     async def _attempt(self) -> Lease[T] | StorageError:
+        started = self._clock()
+        outcome = await self._fetched()
+        if self.on_refresh is not None:
+            error = outcome if isinstance(outcome, StorageError) else None
+            self.on_refresh(Refresh(self._name, self._clock() - started, error))
+        return outcome
+
+    async def _fetched(self) -> Lease[T] | StorageError:
         try:
             async with asyncio.timeout(self._timeout):
                 grant = await self._fetch()
             if grant.ttl is not None and grant.ttl <= 0:
-                raise UnauthenticatedError(f"{self._name}: the credentials offered have expired already")
+                raise UnauthenticatedError(f"{self._name}: the credentials received have already expired")
         except Exception as exc:  # noqa: BLE001 - the waiters get it, whatever it is
             return self._failed(exc)
         self._error, self._failures = None, 0
@@ -254,22 +332,22 @@ class TokenSource(Generic[T]):
         return lease
 
     def _failed(self, exc: Exception) -> StorageError:
-        error = _named(exc, self._name, self._timeout)
+        error = _as_storage_error(exc, self._name, self._timeout)
         now = self._clock()
         wait = min(_MIN_BACKOFF * 2**self._failures, _MAX_BACKOFF)
         self._retry_at = now + max(wait, min(error.retry_after or 0.0, _MAX_WAIT))
         self._failures = min(self._failures + 1, 10)
         self._error = error
-        if self._failures == 1 and self._lease is not None and _good(self._lease, now):
-            _log.warning("%s: renewal failed, the credentials in use are still good: %s", self._name, error)
+        if self._failures == 1 and self._lease is not None and _is_valid(self._lease, now):
+            _log.warning("%s: refresh failed, the current credentials are still valid: %s", self._name, error)
         return error
 
 
-def _good(lease: Lease[T], now: float) -> bool:
+def _is_valid(lease: Lease[T], now: float) -> bool:
     return lease.expires_at is None or now < lease.expires_at
 
 
-def _named(exc: Exception, name: str, timeout: float) -> StorageError:
+def _as_storage_error(exc: Exception, name: str, timeout: float) -> StorageError:
     if isinstance(exc, StorageError):
         return exc
     if isinstance(exc, TimeoutError):
@@ -278,11 +356,11 @@ def _named(exc: Exception, name: str, timeout: float) -> StorageError:
     return UnavailableError(f"{name}: {type(exc).__name__}: {redact(str(exc))}")
 
 
-def _again(error: StorageError, retry_after: float | None) -> StorageError:
+def _copy_of(error: StorageError, retry_after: float | None) -> StorageError:
     # One exception raised in many tasks would mix up their tracebacks.
-    again = copy.copy(error)
-    if again.retryable and retry_after is not None:
-        again.retry_after = retry_after
-    again.__cause__ = error.__cause__
-    again.__suppress_context__ = True
-    return again
+    copied = copy.copy(error)
+    if copied.retryable and retry_after is not None:
+        copied.retry_after = retry_after
+    copied.__cause__ = error.__cause__
+    copied.__suppress_context__ = True
+    return copied

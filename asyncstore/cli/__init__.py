@@ -24,6 +24,6 @@ def main() -> None:
         with quietly():
             app(prog_name="asyncstore")
     except KeyboardInterrupt:
-        # Before there was anything to clean up.
+        # Nothing has been started that needs clean-up.
         sys.stderr.write("interrupted\n")
         sys.exit(130)

@@ -17,23 +17,26 @@ import anyio
 import typer
 from rich.console import Console
 
-from asyncstore.cleanup import clean_up
-from asyncstore.cli.ahead import Totals, read_ahead
-from asyncstore.cli.copying import operation
+from asyncstore._support.cleanup import clean_up
+from asyncstore._support.threads import in_thread
 from asyncstore.cli.demo_content import Content, Model
 from asyncstore.cli.demo_report import Phase, Report
 from asyncstore.cli.groups import expanded
 from asyncstore.cli.output import Output, counted, human, one_line, parse_size
 from asyncstore.cli.places import LocalPlace, RemotePlace
-from asyncstore.cli.plan import Item, Planner, Refusal, Step
-from asyncstore.cli.progress import watched
+from asyncstore.cli.plan import Planner
+from asyncstore.cli.progress import Totals, read_ahead, watched
 from asyncstore.cli.running import FAILED, OK, run
 from asyncstore.cli.settings import Connection
-from asyncstore.engine.pool import for_each
+from asyncstore.cli.transfer import transfer
+from asyncstore.engine.task_pool import for_each
 from asyncstore.errors import ConfigurationError, StorageError
 from asyncstore.options import BulkOptions
 from asyncstore.storage import Storage
-from asyncstore.threads import in_thread
+from asyncstore.storage.shard_jobs import TreeJob
+from asyncstore.storage.tree_options import TreeOptions
+from asyncstore.storage.trees import TreeItem, TreeStep
+from asyncstore.storage.walk import TreeProblem
 from asyncstore.types import ProgressEvent
 from asyncstore.uri import ObjectURI, parse_uri
 
@@ -44,29 +47,30 @@ _OPTIONS: Final = BulkOptions(keep="failures")
 @dataclass(frozen=True, kw_only=True)
 class Choices:
     """
-    The options of the demo itself.
+    Options of the demo.
     """
 
-    size: Annotated[str, typer.Option(help="Bytes in all.")] = "256MiB"
-    files: Annotated[int, typer.Option(min=4, help="Files in all.")] = 200
+    size: Annotated[str, typer.Option(help="Total size.")] = "256MiB"
+    files: Annotated[int, typer.Option(min=4, help="Number of files.")] = 200
     to: Annotated[
-        str | None, typer.Option(metavar="URI", help="A bucket or prefix to use, under a fresh prefix of its own.")
+        str | None,
+        typer.Option(metavar="URI", help="A bucket or prefix to use; the demo adds its own prefix."),
     ] = None
-    keep: Annotated[bool, typer.Option("--keep", help="With --to, do not delete the objects afterwards.")] = False
+    keep: Annotated[bool, typer.Option("--keep", help="With --to, keep the objects afterwards.")] = False
 
 
 @expanded
 def demo(choices: Choices, connection: Connection, output: Output) -> None:
     """
-    Show it working: make a tree like a model's, upload it, list it, download it, compare every byte.
+    Try it out: create files like those of a model, upload, list and download them, and compare every byte.
 
-    Without --to it needs no cloud and no keys: the objects are files in a temporary directory, so that it
-    is real input and output. Whatever it makes it removes again, also after Ctrl-C.
+    Without --to it needs no cloud and no credentials: the objects are files in a temporary directory.
+    Everything that the demo creates is removed at the end, even after Ctrl-C.
     """
 
     async def work() -> int:
         if choices.keep and choices.to is None:
-            raise ConfigurationError("--keep keeps what is uploaded with --to: give a URI")
+            raise ConfigurationError("--keep needs --to: it keeps the objects uploaded there")
         model = Model(parse_size(choices.size), choices.files)
         async with _scratch() as folder:
             return await _demo(choices, connection, output, model, folder)
@@ -94,7 +98,7 @@ async def _demo(choices: Choices, connection: Connection, output: Output, model:
         try:
             await _Run(output, model, folder, storage, base, report).all()
             if removed:
-                output.note("deleting what was uploaded ...")
+                output.note("deleting the uploaded objects ...")
                 await _remove(storage, base)
         except BaseException as exc:
             if removed:
@@ -115,7 +119,7 @@ async def _remove(storage: Storage, base: ObjectURI) -> None:
     result = await storage.bulk_delete((info.uri async for info in storage.list(prefix)), options=_OPTIONS)
     if result.failures:
         problem = one_line(result.failures[0].error or StorageError())
-        raise StorageError(f"{counted(result.failed, 'object')} under {prefix} could not be deleted: {problem}")
+        raise StorageError(f"could not delete {counted(result.failed, 'object')} under {prefix}: {problem}")
 
 
 class _Run:
@@ -136,7 +140,7 @@ class _Run:
 
     async def all(self) -> None:
         count, size = len(self._model.contents), human(self._model.size)
-        self._output.note(f"making {count} files, {size} ...")
+        self._output.note(f"creating {count} files with {size} ...")
         with self._report.phase("make") as phase:
             await for_each(self._model.contents, self._make, max_concurrency=_WRITERS)
             phase.objects, phase.size = count, self._model.size
@@ -168,7 +172,7 @@ class _Run:
             self._report.problems.append(problem)
 
     async def _transfer(
-        self, phase: Phase, steps: AsyncGenerator[Step, None], source: Storage | None, target: Storage | None
+        self, phase: Phase, steps: AsyncGenerator[TreeStep, None], source: Storage | None, target: Storage | None
     ) -> None:
         def observe(event: ProgressEvent) -> None:
             phase.retries = event.retries
@@ -179,7 +183,7 @@ class _Run:
                 self._output,
                 f"{phase.name}ing",
                 totals,
-                operation(source, target, _OPTIONS),
+                transfer(TreeJob(source, target, TreeOptions(bulk=_OPTIONS))),
                 self._items(ahead),
                 observer=observe,
             )
@@ -188,9 +192,9 @@ class _Run:
             assert outcome.error is not None
             self._report.problems.append(one_line(outcome.error))
 
-    async def _items(self, steps: AsyncIterator[Step]) -> AsyncIterator[Item]:
+    async def _items(self, steps: AsyncIterator[TreeStep]) -> AsyncIterator[TreeItem]:
         async for step in steps:
-            if isinstance(step, Refusal):
+            if isinstance(step, TreeProblem):
                 self._report.problems.append(one_line(step.error))
             else:
                 yield step
@@ -199,6 +203,5 @@ class _Run:
         expected = (len(self._model.contents), self._model.size)
         for phase in self._report.phases:
             if (phase.objects, phase.size) != expected:
-                self._report.problems.append(
-                    f"{phase.name}: {phase.objects} objects and {phase.size} bytes, not {expected[0]} and {expected[1]}"
-                )
+                found = f"{phase.objects} objects with {phase.size} bytes"
+                self._report.problems.append(f"{phase.name}: {found}, not {expected[0]} with {expected[1]}")

@@ -1,5 +1,5 @@
 """
-What the demo transfers: a tree like that of a model, the same every time, made without being held in memory.
+The files of the demo: a tree like that of a model, reproducible, generated in small chunks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from asyncstore.errors import ConfigurationError
 from asyncstore.options import KiB, MiB
 
 _BLOCK: Final = 1 * MiB
-# Blocks start at different places of one row of random bytes, so that no two are the same.
+# Blocks start at different offsets of one random buffer, so that no two are the same.
 _SLIDE: Final = 64 * KiB
 _SEED: Final = 20_260
 _SMALL: Final = 32 * KiB
@@ -27,7 +27,7 @@ _INDEX: Final = "model.safetensors.index.json"
 @dataclass(frozen=True, slots=True)
 class Content:
     """
-    One file of the tree: a *head* and then *rest* bytes that its name determines.
+    One file of the tree: *head*, then *rest* bytes that are derived from its name.
     """
 
     key: str
@@ -36,27 +36,27 @@ class Content:
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """Bytes of the file."""
         return len(self.head) + self.rest
 
 
 class Model:
     """
-    A tree of *files* files with *size* bytes together: a few shards, their index, many small files.
+    A tree of *files* files with *size* bytes in total: a few shards, their index, many small files.
     """
 
     def __init__(self, size: int, files: int) -> None:
         if files < 4:
-            raise ConfigurationError(f"--files is at least 4, not {files}")
+            raise ConfigurationError(f"--files must be at least 4, not {files}")
         if size < files * KiB:
-            raise ConfigurationError(f"--size is at least 1 KiB for each of {files} files")
+            raise ConfigurationError(f"--size must be at least 1 KiB for each of the {files} files")
         self._noise = random.Random(_SEED).randbytes(_BLOCK + _SLIDE)  # noqa: S311 - only to look like data
         self.contents = _contents(size, files)
         self.size = sum(content.size for content in self.contents)
 
     def chunks(self, content: Content) -> Iterator[bytes]:
         """
-        Yield the bytes of one file, at most 1 MiB at a time.
+        Yield the bytes of one file, in chunks of at most 1 MiB.
         """
         if content.head:
             yield content.head
@@ -79,7 +79,7 @@ class Model:
 
     def differs(self, content: Content, root: Path) -> str | None:
         """
-        Compare one file with what it should be; runs in a thread.
+        Compare one file with its expected content, and describe the first difference; runs in a thread.
         """
         try:
             with (root / content.key).open("rb", buffering=0) as file:
@@ -93,7 +93,7 @@ class Model:
             actual = _read(file, len(expected))
             if actual != expected:
                 first = next((n for n, (a, b) in enumerate(zip(actual, expected, strict=False)) if a != b), len(actual))
-                return f"{content.key}: another byte at {offset + first}"
+                return f"{content.key}: differs at byte {offset + first}"
             offset += len(expected)
         return f"{content.key}: longer than {offset} bytes" if file.read(1) else None
 
@@ -108,7 +108,7 @@ def _read(file: BinaryIO, size: int) -> bytes:
 def _contents(size: int, files: int) -> Sequence[Content]:
     shards = min(max(2, size // _SHARD), 64, files - 2)
     others = [_small(number) for number in range(files - shards - 2)]
-    # Small files take a part of the whole only, also of a small whole.
+    # Small files take at most a quarter of the total.
     scale = min(1.0, size / 4 / max(1, sum(others)))
     small = [Content(_name(number), b"", max(1, int(each * scale))) for number, each in enumerate(others)]
     config = _config(shards)
@@ -137,7 +137,7 @@ def _shard(number: int, shards: int, head: tuple[bytes, int]) -> Content:
 
 
 def _safetensors(number: int, size: int) -> tuple[bytes, int]:
-    # The real layout: the length of the header, the header, then the numbers.
+    # The layout of safetensors: length of the header, header, data.
     rest = max(0, size - 128)
     tensor = {"dtype": "U8", "shape": [rest], "data_offsets": [0, rest]}
     text = json.dumps({f"model.layers.{number}.weight": tensor}).encode().ljust(120)

@@ -1,10 +1,11 @@
 """
-What the demo measured.
+The measurements of the demo.
 """
 
 from __future__ import annotations
 
 import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,16 +26,16 @@ class Phase:
     One step of the demo.
 
     Attributes:
-        name: What it did.
-        objects: How many it went through.
-        size: Bytes of them.
+        name: What it does.
+        objects: Objects or files processed.
+        size: Their bytes.
         seconds: How long it took.
-        retries: Requests that were sent again.
+        retries: Requests that were retried.
         read: Bytes that this process read from files.
         written: Bytes that this process wrote to files.
-        disk_read: Bytes that came from the disk itself, and not from the cache.
-        disk_written: Bytes that go to the disk itself.
-        peak_memory: The most memory that the process had until its end, in bytes.
+        disk_read: Bytes read from the disk, not from the page cache.
+        disk_written: Bytes written to the disk.
+        peak_memory: Peak memory of the process at the end of the phase, in bytes.
     """
 
     name: str
@@ -50,12 +51,12 @@ class Phase:
 
     @property
     def rate(self) -> float:
-        """Millions of bytes a second."""
+        """Megabytes (10**6 bytes) per second."""
         return self.size / self.seconds / 1e6 if self.seconds else 0.0
 
     def record(self) -> dict[str, Any]:
         """
-        Return it for ``--json``.
+        Return the record for ``--json``.
         """
         values = {**vars(self), "seconds": round(self.seconds, 4), "megabytes_per_second": round(self.rate, 1)}
         values["bytes"], values["peak_memory_bytes"] = values.pop("size"), values.pop("peak_memory")
@@ -65,7 +66,7 @@ class Phase:
 @dataclass
 class Report:
     """
-    The whole demo: where to, its phases, what was wrong.
+    The whole demo: target, phases and problems.
     """
 
     target: str
@@ -90,7 +91,7 @@ class Report:
 
     def record(self) -> dict[str, Any]:
         """
-        Return the sum for ``--json``.
+        Return the summary record for ``--json``.
         """
         found = {phase.name: phase for phase in self.phases}
         up, down = found.get("upload"), found.get("download")
@@ -119,7 +120,7 @@ class Report:
         for phase in self.phases:
             table.add_row(*_cells(phase))
         console.print(table)
-        legend = "read, written, disk: bytes of local files, by the size of the data; memory: peak so far"
+        legend = "read, written, disk: bytes of local file I/O per byte of data; memory: peak so far"
         console.print(legend, style="dim", soft_wrap=True)
         retries = sum(phase.retries for phase in self.phases)
         verdict = "every byte is the same" if not self.problems else counted(len(self.problems), "PROBLEM")
@@ -146,13 +147,14 @@ def _times(phase: Phase, count: int) -> str:
 
 def peak_memory() -> int:
     """
-    Return the most memory that this process has had, in bytes.
+    Return the peak memory of this process, in bytes.
     """
-    # The kernel hands ru_maxrss of the parent on to a forked child; VmHWM is our own.
+    # A forked child inherits ru_maxrss from its parent; VmHWM is the process's own.
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/self/status").read_text("ascii").splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # In KiB on Linux, in bytes on macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _io() -> dict[str, int]:

@@ -1,5 +1,5 @@
 """
-Options that several commands share, as records: a command takes the record, people see its fields.
+Options shared by several commands, as dataclasses: each field is an option, and the command takes the record.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, get_type_hints
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
     """
-    Return *command* with each parameter that is a dataclass replaced by the fields of it.
+    Return *command* with each dataclass parameter replaced by its fields.
 
-    The fields are declared as typer declares options, and are keyword-only parameters
-    of the result; *command* receives the record.
+    The fields are declared like typer options and become keyword-only parameters;
+    *command* receives the record.
     """
     signature = inspect.signature(command)
     hints = get_type_hints(command, include_extras=True)

@@ -1,23 +1,23 @@
 """
-What credentials came to, as records for programs and lines for people.
+Facts about credentials, as JSON records and as lines of text.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from asyncstore._support.redact import redact
 from asyncstore.auth.credentials import Credentials
-from asyncstore.auth.redact import redact
 from asyncstore.cli.output import Output, moment
 from asyncstore.errors import StorageError
 
-#: Leaves room for the longest name of a setting.
+#: Width of the name column: the longest name of a setting.
 WIDTH = 22
 
 
 async def facts_of(credentials: Credentials[Any]) -> dict[str, Any]:
     """
-    Return what is known of *credentials*, and where it came from; no secrets.
+    Return what is known about *credentials* and where it comes from, without secrets.
     """
     return {
         "provider": credentials.provider,
@@ -28,7 +28,7 @@ async def facts_of(credentials: Credentials[Any]) -> dict[str, Any]:
         "region": await _region(credentials),
         "endpoint": credentials.service_endpoint(),
         "identity": {name: redact(value) for name, value in credentials.identity().items()},
-        "settings": credentials.setting_sources(),
+        "settings": {**credentials.configuration_sources(), **credentials.setting_sources()},
     }
 
 
@@ -48,9 +48,9 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("method", facts["method"]),
         ("source", facts["source"]),
         *facts["identity"].items(),
-        ("expires", facts["expires"] or "not known to"),
-        ("region", facts["region"] or "none known"),
-        ("endpoint", facts["endpoint"] or "the provider's own"),
+        ("expires", facts["expires"] or "unknown or never"),
+        ("region", facts["region"] or "unknown"),
+        ("endpoint", facts["endpoint"] or "the provider's default"),
     ]
     return [*rows, *((name, f"from {source}") for name, source in facts["settings"].items())]
 
@@ -64,7 +64,7 @@ async def _region(credentials: Credentials[Any]) -> str | None:
     try:
         return await credentials.region()
     except StorageError:
-        # Who cannot be asked for credentials is asked for the region in vain, and the former is what is told.
+        # If the credentials cannot be resolved, that error is reported already.
         return None
 
 

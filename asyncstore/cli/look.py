@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
@@ -17,7 +17,7 @@ from asyncstore.cli.running import OK, run
 from asyncstore.cli.settings import Connection
 from asyncstore.cli.standard import write_output
 from asyncstore.errors import ConfigurationError
-from asyncstore.options import ByteRange, ReadOptions
+from asyncstore.options import ByteRange, PresignOptions, ReadOptions
 from asyncstore.types import Metadata
 
 _HEADERS: Final = ("content_type", "content_encoding", "content_language", "content_disposition", "cache_control")
@@ -32,11 +32,11 @@ def cat(
     output: Output,
     range_: Annotated[
         str | None,
-        typer.Option("--range", metavar="START:END", help="Only these bytes; END is exclusive, -N: is the last N."),
+        typer.Option("--range", metavar="START:END", help="Only these bytes; END is exclusive, -N: means the last N."),
     ] = None,
 ) -> None:
     """
-    Write an object to standard output, as it is.
+    Write an object to standard output, unchanged.
     """
 
     async def work() -> int:
@@ -56,7 +56,7 @@ def stat(
     output: Output,
 ) -> None:
     """
-    Show what is stored with an object.
+    Show the metadata of an object.
     """
 
     async def work() -> int:
@@ -76,19 +76,61 @@ def presign(
     uri: Annotated[str, typer.Argument(help="An object.")],
     connection: Connection,
     output: Output,
-    expires: Annotated[str, typer.Option(metavar="TIME", help="From now on: 15m, 1h, 7d, or seconds.")] = "1h",
-    method: Annotated[str, typer.Option(help="What the URL allows.")] = "GET",
+    expires: Annotated[
+        str, typer.Option(metavar="TIME", help="How long the URL is valid: 15m, 1h, 7d, or seconds.")
+    ] = "1h",
+    method: Annotated[str, typer.Option(help="HTTP method that the URL allows.")] = "GET",
+    content_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="PUT: the content type that requests must send.")
+    ] = None,
+    no_overwrite: Annotated[bool, typer.Option("--no-overwrite", help="PUT: never replace an object.")] = False,
+    range_: Annotated[
+        str | None, typer.Option("--range", metavar="START:END", help="GET: only these bytes; END is exclusive.")
+    ] = None,
+    version_id: Annotated[str | None, typer.Option(metavar="ID", help="This version.")] = None,
+    response_content_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="GET: the content type of the reply.")
+    ] = None,
+    response_content_disposition: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="GET: how a browser offers the reply.")
+    ] = None,
+    response_cache_control: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="GET: for caches of the reply.")
+    ] = None,
 ) -> None:
     """
-    Make a URL that lets whoever holds it read (or write) the object until it expires. Treat it as a secret.
+    Create a presigned URL: anyone who has it can read (or write) the object until it expires. Keep it secret.
+
+    The URL goes to stdout; headers that requests must send go to stderr.
     """
 
     async def work() -> int:
         target = object_uri(uri)
+        lifetime = parse_duration(expires)
+        options = PresignOptions(
+            content_type=content_type,
+            if_none_match="*" if no_overwrite else None,
+            range=parse_range(range_) if range_ else None,
+            version_id=version_id,
+            response_content_type=response_content_type,
+            response_content_disposition=response_content_disposition,
+            response_cache_control=response_cache_control,
+        )
         async with connection.open(target) as storage:
-            url = await storage.presign(target, method=method.upper(), expires=parse_duration(expires))
-        output.record({"type": "url", "uri": str(target), "method": method.upper(), "url": url})
+            url = await storage.presign(target, method=method.upper(), expires=lifetime, options=options)
+        output.record(
+            {
+                "type": "url",
+                "uri": str(target),
+                "method": method.upper(),
+                "url": url,
+                "expires": moment(url.expires_at),
+                "headers": dict(url.headers),
+            }
+        )
         output.line(url)
+        for name, value in url.headers.items():
+            output.note(f"requests must send the header {name}: {value}")
         return OK
 
     run(output, work)
@@ -96,15 +138,15 @@ def presign(
 
 def parse_range(text: str) -> ByteRange:
     """
-    Read ``0:100`` (the end is exclusive), ``100:``, or ``-5:`` for the last five bytes.
+    Parse ``0:100`` (the end is exclusive), ``100:``, or ``-5:`` for the last five bytes.
 
     Raises:
-        ConfigurationError: *text* is none of these.
+        ConfigurationError: *text* is not a range.
     """
     start, colon, end = text.partition(":")
     try:
         if not colon:
-            raise ValueError("it has no colon")
+            raise ValueError("the colon is missing")
         return ByteRange(int(start or 0), int(end) if end else None)
     except ValueError as exc:
         raise ConfigurationError(f"--range takes START:END, such as 0:100, not {text!r}: {exc}") from None
@@ -112,23 +154,43 @@ def parse_range(text: str) -> ByteRange:
 
 def parse_duration(text: str) -> timedelta:
     """
-    Read ``15m``, ``1h``, ``7d`` or a number of seconds.
+    Parse ``15m``, ``1h``, ``7d`` or a number of seconds.
 
     Raises:
-        ConfigurationError: *text* is none of these.
+        ConfigurationError: *text* is not a duration.
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None:
-        raise ConfigurationError(f"{text!r} is no time: write 15m, 1h, 7d or a number of seconds")
+        raise ConfigurationError(f"{text!r} is not a duration: write 15m, 1h, 7d or a number of seconds")
     return timedelta(seconds=int(match.group(1)) * _SECONDS[match.group(2)])
 
 
+def parse_moment(option: str, text: str) -> datetime:
+    """
+    Parse a date or time of ISO 8601, in the time zone of this machine unless it names one, or a duration from now.
+
+    Raises:
+        ConfigurationError: *text* is neither.
+    """
+    if _DURATION.fullmatch(text.strip().lower()):
+        return datetime.now(UTC).replace(microsecond=0) + parse_duration(text)
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise ConfigurationError(
+            f"{option} takes a time, such as 2030-01-31 or 2030-01-31T12:00Z, or a duration, such as 30d, not {text!r}"
+        ) from None
+
+
 def _record(info: Metadata) -> dict[str, Any]:
+    kept = info.retention
     return {
         **object_record(info),
         **{name: getattr(info, name) for name in _HEADERS},
         "metadata": dict(info.metadata),
         "checksums": [str(checksum) for checksum in info.checksums],
+        "retention": kept and {"until": moment(kept.until), "mode": kept.mode},
+        "legal_hold": info.legal_hold,
     }
 
 
@@ -143,5 +205,7 @@ def _rows(info: Metadata) -> list[tuple[str, str]]:
         **{name: getattr(info, name) for name in _HEADERS},
         **{f"metadata {name}": value for name, value in info.metadata.items()},
         "checksums": ", ".join(map(str, info.checksums)),
+        "retention": info.retention and f"{info.retention.mode}, until {moment(info.retention.until)}",
+        "legal_hold": "on" if info.legal_hold else "",
     }
     return [(name, value) for name, value in rows.items() if value]

@@ -12,10 +12,10 @@ import typer
 from asyncstore.cli.groups import expanded
 from asyncstore.cli.output import Output, counted, human, object_record
 from asyncstore.cli.places import remote
-from asyncstore.cli.plan import listed
 from asyncstore.cli.running import NOT_FOUND, OK, run
 from asyncstore.cli.settings import Connection
 from asyncstore.options import ListOptions
+from asyncstore.storage.trees import listed
 from asyncstore.types import ObjectInfo
 
 
@@ -25,15 +25,15 @@ def ls(
     connection: Connection,
     output: Output,
     recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="All objects, instead of one level and its prefixes.")
+        bool, typer.Option("--recursive", "-r", help="List all objects, instead of one level with its common prefixes.")
     ] = False,
-    long: Annotated[bool, typer.Option("--long", "-l", help="With size, time and storage class.")] = False,
+    long: Annotated[bool, typer.Option("--long", "-l", help="Show size, time and storage class.")] = False,
 ) -> None:
     """
     List objects, in byte order of their keys.
 
-    The prefix is text, not a directory: s3://bucket/logs covers logs-old/ too, s3://bucket/logs/ does not. Names
-    are shown from the last slash of the prefix on; --json has the whole keys.
+    The prefix is text, not a directory: s3://bucket/logs also lists logs-old/, s3://bucket/logs/ does not. Names
+    are shown relative to the last slash of the prefix; --json shows whole keys.
     """
 
     async def work() -> int:

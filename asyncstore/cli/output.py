@@ -1,5 +1,5 @@
 """
-What a command says: records for programs on stdout, lines for people, complaints on stderr.
+The output of commands: JSON records and results on stdout, notes and errors on stderr.
 """
 
 from __future__ import annotations
@@ -7,7 +7,10 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -15,7 +18,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from asyncstore.errors import ConfigurationError, StorageError
-from asyncstore.types import ItemOutcome, ObjectInfo
+from asyncstore.types import ObjectInfo
 from asyncstore.uri import ObjectURI
 
 _PANEL: Final = "Output"
@@ -26,57 +29,103 @@ _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 @dataclass(frozen=True, kw_only=True)
 class Output:
     """
-    The options that say what is shown.
+    Options that control the output.
     """
 
     json_: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line, on stdout.", rich_help_panel=_PANEL)
+        bool, typer.Option("--json", help="Write one JSON object per line to stdout.", rich_help_panel=_PANEL)
     ] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors; no progress.", rich_help_panel=_PANEL)] = (
-        False
-    )
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.", rich_help_panel=_PANEL)] = (
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show only errors, no progress.", rich_help_panel=_PANEL)
+    ] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_PANEL)] = (
         False
     )
 
     def record(self, record: dict[str, Any]) -> None:
         """
-        Write one JSON object, if JSON was asked for.
+        Write one JSON object, with ``--json``.
         """
-        if self.json_:
-            # Without escapes a lone surrogate could not be written.
+        if (line := _LINE.get()) is not None:
+            line.keep(record)
+        elif self.json_:
+            # Non-ASCII text is escaped, since a lone surrogate cannot be written.
             sys.stdout.write(json.dumps(record) + "\n")
 
     def line(self, text: str) -> None:
         """
-        Write one line that was asked for to stdout, unless JSON was.
+        Write one line of the result to stdout, unless with ``--json``.
         """
-        if not self.json_:
+        if not self._current.json_:
             sys.stdout.write(printable(text) + "\n")
 
     def note(self, text: str) -> None:
         """
-        Write one line beside the result to stderr, unless it should be quiet.
+        Write one line of information to stderr, unless with ``--quiet`` or ``--json``.
         """
-        if not self.quiet and not self.json_:
-            sys.stderr.write(printable(text) + "\n")
+        if not self._current.quiet and not self._current.json_:
+            sys.stderr.write(printable(self._current.label + text) + "\n")
 
     def complain(self, text: str, *, prefix: bool = True) -> None:
         """
-        Write one line about something wrong to stderr.
+        Write one error line to stderr.
         """
-        sys.stderr.write(printable(f"asyncstore: {text}" if prefix else text) + "\n")
+        sys.stderr.write(printable(f"asyncstore: {self._current.label}{text}" if prefix else text) + "\n")
         sys.stderr.flush()
 
     @property
     def live(self) -> bool:
-        """Whether a progress display has a place to be."""
-        return not self.quiet and not self.json_ and sys.stderr.isatty()
+        """Whether to show a live progress display."""
+        return _LINE.get() is None and not self.quiet and not self.json_ and sys.stderr.isatty()
+
+    @property
+    def label(self) -> str:
+        """What each line on stderr begins with."""
+        return ""
+
+    @property
+    def _current(self) -> Output:
+        return _LINE.get() or self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line(Output):
+    """
+    The output of one command of a batch, whichever the command itself asks for: its records are kept.
+    """
+
+    number: int
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        return f"line {self.number}: "
+
+    def keep(self, record: dict[str, Any]) -> None:
+        """
+        Keep what tells the outcome: the summary, and the failures.
+        """
+        if record["type"] in ("summary", "error") or record.get("status") == "failed":
+            self.records.append(record)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """
+        Take all output within the block.
+        """
+        token = _LINE.set(self)
+        try:
+            yield
+        finally:
+            _LINE.reset(token)
+
+
+_LINE: Final[ContextVar[Line | None]] = ContextVar("_LINE", default=None)
 
 
 def printable(text: str) -> str:
     """
-    Return *text* with what could steer a terminal, or is no text, escaped.
+    Return *text* with control characters and lone surrogates escaped.
     """
     if text.isprintable():
         return text
@@ -85,7 +134,7 @@ def printable(text: str) -> str:
 
 def one_line(error: BaseException) -> str:
     """
-    Return what *error* says, with its notes, in one line.
+    Return the message of *error*, with its notes, in one line.
     """
     notes = [str(note) for note in getattr(error, "__notes__", ())]
     text = str(error) or type(error).__name__
@@ -94,16 +143,16 @@ def one_line(error: BaseException) -> str:
 
 def human(size: float) -> str:
     """
-    Return *size* bytes as people read it: ``1.5 MiB``.
+    Return a size in bytes in readable form: ``1.5 MiB``.
     """
     unit = 0
     while size >= 1024 and unit < len(_UNITS) - 1:
         size /= 1024
         unit += 1
-    return _said(size, _UNITS[unit])
+    return _with_unit(size, _UNITS[unit])
 
 
-def _said(size: float, unit: str) -> str:
+def _with_unit(size: float, unit: str) -> str:
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
@@ -116,22 +165,46 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 
 def parse_size(text: str) -> int:
     """
-    Read a number of bytes: ``16MiB``, ``16M`` (both binary), ``16MB`` (decimal), ``4096``.
+    Parse a size in bytes: ``16MiB``, ``16M`` (both binary), ``16MB`` (decimal), ``4096``.
 
     Raises:
-        ConfigurationError: *text* is none.
+        ConfigurationError: *text* is not a size.
     """
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise ConfigurationError(f"{text!r} is no size: write 16MiB, 64MB or a number of bytes")
+        raise ConfigurationError(f"{text!r} is not a size: write 16MiB, 64MB or a number of bytes")
     number, letter, rest = match.groups()
     base = 1000 if rest is not None and rest.lower() == "b" else 1024
     return int(float(number) * base ** (" kmgtp".index(letter.lower()) if letter else 0))
 
 
+def parse_rates(text: str) -> dict[str, float]:
+    """
+    Parse ceilings of bytes a second: one for each way, or ``UP:DOWN``, one of which can be ``off``.
+
+    Raises:
+        ConfigurationError: *text* is neither, or a rate is 0.
+    """
+    up, colon, down = text.partition(":")
+    found = {}
+    for way, part in (("upload", up), ("download", down if colon else up)):
+        rate = part.strip().removesuffix("/s")
+        try:
+            if rate.lower() == "off":
+                continue
+            found[way] = float(parse_size(rate))
+            if not found[way]:
+                raise ConfigurationError("it is 0")
+        except ConfigurationError:
+            raise ConfigurationError(
+                f"--limit-rate takes bytes a second, such as 50MB/s, or UP:DOWN, such as 10MB/s:off, not {text!r}"
+            ) from None
+    return found
+
+
 def moment(when: datetime | None) -> str | None:
     """
-    Return *when* as in ISO 8601, UTC.
+    Return *when* in ISO 8601, UTC.
     """
     return when.isoformat().replace("+00:00", "Z") if when else None
 
@@ -172,14 +245,6 @@ def item_record(
         "bytes": size,
         "error": None if error is None else _facts(error),
     }
-
-
-def outcome_record(outcome: ItemOutcome) -> dict[str, Any]:
-    """
-    Return the record of an outcome that the engine reports.
-    """
-    size = outcome.info.size if outcome.info else None
-    return item_record(outcome.status, outcome.source, outcome.target, size, outcome.error)
 
 
 def error_record(error: Exception, code: int) -> dict[str, Any]:

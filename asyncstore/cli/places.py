@@ -1,5 +1,5 @@
 """
-What an argument names: a local path, an object or prefix, or standard input and output.
+The arguments of commands: local paths, objects and prefixes, standard input and output.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from asyncstore.uri import ObjectURI, Provider, parse_uri
 @dataclass(frozen=True)
 class LocalPlace:
     """
-    A path of this machine.
+    A local path.
 
     Attributes:
-        slash: Whether it was written with a slash at its end.
+        slash: Whether the argument ends in a slash.
     """
 
     path: Path
@@ -25,7 +25,7 @@ class LocalPlace:
 
     @property
     def name(self) -> str:
-        """What it is called in the directory that it is in."""
+        """Its last segment, also for a relative path such as ``.``."""
         return self.path.absolute().name
 
     def __str__(self) -> str:
@@ -48,13 +48,13 @@ class RemotePlace:
 
     @property
     def folder(self) -> ObjectURI:
-        """The prefix of what is below it."""
+        """The prefix of the objects below it: its key with a slash at the end."""
         key = self.uri.key
         return self.uri if not key or key.endswith("/") else self.uri.with_key(f"{key}/")
 
     @property
     def prefix(self) -> ObjectURI:
-        """What it is as the start of keys: text, unless it is known to be a directory."""
+        """The prefix to list: its key as text, or :attr:`folder` if it is known to be a directory."""
         return self.folder if self.slash else self.uri
 
     def __str__(self) -> str:
@@ -78,37 +78,37 @@ Place = LocalPlace | RemotePlace | Stdio
 
 def place(text: str) -> Place:
     """
-    Read an argument: ``-``, whatever has ``://`` in it, or else a path.
+    Parse an argument: ``-``, a URI (anything with ``://``), or else a path.
 
     Raises:
-        InvalidURIError: It has ``://`` in it and is no URI.
+        InvalidURIError: *text* contains ``://`` and is not a valid URI.
     """
     if text == "-":
         return Stdio()
     if "://" in text:
         return _remote(parse_uri(text), text.endswith("/"))
     if not text:
-        raise ConfigurationError("an argument is empty")
+        raise ConfigurationError("an argument is empty: give a path, a URI or -")
     return LocalPlace(Path(text), text.endswith("/"))
 
 
 def _remote(uri: ObjectURI, slash: bool) -> RemotePlace:
-    # A directory is one also without the slash; of a bucket only the writer knows.
+    # A local directory can be recognized without a trailing slash; a prefix cannot.
     return RemotePlace(uri, slash or (uri.provider == Provider.LOCAL and Path("/", uri.key).is_dir()))
 
 
 def remote(text: str) -> RemotePlace:
     """
-    Read an argument that has to be a URI.
+    Parse an argument that must be a URI.
     """
     return _remote(parse_uri(text), text.endswith("/"))
 
 
 def object_uri(text: str) -> ObjectURI:
     """
-    Read an argument that has to name one object.
+    Parse an argument that must be the URI of one object.
     """
     uri = parse_uri(text)
     if not uri.key:
-        raise InvalidURIError(f"{text!r} names no object: join a key to it")
+        raise InvalidURIError(f"{text!r} is not the URI of an object: add a key to it")
     return uri

@@ -1,5 +1,5 @@
 """
-From a coroutine to an exit code: errors in one line, interruptions that wait for the clean-up.
+Runs a command's coroutine: reports errors in one line, waits for clean-up when interrupted, sets the exit code.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, Final, NoReturn, Self
 
@@ -38,8 +40,12 @@ NOT_FOUND: Final = 3
 DENIED: Final = 4
 UNAVAILABLE: Final = 5
 
-#: Seconds that cleaning up after an interruption may take; a little more than the engine allows itself.
+#: Seconds that clean-up after an interruption may take; slightly more than the engine's own limit.
 CLEANUP_LIMIT: Final = 12.0
+
+_CLEAN: Final = "cleaned up, nothing half-written"
+
+_WORDS: Final[Mapping[int, str]] = {signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 
 _CODES: Final[tuple[tuple[tuple[type[StorageError], ...], int], ...]] = (
     ((InvalidURIError, ConfigurationError, NotSupportedError), USAGE),
@@ -51,16 +57,56 @@ _CODES: Final[tuple[tuple[tuple[type[StorageError], ...], int], ...]] = (
 
 def exit_code(error: BaseException) -> int:
     """
-    Return the code that tells a script what *error* was.
+    Return the exit code for *error*.
     """
     return next((code for kinds, code in _CODES if isinstance(error, kinds)), FAILED)
 
 
-def run(output: Output, work: Callable[[], Awaitable[int]]) -> NoReturn:
+@dataclass(frozen=True)
+class Work:
     """
-    Run *work* to its end, say what went wrong, and exit with its code.
+    What a command does, see :func:`run`.
     """
-    with Interruption(output) as interruption:
+
+    do: Callable[[], Awaitable[int]]
+    kept: bool
+
+
+_COLLECTED: Final[ContextVar[list[Work] | None]] = ContextVar("_COLLECTED", default=None)
+
+
+@contextmanager
+def collected() -> Iterator[list[Work]]:
+    """
+    Collect what commands do, instead of running it, within the block.
+    """
+    works: list[Work] = []
+    token = _COLLECTED.set(works)
+    try:
+        yield works
+    finally:
+        _COLLECTED.reset(token)
+
+
+def is_batch() -> bool:
+    """
+    Return whether a command is one of a batch, so that it can ask nobody.
+    """
+    return _COLLECTED.get() is not None
+
+
+def run(output: Output, work: Callable[[], Awaitable[int]], *, kept: bool = False) -> NoReturn:
+    """
+    Run *work*, report its error if it fails, and exit with its code.
+
+    Args:
+        kept: Whether an interruption leaves what another run takes up.
+    """
+    works = _COLLECTED.get()
+    if works is not None:
+        works.append(Work(work, kept))
+        raise typer.Exit(OK)
+    with Interruption(output, kept=kept) as interruption:
         code = _run(output, work, interruption)
     raise typer.Exit(code)
 
@@ -76,23 +122,22 @@ def _run(output: Output, work: Callable[[], Awaitable[int]], interruption: Inter
         _trace(output)
         return interruption.report()
     except BrokenPipeError:
-        # Whoever reads our output has enough.
+        # The reader of stdout has closed it, as `head` does.
         _silence_stdout()
         return 128 + signal.SIGPIPE
-    except StorageError as exc:
-        _trace(output)
-        return _tell(output, exc, one_line(exc))
-    except OSError as exc:
-        _trace(output)
-        return _tell(output, exc, one_line(exc))
-    except Exception as exc:  # noqa: BLE001 - a program's last line of defence: one line and a code
-        _trace(output)
+    except Exception as exc:  # noqa: BLE001 - the last resort of a program: one line and an exit code
+        return reported(output, exc)
+
+
+def reported(output: Output, error: Exception) -> int:
+    """
+    Report the error that a command failed with, and return the exit code.
+    """
+    _trace(output)
+    line, code = one_line(error), exit_code(error)
+    if not isinstance(error, StorageError | OSError):
         hint = "" if output.debug else "; --debug shows where"
-        return _tell(output, exc, f"unexpected {type(exc).__name__}: {one_line(exc)}{hint}")
-
-
-def _tell(output: Output, error: Exception, line: str) -> int:
-    code = exit_code(error)
+        line = f"unexpected {type(error).__name__}: {line}{hint}"
     if output.json_:
         output.record(error_record(error, code))
     output.complain(line)
@@ -107,7 +152,7 @@ def _trace(output: Output) -> None:
 @contextmanager
 def quietly() -> Iterator[None]:
     """
-    Keep the interpreter's own words about a closed pipe off the terminal.
+    Exit quietly if the reader of stdout closes it, without the interpreter's own message.
     """
     try:
         yield
@@ -118,21 +163,22 @@ def quietly() -> Iterator[None]:
 
 
 def _silence_stdout() -> None:
-    # The interpreter flushes it once more on its way out.
+    # The interpreter flushes stdout again when it exits.
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Interruption:
     """
-    Ctrl-C or a termination: the first cancels what runs, and its clean-up is waited for.
+    Handles SIGINT, SIGTERM and SIGHUP: the first one cancels the command and waits for its clean-up.
 
-    Further ones change nothing, so that an impatient user leaves no half-written
-    object behind. After :data:`CLEANUP_LIMIT` seconds the process ends all the same.
+    Further signals are ignored, so that an impatient user leaves no incomplete object
+    behind. After :data:`CLEANUP_LIMIT` seconds the process ends anyway.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, *, kept: bool = False) -> None:
         self._output = output
+        self._kept = kept
         self._number = 0
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -143,7 +189,7 @@ class Interruption:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _signals():
                 self._previous[number] = signal.signal(number, self._interrupt)
         logging.getLogger("asyncstore").addHandler(self._problems)
         return self
@@ -158,7 +204,7 @@ class Interruption:
 
     def watch(self) -> None:
         """
-        Cancel the current task when the signal comes.
+        Cancel the current task when a signal arrives.
         """
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
@@ -167,12 +213,14 @@ class Interruption:
 
     def report(self) -> int:
         """
-        Say how the clean-up went, and return the exit code.
+        Report how the clean-up went, and return the exit code.
         """
-        end = "cleaned up, nothing half-written"
+        end = "what was transferred is kept; run the same command again" if self._kept else _CLEAN
         if self._problems.lines:
             end = "; ".join(self._problems.lines)
-        self._output.complain(f"{self._word()}: {end}", prefix=False)
+        # After a hangup, the terminal is gone.
+        with suppress(OSError):
+            self._output.complain(f"{self._word()}: {end}", prefix=False)
         return 128 + (self._number or signal.SIGINT)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -186,19 +234,27 @@ class Interruption:
     def _cancel(self) -> None:
         assert self._loop is not None
         assert self._task is not None
-        # Called through the loop, which sleeps until something wakes it.
+        # Through the loop, since the signal handler does not wake it up.
         self._loop.call_soon_threadsafe(self._task.cancel)
 
     def _word(self) -> str:
-        return "terminated" if self._number == signal.SIGTERM else "interrupted"
+        return _WORDS.get(self._number, "interrupted")
 
     def _give_up(self) -> None:
-        os.write(2, f"{self._word()}: the clean-up did not end within {CLEANUP_LIMIT:.0f} s\n".encode())
+        with suppress(OSError):
+            os.write(2, f"{self._word()}: the clean-up did not finish within {CLEANUP_LIMIT:.0f} s\n".encode())
         os._exit(128 + self._number)
 
 
+def _signals() -> Iterator[signal.Signals]:
+    yield from (signal.SIGINT, signal.SIGTERM)
+    # nohup ignores it, so that the command outlives its terminal.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        yield signal.SIGHUP
+
+
 class _Problems(logging.Handler):
-    """What the library warns of while it cleans up."""
+    """Collects the library's warnings during clean-up."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

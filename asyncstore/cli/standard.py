@@ -1,5 +1,5 @@
 """
-Standard input and output, read and written without blocking the loop where that can be.
+Standard input and output, without blocking the event loop where possible.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Final
 
 import anyio
 
+from asyncstore._support.threads import in_thread
 from asyncstore.options import MiB
 from asyncstore.protocols import ReadStream
-from asyncstore.threads import in_thread
 
 _CHUNK: Final = 1 * MiB
 
 
 async def read_input() -> AsyncIterator[bytes]:
     """
-    Yield the bytes of standard input as they come.
+    Yield the bytes of standard input as they arrive.
     """
     fd = sys.stdin.fileno()
-    # A thread that waits for a pipe cannot be interrupted, so the loop does the waiting.
+    # The loop waits for a pipe, since a thread that does cannot be interrupted.
     waits = stat.S_ISFIFO(os.fstat(fd).st_mode) or stat.S_ISSOCK(os.fstat(fd).st_mode) or os.isatty(fd)
     while True:
         if waits:

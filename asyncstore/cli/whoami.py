@@ -1,5 +1,5 @@
 """
-``asyncstore auth whoami``: which credentials are found, and where.
+``asyncstore auth whoami``: show which credentials are found, and where.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
+from asyncstore._support.threads import in_thread
 from asyncstore.auth.credentials import Credentials
 from asyncstore.auth.factories import BUILT_IN, find_factory
 from asyncstore.cli.groups import expanded
@@ -20,11 +21,10 @@ from asyncstore.cli.running import DENIED, OK, exit_code, run
 from asyncstore.cli.settings import Connection
 from asyncstore.config import AuthConfig, RetryOptions, StorageConfig, take_http_options
 from asyncstore.errors import ConfigurationError, StorageError
-from asyncstore.threads import in_thread
 
-auth = typer.Typer(help="Look at credentials.", no_args_is_help=True, rich_markup_mode="markdown")
+auth = typer.Typer(help="Inspect credentials.", no_args_is_help=True, rich_markup_mode="markdown")
 
-# What a storage takes besides the settings of its driver and its credentials.
+# Settings of a storage that are not settings of credentials or drivers.
 _OF_STORAGE = frozenset(
     {item.name for kind in (StorageConfig, RetryOptions) for item in fields(kind)} - {"region", "settings"}
     | {f"retry_{item.name}" for item in fields(RetryOptions)}
@@ -34,7 +34,7 @@ _OF_STORAGE = frozenset(
 @auth.callback()
 def _group() -> None:
     """
-    Look at credentials.
+    Inspect credentials.
     """
 
 
@@ -45,14 +45,14 @@ def whoami(
     output: Output,
     target: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[URI|PROVIDER]", help="A bucket, or a provider such as s3; without it, all providers in turn."
-        ),
+        typer.Argument(metavar="[URI|PROVIDER]", help="A bucket, or a provider such as s3; by default all providers."),
     ] = None,
-    auth_type: Annotated[str | None, typer.Option(help="The method, instead of the provider's own chain.")] = None,
+    auth_type: Annotated[
+        str | None, typer.Option(help="The authentication method, instead of the provider's default chain.")
+    ] = None,
 ) -> None:
     """
-    Show which credentials are found: the method, where each setting came from, when they end. Never a secret.
+    Show which credentials are found: the method, the source of each setting, when they expire. Never shows secrets.
     """
     if auth_type is not None:
         connection = replace(connection, set_=[*(connection.set_ or ()), f"auth_type={auth_type}"])
@@ -64,39 +64,39 @@ def whoami(
             prefix = remote(target).prefix
             async with connection.open(prefix, folder=True) as storage:
                 if storage.credentials is None:
-                    raise ConfigurationError(f"{storage.provider} has no credentials: nobody asks for any")
-                return await _tell(output, storage.credentials)
+                    raise ConfigurationError(f"{storage.provider} storages do not use credentials")
+                return await _show(output, storage.credentials)
         async with await in_thread(credentials_of, target, connection) as credentials:
-            return await _tell(output, credentials)
+            return await _show(output, credentials)
 
     run(output, work)
 
 
 def credentials_of(provider: str, connection: Connection) -> Credentials[Any]:
     """
-    Return the credentials of *provider*, as they would be for a storage; nothing is read or sent yet.
+    Return the credentials that a storage of *provider* would use; nothing is read or sent yet.
 
-    What the options say has to be known to them; of variables and the profile the
-    driver's own settings are passed over.
+    Options must be settings of the credentials. Other settings of environment variables
+    and the profile are ignored.
 
     Raises:
-        ConfigurationError: There is no such provider or method, or its settings do not fit.
+        ConfigurationError: The provider or method is unknown, or a setting is invalid.
     """
-    given = connection.given()
-    if foreign := sorted(_OF_STORAGE & set(given)):
+    options = connection.from_options()
+    if foreign := sorted(_OF_STORAGE & set(options)):
         raise ConfigurationError(
-            f"{' and '.join(foreign)} is said of a storage, not of credentials: name a bucket, not {provider}"
+            f"{' and '.join(foreign)} applies to a storage, not to credentials: give a bucket instead of {provider}"
         )
-    settings = {**connection.around(), **given}
+    settings = {**connection.configured(), **options}
     http = take_http_options(settings)
     auth_type, region = settings.pop("auth_type", "default"), settings.pop("region", None)
     rest = {name: value for name, value in settings.items() if name not in _OF_STORAGE}
-    own = {name: rest.pop(name) for name in given if name in rest}
+    own = {name: rest.pop(name) for name in options if name in rest}
     chosen = AuthConfig(provider=provider, auth_type=auth_type, settings=own, region=region)
     return find_factory(provider)(chosen, rest, http=http)
 
 
-async def _tell(output: Output, credentials: Credentials[Any]) -> int:
+async def _show(output: Output, credentials: Credentials[Any]) -> int:
     await credentials.get()
     show_facts(output, await facts_of(credentials))
     output.record({"type": "summary", "command": "whoami", "ok": True})
@@ -104,8 +104,8 @@ async def _tell(output: Output, credentials: Credentials[Any]) -> int:
 
 
 async def _all(connection: Connection, output: Output) -> int:
-    if connection.given():
-        raise ConfigurationError("settings are a provider's own: name the provider, such as s3, or a bucket")
+    if connection.from_options():
+        raise ConfigurationError("settings apply to one provider: name it, such as s3, or give a bucket")
     outcomes: dict[str, dict[str, Any] | StorageError] = {}
 
     async def look(provider: str) -> None:
@@ -116,18 +116,18 @@ async def _all(connection: Connection, output: Output) -> int:
         except StorageError as exc:
             outcomes[provider] = exc
 
-    # A metadata service that is not there takes a second to be missed: not one after the other.
+    # In parallel: a missing metadata service takes a second to time out.
     async with anyio.create_task_group() as group:
         for provider in BUILT_IN:
             group.start_soon(look, provider)
     for provider in BUILT_IN:
-        _tell_briefly(output, provider, outcomes[provider])
+        _show_briefly(output, provider, outcomes[provider])
     found = any(isinstance(outcome, dict) and not outcome["anonymous"] for outcome in outcomes.values())
     output.record({"type": "summary", "command": "whoami", "ok": found})
     return OK if found else DENIED
 
 
-def _tell_briefly(output: Output, provider: str, outcome: dict[str, Any] | StorageError) -> None:
+def _show_briefly(output: Output, provider: str, outcome: dict[str, Any] | StorageError) -> None:
     if isinstance(outcome, StorageError):
         output.record({**error_record(outcome, exit_code(outcome)), "provider": provider})
         output.line(f"{provider:{WIDTH}} none: {one_line(outcome)}")

@@ -1,6 +1,6 @@
 """
-What all providers share: retries, limits, parts, bulk work and progress.
+What all providers share: retries, limits, multipart transfers, bulk operations and progress.
 
-The engine knows no provider: it plans with a driver's ``capabilities`` and sends
-every request through :class:`asyncstore.engine.calls.Calls`.
+The engine does not know providers: it plans with a driver's ``capabilities`` and sends
+every request through :class:`asyncstore.engine.requests.Requests`.
 """

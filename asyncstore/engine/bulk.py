@@ -1,31 +1,44 @@
 """
-Many objects at once: items drawn lazily, an outcome for each.
+Bulk operations: items drawn lazily, one outcome for each.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from asyncstore.engine.calls import Calls
-from asyncstore.engine.download import SoFar, download_file
-from asyncstore.engine.pool import for_each, iterating
+import anyio
+
+from asyncstore._support.tracebacks import without_frames
+from asyncstore.driver import NotInBatchError
+from asyncstore.engine.download.download import BulkState, download_file
+from asyncstore.engine.existing import AlreadyCompleteError, Look, confirmed
 from asyncstore.engine.progress import Meter, ObjectMeter
-from asyncstore.engine.upload import upload_file
+from asyncstore.engine.requests import Requests
+from asyncstore.engine.task_pool import AHEAD, each, for_each
+from asyncstore.engine.upload.read_ahead import ReadAhead
+from asyncstore.engine.upload.upload import read_ahead, upload_file
 from asyncstore.errors import AlreadyExistsError, NotSupportedError, StorageError
-from asyncstore.options import BulkOptions, DeleteOptions
+from asyncstore.options import BulkOptions, DeleteOptions, DownloadOptions, UploadOptions
 from asyncstore.protocols import ProgressSink
 from asyncstore.types import BulkResult, ItemOutcome, ObjectInfo, Outcome
 from asyncstore.uri import ObjectURI
 
-_Items = Iterable[tuple[Path, ObjectURI]] | AsyncIterable[tuple[Path, ObjectURI]]
+_Items = Iterable[tuple[Any, Any]] | AsyncIterable[tuple[Any, Any]]
 _Keys = Iterable[ObjectURI] | AsyncIterable[ObjectURI]
 _Deletion = Callable[[Sequence[ObjectURI]], Awaitable[Sequence[StorageError | None]]]
 
-#: Returns the URI, or raises why it cannot be one of an object here.
+# Objects in flight whose requests do not share one budget, as in a copy between storages.
+_UNRELATED: Final = 32
+
+#: Returns the URI of an object of this storage, or raises the reason why it is not one.
 Check = Callable[[ObjectURI], ObjectURI]
+
+#: Transfers one item, its source and target, with the meter that counts it.
+Work = Callable[[Any, Any, ObjectMeter], Awaitable[ObjectInfo]]
 
 
 def _unchecked(uri: ObjectURI) -> ObjectURI:
@@ -33,144 +46,224 @@ def _unchecked(uri: ObjectURI) -> ObjectURI:
 
 
 async def bulk_upload(
-    calls: Calls, items: _Items, options: BulkOptions, progress: ProgressSink | None, check: Check = _unchecked
+    requests: Requests, items: _Items, options: BulkOptions, progress: ProgressSink | None, check: Check = _unchecked
 ) -> BulkResult:
     """
-    Write many local files.
+    Write many local files; *items* are (source, target).
     """
-    ledger = _Ledger(options, progress)
+    work, most = Uploader(requests, options.upload, check), requests.limits.requests.most
+    if not isinstance(items, AsyncIterable):
+        # A generator of the caller's may wait for what it has yielded.
+        items = work.reading_ahead(items, options.max_concurrency)
+    skippable = options.upload.if_none_match is not None
+    try:
+        return await bulk_each(items, work, options, progress, skippable=skippable, most=most)
+    finally:
+        work.close()
 
-    async def handle(item: tuple[Path, ObjectURI]) -> None:
-        source, target = item
-        meter = ledger.meter.object(target)
-        skippable = options.upload.if_none_match is not None
-        await ledger.settle(
-            source, target, meter, lambda: upload_file(calls, source, check(target), options.upload, meter), skippable
-        )
 
-    await for_each(items, handle, max_concurrency=options.max_concurrency)
-    return ledger.close()
+class Uploader:
+    """
+    Writes one file of many, with *options* unless it is given others.
+
+    If it is to be written only where nothing is yet, it looks first and sends nothing over what exists.
+    """
+
+    def __init__(self, requests: Requests, options: UploadOptions, check: Check = _unchecked) -> None:
+        self._requests = requests
+        self._options = options
+        self._check = check
+        self._ahead: ReadAhead | None = None
+
+    def reading_ahead(self, items: _Items, max_concurrency: int | None) -> _Items:
+        """
+        Return *items*, whose small files are read before their turn; :meth:`close` this at the end.
+        """
+        most = self._requests.at_a_time(max_concurrency) // AHEAD
+        if most <= 1:
+            return items
+        self._ahead = read_ahead(self._requests, self._options, most)
+        return self._ahead.over(items)
+
+    def close(self) -> None:
+        """
+        Release what was read and not sent.
+        """
+        if self._ahead is not None:
+            self._ahead.close()
+
+    async def __call__(
+        self, source: Path, target: ObjectURI, meter: ObjectMeter, options: UploadOptions | None = None
+    ) -> ObjectInfo:
+        options = options or self._options
+        body = None if self._ahead is None else self._ahead.take(source)
+        look = Look()
+        try:
+            return await upload_file(self._requests, source, self._check(target), options, meter, look=look, body=body)
+        except AlreadyExistsError as exc:
+            if look.found or exc.status is None:
+                # It was looked at: by this, or by the write on an endpoint that may ignore the condition.
+                raise
+            # Nothing is skipped that was not found.
+            raise await confirmed(self._requests, target, exc, options.encryption) from None
+        finally:
+            if body is not None:
+                self._requests.limits.bytes.release(body.size)
 
 
 async def bulk_download(
-    calls: Calls, items: _Items, options: BulkOptions, progress: ProgressSink | None, check: Check = _unchecked
+    requests: Requests, items: _Items, options: BulkOptions, progress: ProgressSink | None, check: Check = _unchecked
 ) -> BulkResult:
     """
-    Bring many objects into local files.
+    Download many objects to local files; *items* are (source, target).
     """
-    ledger = _Ledger(options, progress)
-    so_far = SoFar()
+    work = downloader(requests, options.download, check)
+    skippable, most = not options.download.overwrite, requests.limits.requests.most
+    return await bulk_each(items, work, options, progress, skippable=skippable, most=most)
 
-    async def handle(item: tuple[Path, ObjectURI]) -> None:
-        target, source = item
-        meter = ledger.meter.object(source)
-        skippable = not options.download.overwrite
-        await ledger.settle(
-            source,
-            target,
-            meter,
-            lambda: download_file(calls, check(source), target, options.download, meter, so_far),
-            skippable,
-        )
 
-    await for_each(items, handle, max_concurrency=options.max_concurrency)
-    return ledger.close()
+def downloader(requests: Requests, options: DownloadOptions, check: Check = _unchecked) -> Work:
+    """
+    Return the function that downloads one object of many.
+    """
+    state = BulkState()
+
+    def download(source: ObjectURI, target: Path, meter: ObjectMeter) -> Awaitable[ObjectInfo]:
+        return download_file(requests, check(source), target, options, meter, state)
+
+    return download
 
 
 async def bulk_each(
-    items: Iterable[tuple[Any, Any]] | AsyncIterable[tuple[Any, Any]],
-    work: Callable[[Any, Any, ObjectMeter], Awaitable[ObjectInfo]],
+    items: _Items,
+    work: Work,
     options: BulkOptions,
     progress: ProgressSink | None,
+    *,
+    skippable: bool,
+    most: int | None = None,
+    meter: Meter | None = None,
 ) -> BulkResult:
     """
-    Do *work* on every (source, target), for what no other function here does; targets are URIs.
+    Run *work* for every (source, target), with the meter of the object: the target, unless that is a file.
 
-    *work* is given both and the meter to count with. An item whose work raises
-    :class:`AlreadyExistsError` is skipped.
+    An item whose work raises :class:`AlreadyExistsError` is skipped if it is *skippable*, or if it is complete.
+
+    Args:
+        most: Objects in flight if *options* do not say it, for work whose requests all share one budget, which
+            then decides how many there are.
+        meter: Counts the operation, instead of a new one with the sink *progress*.
     """
-    ledger = _Ledger(options, progress)
+    results = _Results(options, meter or Meter(progress))
 
     async def handle(item: tuple[Any, Any]) -> None:
         source, target = item
-        meter = ledger.meter.object(target)
-        await ledger.settle(source, target, meter, lambda: work(source, target, meter), skippable=True)
+        meter = results.meter.object(target if isinstance(target, ObjectURI) else source)
+        await results.settle(source, target, meter, lambda: work(source, target, meter), skippable)
 
-    await for_each(items, handle, max_concurrency=options.max_concurrency)
-    return ledger.close()
+    ahead = None if most is None else AHEAD
+    await for_each(items, handle, max_concurrency=options.max_concurrency or most or _UNRELATED, ahead=ahead)
+    return results.close()
 
 
 async def bulk_delete(
-    calls: Calls, keys: _Keys, options: BulkOptions, progress: ProgressSink | None, check: Check = _unchecked
+    requests: Requests, keys: _Keys, options: BulkOptions, progress: ProgressSink | None, check: Check = _unchecked
 ) -> BulkResult:
     """
-    Delete many objects, by as few requests as the provider allows.
+    Delete many objects with as few requests as possible.
     """
-    ledger = _Ledger(options, progress)
+    results = _Results(options, Meter(progress, phase="deleting"))
+    most = requests.at_a_time(options.max_concurrency)
+    one_by_one = anyio.CapacityLimiter(most)
 
     async def handle(batch: list[ObjectURI]) -> None:
         refused = {uri: error for uri in batch if (error := _refused(uri, check)) is not None}
-        allowed = [uri for uri in batch if uri not in refused]
-        deleted = await _delete(calls, allowed) if allowed else []
-        for uri, error in [*refused.items(), *zip(allowed, deleted, strict=True)]:
-            ledger.deleted(uri, error)
+        for uri, error in refused.items():
+            results.deleted(uri, error)
+        if allowed := [uri for uri in batch if uri not in refused]:
+            await _delete(requests, allowed, results, one_by_one)
 
-    await for_each(_batches(keys, calls), handle, max_concurrency=options.max_concurrency)
-    return ledger.close()
+    await for_each(_batches(keys, requests), handle, max_concurrency=most, ahead=AHEAD)
+    return results.close()
 
 
-async def _delete(calls: Calls, batch: list[ObjectURI]) -> list[StorageError | None]:
+async def _delete(
+    requests: Requests, batch: list[ObjectURI], results: _Results, one_by_one: anyio.CapacityLimiter
+) -> None:
     """
-    Delete *batch*, keys that were refused for the moment again; an outcome for each key.
+    Delete *batch* by one request if the endpoint can, and record the outcome of each key.
     """
-    if calls.batch_size:
-        outcomes = await _delete_by(calls.driver.delete_batch, calls, batch)
-        if not any(isinstance(outcome, NotSupportedError) for outcome in outcomes):
-            return outcomes
-        # The provider has such requests, and this endpoint has not.
-        calls.batches = False
+    rest = await _delete_together(requests, batch, results) if requests.driver.capabilities.delete_batch_size else batch
 
     async def single(uris: Sequence[ObjectURI]) -> Sequence[StorageError | None]:
-        await calls.driver.delete(uris[0], DeleteOptions())
+        await requests.driver.delete(uris[0], DeleteOptions())
         return [None]
 
-    return [outcome for uri in batch for outcome in await _delete_by(single, calls, [uri])]
+    async def delete(uri: ObjectURI) -> None:
+        # Batches that were drawn before the first one was refused share the limit.
+        async with one_by_one:
+            outcomes = await _delete_by(single, requests, [uri], results.meter.retried)
+        results.deleted(uri, outcomes[0])
 
-
-async def _delete_by(send: _Deletion, calls: Calls, batch: list[ObjectURI]) -> list[StorageError | None]:
-    outcomes: list[StorageError | None] = [None] * len(batch)
-    left = list(range(len(batch)))
-    failed: StorageError | None = None
-    for _ in range(calls.retry.options.attempts):
-        try:
-            errors = await _delete_once(send, calls, [batch[index] for index in left], failed)
-        except StorageError as exc:
-            # The request as a whole, which was sent as often as allowed; or no time
-            # is left to try those again that were refused one by one.
-            for index in left:
-                outcomes[index] = outcomes[index] or _for_key(exc, batch[index])
-            break
-        for index, error in zip(left, errors, strict=True):
-            outcomes[index] = error
-        left = [index for index in left if (error := outcomes[index]) is not None and error.retryable]
-        if not left:
-            break
-        failed = outcomes[left[0]]
-    return outcomes
-
-
-async def _delete_once(
-    send: _Deletion, calls: Calls, batch: list[ObjectURI], failed: StorageError | None
-) -> Sequence[StorageError | None]:
-    errors: Sequence[StorageError | None]
-    if failed is None:
-        errors = await calls("delete", batch[0], send, batch)
+    if len(rest) == 1:
+        await delete(rest[0])
     else:
-        errors = await calls.again("delete", batch[0], failed, send, batch)
-    for uri, error in zip(batch, errors, strict=True):
-        if error is not None:
-            calls.complete(error, "delete", uri)
-    return errors
+        await for_each(rest, delete, max_concurrency=int(one_by_one.total_tokens), ahead=AHEAD)
+
+
+async def _delete_together(requests: Requests, batch: list[ObjectURI], results: _Results) -> list[ObjectURI]:
+    """
+    Delete *batch* by one request, and return the keys that it did not settle.
+    """
+    outcomes = await _delete_by(requests.driver.delete_batch, requests, batch, results.meter.retried)
+    refused = next((outcome for outcome in outcomes if isinstance(outcome, NotSupportedError)), None)
+    if refused is not None:
+        reason = refused.message if refused.status is None else f"a batch was refused with status {refused.status}"
+        requests.driver.narrow("batch deletion", reason, delete_batch_size=0)
+        return batch
+    rest = []
+    for uri, outcome in zip(batch, outcomes, strict=True):
+        if isinstance(outcome, NotInBatchError):
+            rest.append(uri)
+        else:
+            results.deleted(uri, outcome)
+    return rest
+
+
+async def _delete_by(
+    send: _Deletion, requests: Requests, batch: list[ObjectURI], on_retry: Callable[[StorageError], None]
+) -> list[StorageError | None]:
+    """
+    Delete *batch* by *send*; what failed temporarily is sent again, as often as any request is.
+    """
+    outcomes: list[StorageError | None] = [None] * len(batch)
+    remaining = list(range(len(batch)))
+
+    async def attempt() -> None:
+        nonlocal remaining
+        errors = await send([batch[index] for index in remaining])
+        transient: list[StorageError] = []
+        left = []
+        for index, error in zip(remaining, errors, strict=True):
+            outcomes[index] = error
+            if error is not None:
+                requests.add_context(error, "delete", batch[index])
+                if error.retryable and not isinstance(error, NotInBatchError):
+                    left.append(index)
+                    transient.append(error)
+        if len(left) < len(remaining):
+            # Another attempt does not count if it is throttled, too: the provider serves a few keys each time.
+            requests.limits.requests.successes += 1
+        remaining = left
+        if transient:
+            raise transient[0]
+
+    try:
+        await requests("delete", batch[0], attempt, on_retry=on_retry)
+    except StorageError as exc:
+        for index in remaining:
+            outcomes[index] = outcomes[index] or _for_key(exc, batch[index])
+    return outcomes
 
 
 def _refused(uri: ObjectURI, check: Check) -> StorageError | None:
@@ -187,11 +280,13 @@ def _for_key(error: StorageError, uri: ObjectURI) -> StorageError:
     return own
 
 
-async def _batches(keys: _Keys, calls: Calls) -> AsyncIterator[list[ObjectURI]]:
+async def _batches(keys: _Keys, requests: Requests) -> AsyncIterator[list[ObjectURI]]:
     batch: list[ObjectURI] = []
-    async with iterating(_drawn(keys)) as source:
+    async with aclosing(each(keys)) as source:
         async for uri in source:
-            if batch and (len(batch) >= calls.batch_size or _bucket(uri) != _bucket(batch[0])):
+            if batch and (
+                len(batch) >= requests.driver.capabilities.delete_batch_size or _bucket(uri) != _bucket(batch[0])
+            ):
                 yield batch
                 batch = []
             batch.append(uri)
@@ -203,23 +298,13 @@ def _bucket(uri: ObjectURI) -> tuple[str | None, ...]:
     return (uri.bucket, uri.namespace, uri.region)
 
 
-async def _drawn(keys: _Keys) -> AsyncIterator[ObjectURI]:
-    if isinstance(keys, AsyncIterable):
-        async with iterating(keys) as source:
-            async for uri in source:
-                yield uri
-    else:
-        for uri in keys:
-            yield uri
-
-
-class _Ledger:
+class _Results:
     """
-    Writes down what became of each item.
+    Collects the outcome of each item.
     """
 
-    def __init__(self, options: BulkOptions, progress: ProgressSink | None) -> None:
-        self.meter = Meter(progress)
+    def __init__(self, options: BulkOptions, meter: Meter) -> None:
+        self.meter = meter
         self._options = options
         self._outcomes: list[ItemOutcome] = []
         self._counts: dict[Outcome, int] = {"done": 0, "skipped": 0, "failed": 0}
@@ -234,27 +319,27 @@ class _Ledger:
         skippable: bool,
     ) -> None:
         """
-        Do *work* and write down its outcome; *skippable* work finds its target there.
+        Run *work* and record its outcome; *skippable* work may find that its target exists.
         """
         try:
             info = await work()
         except StorageError as exc:
-            if skippable and isinstance(exc, AlreadyExistsError):
+            if isinstance(exc, AlreadyExistsError if skippable else AlreadyCompleteError):
                 meter.skipped()
-                self._note(ItemOutcome(source=source, target=target, status="skipped"))
+                self._record(ItemOutcome(source=source, target=target, status="skipped"))
                 return
             meter.failed()
             if self._options.stop_on_error:
                 raise
-            self._note(ItemOutcome(source=source, target=target, status="failed", error=exc))
+            self._record(ItemOutcome(source=source, target=target, status="failed", error=exc))
             return
         meter.completed()
         self._bytes += meter.done
-        self._note(ItemOutcome(source=source, target=target, status="done", info=info))
+        self._record(ItemOutcome(source=source, target=target, status="done", info=info))
 
     def deleted(self, uri: ObjectURI, error: StorageError | None) -> None:
         """
-        Write down that *uri* was deleted, or why not.
+        Record that *uri* was deleted, or the error.
         """
         meter = self.meter.object(uri)
         if error is None:
@@ -263,11 +348,11 @@ class _Ledger:
             meter.failed()
             if self._options.stop_on_error:
                 raise error
-        self._note(ItemOutcome(source=uri, target=None, status="failed" if error else "done", error=error))
+        self._record(ItemOutcome(source=uri, target=None, status="failed" if error else "done", error=error))
 
     def close(self) -> BulkResult:
         """
-        Tell the sink that all is done, and return the result.
+        Send the last event and return the result.
         """
         self.meter.finish()
         return BulkResult(
@@ -279,7 +364,9 @@ class _Ledger:
             elapsed=self.meter.elapsed,
         )
 
-    def _note(self, outcome: ItemOutcome) -> None:
+    def _record(self, outcome: ItemOutcome) -> None:
+        if outcome.error is not None:
+            without_frames(outcome.error)
         self._counts[outcome.status] += 1
         if self._options.keep == "all" or outcome.status == "failed":
             self._outcomes.append(outcome)

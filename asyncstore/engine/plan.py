@@ -1,22 +1,27 @@
 """
-How to divide bytes: part sizes, ranges, coalescing. Pure functions.
+Part sizes and ranges: pure functions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from asyncstore.driver import Capabilities
 from asyncstore.errors import InvalidRequestError
-from asyncstore.options import MiB
+from asyncstore.options import DownloadOptions, MiB, UploadOptions
 
-#: Ranges closer than this are fetched together: a request costs about as much
-#: as this many bytes take to arrive.
+#: Bytes between ranges that are still fetched together: a request takes about as long
+#: as transferring this many.
 COALESCE_GAP = 1 * MiB
 
-# Parts of a stream of unknown length grow twofold after as many parts, or sooner.
+#: Bytes of the ranges of a download: a longer one would gain nothing, and a request for a shorter one costs
+#: as much as it brings on a quick connection.
+MIN_RANGE = 4 * MiB
+MAX_RANGE = 16 * MiB
+
+# Parts after which the part size of a stream of unknown length doubles, at the latest.
 _GROW_EVERY = 1000
 
 
@@ -40,11 +45,11 @@ def part_size(total: int, wanted: int, capabilities: Capabilities) -> int:
     """
     Return the size of the parts of an object of *total* bytes.
 
-    It is *wanted*, raised to the provider's smallest part and until no more parts
-    are needed than the provider allows, then to whole MiB.
+    It is *wanted*, raised to the provider's smallest part, and to whole MiB if there
+    would be more parts than the provider allows.
 
     Raises:
-        InvalidRequestError: The object is larger than the provider stores.
+        InvalidRequestError: The provider cannot store an object of that size.
     """
     check_size(total, capabilities)
     needed = -(-total // capabilities.max_parts)
@@ -56,29 +61,48 @@ def part_size(total: int, wanted: int, capabilities: Capabilities) -> int:
 
 def check_size(total: int, capabilities: Capabilities) -> None:
     """
-    Refuse an object that the provider cannot store.
+    Raise :class:`InvalidRequestError` if the provider cannot store an object of *total* bytes.
     """
     if total < capabilities.min_object_size:
         raise InvalidRequestError(
-            f"{total} bytes are fewer than the {capabilities.min_object_size} that an object must have "
+            f"an object must have at least {capabilities.min_object_size} bytes, not {total} "
             f"(see {capabilities.reference})"
         )
     if total > capabilities.max_object_size:
         raise InvalidRequestError(
-            f"{total} bytes are more than the {capabilities.max_object_size} that an object can have "
+            f"an object can have at most {capabilities.max_object_size} bytes, not {total} "
             f"(see {capabilities.reference})"
         )
 
 
+def multipart_part_size(size: int, options: UploadOptions, capabilities: Capabilities) -> int | None:
+    """
+    Return the part size of a multipart upload of *size* bytes, ``None`` for one request.
+
+    Raises:
+        InvalidRequestError: The provider cannot store the object, or not by one request
+            and it does not support multipart uploads.
+    """
+    check_size(size, capabilities)
+    if capabilities.multipart and size >= min(max(1, options.multipart_threshold), capabilities.max_put_size + 1):
+        return part_size(size, options.part_size, capabilities)
+    if size > capabilities.max_put_size:
+        raise InvalidRequestError(
+            f"one request can write at most {capabilities.max_put_size} bytes, not {size} "
+            f"(see {capabilities.reference})"
+        )
+    return None
+
+
 def stream_part_size(number: int, wanted: int, capabilities: Capabilities, largest: int | None = None) -> int:
     """
-    Return the size of part *number* (from 1) of a stream whose length is not known.
+    Return the size of part *number* (from 1) of a stream of unknown length.
 
-    Parts grow as the stream does, as late as possible, so that the provider's
-    largest object fits into the parts that it allows.
+    Parts grow with the stream, as late as possible, so that the provider's largest
+    object fits into its number of parts.
 
     Args:
-        largest: Bytes that one part may have at the most.
+        largest: The most bytes of a part.
     """
     ceiling = min(capabilities.max_part_size, largest or capabilities.max_part_size)
     first = min(max(wanted, capabilities.min_part_size), ceiling)
@@ -89,10 +113,10 @@ def stream_part_size(number: int, wanted: int, capabilities: Capabilities, large
 @cache
 def _growth(first: int, ceiling: int, capabilities: Capabilities) -> int:
     """
-    After how many parts their size doubles.
+    Return after how many parts their size doubles.
     """
     parts = capabilities.max_parts
-    # Parts that start small can hold most of what the largest parts could, not all.
+    # Parts that start small cannot hold as much as the largest parts could.
     wanted = min(capabilities.max_object_size, parts * ceiling * 4 // 5)
     every = max(1, min(_GROW_EVERY, parts // 10))
     while every > 1 and _capacity(every, first, ceiling, parts) < wanted:
@@ -107,15 +131,30 @@ def _capacity(every: int, first: int, ceiling: int, parts: int) -> int:
 
 def spans(start: int, end: int, size: int) -> Iterator[Span]:
     """
-    Divide the bytes from *start* up to *end* into spans of *size*, the last one shorter.
+    Divide the bytes from *start* up to *end* into spans of *size*; the last may be shorter.
     """
     for number, first in enumerate(range(start, end, size), 1):
         yield Span(number, first, min(first + size, end))
 
 
+def sized(options: DownloadOptions, size: int, capabilities: Capabilities, most: int) -> DownloadOptions:
+    """
+    Return *options* with the bytes of each range of a download of *size* bytes, with up to *most* requests at a time.
+
+    If they do not say it, ranges are short enough for all requests, so that these end at about the same time.
+    """
+    if not capabilities.ranges:
+        part_size = max(1, size)
+    elif options.part_size is not None:
+        part_size = options.part_size
+    else:
+        part_size = max(MIN_RANGE, min(MAX_RANGE, -(-size // (2 * most * MiB)) * MiB))
+    return replace(options, part_size=part_size)
+
+
 def coalesce(ranges: Sequence[tuple[int, int]], gap: int = COALESCE_GAP) -> list[tuple[int, int]]:
     """
-    Merge ranges that overlap or lie at most *gap* bytes apart; sorted by start.
+    Merge ranges that overlap or are at most *gap* bytes apart, sorted by start.
     """
     merged: list[tuple[int, int]] = []
     for start, end in sorted(ranges):

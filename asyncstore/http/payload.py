@@ -1,26 +1,30 @@
 """
-Sends a :class:`~asyncstore.body.Body` over aiohttp, and notices when nobody reads it.
+Sends a :class:`~asyncstore.driver.body.Body` over aiohttp, and detects a server that stops reading.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
 
 import anyio
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 
-from asyncstore.body import Body, BytesLike
+from asyncstore.driver.body import Body, BytesLike, FileRange
 from asyncstore.errors import SourceChangedError, UnavailableError
-from asyncstore.http.sending import DirectSender
+from asyncstore.http.fast.sending import DirectSender
+from asyncstore.http.fast.watched import WatchedHandler
+from asyncstore.http.unacknowledged import unacknowledged
 
-#: Bytes handed to the transport at a time. What one call cannot send is copied
-#: into the transport's buffer, so larger pieces cost memory and time.
+_T = TypeVar("_T")
+
+#: Bytes passed to the transport at a time. The transport copies what it cannot send at once, so
+#: larger pieces cost memory and time.
 PIECE: Final = 512 * 1024
 
-#: Seconds that a failed or answered request waits for its body to be let go.
+#: Seconds that a failed or answered request waits for the task that reads its body to stop.
 _SETTLE_TIMEOUT: Final = 5.0
 
 
@@ -28,14 +32,14 @@ class BodyPayload(Payload):
     """
     The body of one request.
 
-    aiohttp watches for a server that stops sending, not for one that stops
-    reading: this does, and it keeps the error of a source that failed, which
-    aiohttp would report as a lost connection.
+    aiohttp detects a server that stops sending, but not one that stops reading. This does, and
+    it keeps the error of a source that failed, which aiohttp would report as a lost connection.
 
     Attributes:
-        error: What the source raised, or that nobody read; not that the
-            connection was lost.
-        finished: Whether all of it was handed to the connection.
+        error: What the source raised, or that the server stopped reading; not that
+            the connection was lost.
+        finished: Whether all bytes were passed to the connection.
+        on_finish: Called then.
     """
 
     _autoclose = True
@@ -48,10 +52,11 @@ class BodyPayload(Payload):
         self._task: asyncio.Task[Any] | None = None
         self.error: Exception | None = None
         self.finished = False
+        self.on_finish: Callable[[], None] | None = None
 
     @property
     def replayable(self) -> bool:
-        """Whether the same request can be sent once more, for the auth middleware."""
+        """Whether the request can be sent again, for the auth middleware."""
         return self._body.replayable
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -70,35 +75,45 @@ class BodyPayload(Payload):
             else:
                 await self._write_chunks(sending)
             self.finished = True
+            if self.on_finish is not None:
+                self.on_finish()
         finally:
             sending.stop()
 
     async def _write_chunks(self, sending: _Sending) -> None:
-        chunks = self._body.chunks()
+        pieces = self._body.pieces()
         left = self._body.size
         try:
-            while (chunk := await self._pull(chunks)) is not None:
-                left -= _size(chunk)
+            while (piece := await self._reading(anext(pieces, None))) is not None:
+                left -= _size(piece)
                 if left < 0:
                     break
-                await sending.send(chunk)
+                if isinstance(piece, FileRange):
+                    await self._write_range(sending, piece)
+                else:
+                    await sending.send(piece)
         finally:
-            if (aclose := getattr(chunks, "aclose", None)) is not None:
+            if (aclose := getattr(pieces, "aclose", None)) is not None:
                 await aclose()
         if left:
-            self.error = SourceChangedError(f"the source has {'more' if left < 0 else 'fewer'} bytes than it had")
+            self.error = SourceChangedError(f"the source has {'more' if left < 0 else 'fewer'} bytes than before")
             raise self.error
 
-    async def _pull(self, chunks: AsyncIterator[BytesLike]) -> BytesLike | None:
+    async def _write_range(self, sending: _Sending, piece: FileRange) -> None:
+        sent = await sending.send_file(piece)
+        if sent < piece.size:
+            await sending.send(memoryview(await self._reading(piece.read()))[sent:])
+
+    async def _reading(self, source: Awaitable[_T]) -> _T:
         try:
-            return await anext(chunks, None)
+            return await source
         except Exception as exc:
             self.error = exc
             raise
 
     async def settle(self) -> None:
         """
-        Return when nobody reads the body any more, stopping who still does.
+        Stop the task that still reads the body, and return when it has.
         """
         task = self._task
         if task is None or task.done():
@@ -108,16 +123,19 @@ class BodyPayload(Payload):
             await asyncio.wait([task])
 
 
-def _size(chunk: BytesLike) -> int:
-    return chunk.nbytes if isinstance(chunk, memoryview) else len(chunk)
+def _size(piece: BytesLike | FileRange) -> int:
+    if isinstance(piece, FileRange):
+        return piece.size
+    return piece.nbytes if isinstance(piece, memoryview) else len(piece)
 
 
 class _Sending:
     """
-    Sends one body, and drops the connection if the server reads nothing of it for *timeout* seconds.
+    Sends one body, and aborts the connection if the server takes nothing of it for *timeout* seconds.
 
-    One timer for the whole body, looked at once in each timeout: so a stall is
-    noticed after one to two timeouts, and a transfer pays nothing for a chunk.
+    The system may take nothing more for longer than that while the server reads slowly: what counts is what the
+    server acknowledges. One timer for the whole body checks once per timeout, so a stall is detected after one to
+    two timeouts, and a chunk costs nothing.
     """
 
     def __init__(self, payload: BodyPayload, writer: AbstractStreamWriter, timeout: float) -> None:
@@ -128,22 +146,21 @@ class _Sending:
         self._direct: DirectSender | None = None
         self._waiting = False
         self._steps = 0
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, ...] | None = None
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(timeout, self._look)
+        self._timer = self._loop.call_later(timeout, self._check)
         if self._transport is not None:
-            # drain() then waits for the last byte; see send(). The transport of TLS
-            # takes no bytes at all for a full buffer if the limit is 0, and never
-            # says that there is room again; what it holds is a copy anyway.
+            # drain() then waits for the last byte; see send(). With a limit of 0 the TLS transport
+            # counts an empty buffer as full and never resumes; it holds a copy anyway.
             encrypted = self._transport.get_extra_info("sslcontext") is not None
             self._transport.set_write_buffer_limits(high=1 if encrypted else 0, low=0)
 
     async def send(self, chunk: BytesLike) -> None:
         """
-        Send *chunk*, and return when nothing looks at its memory any more.
+        Send *chunk*, and return when its memory can be reused.
 
-        All of it has to be out before the next chunk is asked for, since that may
-        overwrite this one, and a transport keeps a view of it.
+        All of it must be sent before the next chunk is requested, since that may overwrite this
+        one, and a transport keeps a view of it.
         """
         left = memoryview(chunk).cast("B")
         self._waiting = True
@@ -152,34 +169,62 @@ class _Sending:
                 count = await self._direct.send(left)
             else:
                 count = await self._send_piece(left[:PIECE])
-                # The head of the request is out: what follows can go by the socket itself.
+                # The head of the request is sent: the rest can bypass the transport.
                 if len(left) > PIECE:
                     self._direct = DirectSender.of(self._writer)
             left = left[count:]
             self._steps += count > 0
         self._waiting = False
 
+    async def send_file(self, piece: FileRange) -> int:
+        """
+        Send *piece* from the file, and return how many bytes: fewer than it has if that is not possible.
+        """
+        if self._direct is None and self._steps:
+            self._direct = DirectSender.of(self._writer)
+        direct, sent = self._direct, 0
+        if direct is None:
+            return sent
+        try:
+            while sent < piece.size:
+                count = await direct.send_file(piece, sent)
+                if not count:
+                    self._waiting = True
+                    await direct.writable()
+                    self._waiting = False
+                sent += count
+                self._steps += count > 0
+        except ConnectionError:
+            raise
+        except OSError:
+            # Whether it was the file or the connection shows when the rest is read and sent.
+            pass
+        return sent
+
     async def _send_piece(self, piece: memoryview) -> int:
         await self._writer.write(piece)
         await self._writer.drain()
         return len(piece)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        now = (self._steps, transport.get_write_buffer_size())
+        now = (self._steps, transport.get_write_buffer_size(), unacknowledged(transport))
         if self._waiting and now == self._seen:
-            self._payload.error = UnavailableError(f"the server read nothing for {self._timeout:g} s")
+            self._payload.error = UnavailableError(f"the server read nothing of the body for {self._timeout:g} s")
             transport.abort()
             return
         self._seen = now if self._waiting else None
-        self._timer = self._loop.call_later(self._timeout, self._look)
+        self._timer = self._loop.call_later(self._timeout, self._check)
 
     def stop(self) -> None:
         """
-        Let go of the connection.
+        Stop watching the connection: from now on the reply is waited for.
         """
         self._timer.cancel()
+        receiver = None if self._transport is None else self._transport.get_protocol()
+        if isinstance(receiver, WatchedHandler):
+            receiver.unacknowledged = unacknowledged(self._transport)
         if self._direct is not None:
             self._direct.close()

@@ -1,5 +1,5 @@
 """
-Bodies that go wrong on the way: cut short, changed by a bit, standing still.
+Bodies that are truncated, corrupted or stalled.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
-from asyncstore.body import Body, BytesLike, ReadBody
+from asyncstore.driver.body import Body, BytesLike, ReadBody
 from asyncstore.errors import UnavailableError
 from asyncstore.testing.fault_rules import Rule, Send
 from asyncstore.types import Checksum, ChecksumAlgorithm
 
-#: Takes a step of a transfer through the rules.
+#: Runs a step of a transfer through the rules.
 Through = Callable[[Send], Awaitable[Any]]
 
 
@@ -23,16 +23,17 @@ async def _nothing() -> None:
 
 class FaultyReadBody(ReadBody):
     """
-    A reply whose bytes pass the rules for ``"read"``, a chunk at a time.
+    A received body whose chunks pass through the rules for ``"read"``.
     """
 
-    def __init__(self, body: ReadBody, through: Through, mangling: Rule | None, closed: Callable[[], None]) -> None:
+    def __init__(self, body: ReadBody, through: Through, alteration: Rule | None, closed: Callable[[], None]) -> None:
         self.info = body.info
         self.start = body.start
         self.end = body.end
+        self.ignored_range = body.ignored_range
         self._body = body
         self._through = through
-        self._mangling = mangling
+        self._alteration = alteration
         self._closed = closed
         self._is_open = True
         self._position = 0
@@ -49,13 +50,14 @@ class FaultyReadBody(ReadBody):
 
     async def _next(self) -> bytes:
         assert self._source is not None
-        limit = self._mangling.limit if self._mangling and self._mangling.mangle == "truncate" else None
+        limit = self._alteration.limit if self._alteration and self._alteration.alter == "truncate" else None
         if limit is not None and self._position >= limit:
-            raise UnavailableError("the connection broke in the middle of the body")
+            raise UnavailableError("injected fault: the connection broke in the middle of the body")
         chunk = await anext(self._source, b"")
+        self.end = self._body.end
         if limit is not None:
             chunk = chunk[: limit - self._position]
-        elif self._mangling is not None and self._position == 0:
+        elif self._alteration is not None and self._position == 0:
             chunk = flipped(chunk)
         self._position += len(chunk)
         return chunk
@@ -71,16 +73,17 @@ class FaultyReadBody(ReadBody):
 
 class PlainReadBody(FaultyReadBody):
     """
-    A reply that no rule is for, so that its own way of reading all at once is used.
+    A received body without rules, which keeps the fast ``read`` of the driver's own body.
     """
 
-    async def read(self) -> bytes:
-        return bytes(await self._through(self._body.read))
+    async def collect(self, chunks: list[bytes]) -> None:
+        chunks.append(bytes(await self._through(self._body.read)))
+        self.end = self._body.end
 
 
 class FaultyBody(Body):
     """
-    Bytes to send that pass the rules for ``"write"`` in the middle of every chunk.
+    A body to send, which passes through the rules for ``"write"`` in the middle of every chunk.
     """
 
     def __init__(self, body: Body, through: Through) -> None:
@@ -106,7 +109,7 @@ class FaultyBody(Body):
 
 class CorruptBody(Body):
     """
-    Bytes to send of which one bit is flipped, after their checksum was computed.
+    A body to send with one bit flipped, after its checksum was computed.
     """
 
     def __init__(self, body: Body) -> None:

@@ -1,30 +1,30 @@
 """
-Which fault meets which call: rules in the order in which a test gave them.
+The rules that select the fault of a call.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from asyncstore.uri import ObjectURI
 
-#: Carries a call out; a fault decides whether, when and how often.
+#: Makes the call; a fault decides whether and when.
 Send = Callable[[], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """
-    One call of a driver, for a test to choose among.
+    One call of a driver, as passed to the *where* of a fault.
 
     Attributes:
         op: The driver's method, or ``"read"`` and ``"write"`` for the bytes of a body.
-        uri: The object, or the target of a copy, or the prefix of a listing.
-        source: What a copy reads.
-        number: Of a part.
+        uri: The object, the target of a copy, or the prefix of a listing.
+        source: The source of a copy.
+        number: The number of a part.
     """
 
     op: str
@@ -36,16 +36,16 @@ class Call:
 @dataclass(slots=True)
 class Rule:
     """
-    One fault, and the calls that it is for.
+    One fault, and the calls that it applies to.
 
     Attributes:
-        op: Calls of this name.
-        times: How many calls it still meets; ``None`` is all that come.
-        after: How many matching calls it still lets pass.
-        where: Only calls for which this is true.
-        act: What happens around a call.
-        mangle: What happens to the bytes of a body instead: ``"corrupt"`` or ``"truncate"``.
-        limit: Bytes that a truncated body still has.
+        op: The operation.
+        times: How many more calls it applies to; ``None`` for all.
+        after: How many more matching calls it lets pass first.
+        where: Returns true for the calls that it applies to; ``None`` for all.
+        act: Runs in place of the call.
+        alter: What happens to the bytes of the body instead: ``"corrupt"`` or ``"truncate"``.
+        limit: The bytes before a truncated body breaks.
     """
 
     op: str
@@ -53,12 +53,12 @@ class Rule:
     after: int = 0
     where: Callable[[Call], bool] | None = None
     act: Callable[[Send], Awaitable[Any]] | None = None
-    mangle: str | None = None
+    alter: str | None = None
     limit: int = 0
 
-    def meets(self, call: Call) -> bool:
+    def applies(self, call: Call) -> bool:
         """
-        Count *call* in, and return whether the fault is for it.
+        Count *call* if it matches, and return whether the fault applies to it.
         """
         if self.times == 0 or self.op != call.op or (self.where is not None and not self.where(call)):
             return False
@@ -70,39 +70,45 @@ class Rule:
         return True
 
 
-@dataclass(slots=True)
 class Rules:
     """
-    All the faults of a driver.
+    The rules of a driver, in the order in which they were added.
     """
 
-    given: list[Rule] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._rules: list[Rule] = []
 
-    def around(self, call: Call) -> Callable[[Send], Awaitable[Any]] | None:
-        """
-        Return what happens around *call*; ``None`` is nothing.
-        """
-        return next((rule.act for rule in self.given if rule.act is not None and rule.meets(call)), None)
+    def add(self, rule: Rule) -> None:
+        self._rules.append(rule)
 
-    def mangling(self, call: Call) -> Rule | None:
-        """
-        Return the rule for the bytes of the body of *call*, if there is one.
-        """
-        return next((rule for rule in self.given if rule.mangle is not None and rule.meets(call)), None)
+    def clear(self) -> None:
+        self._rules.clear()
 
-    def concern(self, op: str) -> bool:
+    def action_for(self, call: Call) -> Callable[[Send], Awaitable[Any]] | None:
         """
-        Whether any rule is left for *op*.
+        Return what runs in place of *call*; ``None`` for the call itself.
         """
-        return any(rule.op == op and rule.times != 0 for rule in self.given)
+        return next((rule.act for rule in self._rules if rule.act is not None and rule.applies(call)), None)
+
+    def alteration_for(self, call: Call) -> Rule | None:
+        """
+        Return the rule that alters the bytes of the body of *call*, if any.
+        """
+        return next((rule for rule in self._rules if rule.alter is not None and rule.applies(call)), None)
+
+    def has_rule_for(self, op: str) -> bool:
+        """
+        Return whether a rule for *op* still applies to calls to come.
+        """
+        return any(rule.op == op and rule.times != 0 for rule in self._rules)
 
 
 class Hang:
     """
-    A place where calls stand still until they are cancelled or released.
+    A point at which calls hang until they are cancelled or released.
 
     Attributes:
-        waiting: Calls that stand there now.
+        waiting: The number of calls that hang there now.
     """
 
     def __init__(self) -> None:
@@ -112,19 +118,19 @@ class Hang:
 
     async def reached(self) -> None:
         """
-        Return once the first call has come here.
+        Wait until the first call hangs here.
         """
         await self._reached.wait()
 
     def release(self) -> None:
         """
-        Let all calls go on, those to come as well.
+        Let all calls continue, those to come as well.
         """
         self._released.set()
 
     async def wait(self) -> None:
         """
-        Stand still; for the driver.
+        Hang here; called by the driver.
         """
         self.waiting += 1
         self._reached.set()

@@ -1,8 +1,8 @@
 """
-Faults on command: a driver that passes every call on until a test says otherwise.
+A driver that forwards every call to another driver, and injects faults on command.
 
-It stands between a storage and any driver, so what is tested is the whole of the
-real engine, and of your own program, against failures that happen when you want::
+It sits between a storage and any driver, so that tests run the real engine, and your own
+program, against failures at chosen moments::
 
     memory = MemoryDriver()
     faults = FaultyDriver(memory)
@@ -12,7 +12,7 @@ real engine, and of your own program, against failures that happen when you want
     await my_program(storage)
     assert faults.calls["put"] == 3
 
-    stop = faults.hang("upload_part")        # cancel it in the middle
+    stop = faults.hang("upload_part")        # cancel in the middle of an upload
     task = asyncio.ensure_future(my_program(storage))
     await stop.reached()
     task.cancel()
@@ -33,20 +33,41 @@ from typing import Any, Final, TypeVar, cast
 import anyio
 from anyio.lowlevel import checkpoint
 
-from asyncstore.body import Body, ReadBody
 from asyncstore.config import StorageConfig
-from asyncstore.driver import Driver
+from asyncstore.driver import Condition, Driver, Narrowing, Pending
+from asyncstore.driver.body import Body, ReadBody
+from asyncstore.driver.presigning import sign
 from asyncstore.errors import StorageError, UnavailableError
-from asyncstore.options import CopyOptions, DeleteOptions, ListOptions, ReadOptions, WriteOptions
+from asyncstore.options import (
+    PLAIN_PRESIGN,
+    CopyOptions,
+    DeleteOptions,
+    ListOptions,
+    PostOptions,
+    PresignOptions,
+    ReadOptions,
+    WriteOptions,
+)
+from asyncstore.retention import Retention
 from asyncstore.storage import Storage
 from asyncstore.testing.fault_bodies import CorruptBody, FaultyBody, FaultyReadBody, PlainReadBody
 from asyncstore.testing.fault_rules import Call, Hang, Rule, Rules, Send
-from asyncstore.types import Checksum, ListPage, Metadata, MultipartUploadPage, ObjectInfo, Part, PartPage
+from asyncstore.types import (
+    Checksum,
+    ListPage,
+    Metadata,
+    MultipartUploadPage,
+    ObjectInfo,
+    Part,
+    PartPage,
+    PresignedPost,
+    PresignedURL,
+)
 from asyncstore.uri import ObjectURI, URILike
 
 _T = TypeVar("_T")
 
-#: What a fault can be for: the driver's requests, and the bytes of bodies.
+#: What a fault can apply to: the driver's requests, and the bytes of bodies.
 OPERATIONS: Final = frozenset(
     {
         "open_read",
@@ -57,8 +78,12 @@ OPERATIONS: Final = frozenset(
         "list_versions_page",
         "get_tags",
         "set_tags",
+        "set_retention",
+        "set_legal_hold",
         "delete_batch",
         "copy",
+        "advance",
+        "undo",
         "initiate_multipart_upload",
         "upload_part",
         "copy_part",
@@ -66,39 +91,41 @@ OPERATIONS: Final = frozenset(
         "abort_multipart_upload",
         "list_parts",
         "list_multipart_uploads",
+        "checksum_of_parts",
         "sign",
+        "sign_post",
         "read",
         "write",
     }
 )
 
-#: Which calls of an operation a fault is for.
+#: Selects the calls that a fault applies to.
 Where = Callable[[Call], bool]
 
 
 async def instantly(_: float) -> None:
     """
-    Wait no time at all, but let other tasks run; for ``Storage(sleep=...)``.
+    Return without waiting, after letting other tasks run; for ``Storage(sleep=...)``.
     """
     await checkpoint()
 
 
 class FaultyDriver(Driver):
     """
-    Any driver, with the faults that a test asks for, and counts of what went through.
+    Wraps any driver, injects the faults that a test asks for, and counts calls.
 
-    An operation is named as the driver's method is; ``"read"`` is each chunk of a
-    body on its way to the caller, ``"write"`` the middle of each chunk on its way
-    to the provider. A fault meets the next *times* calls (``None``: all of them)
-    that *where* holds for, after it has let *after* of them pass. One call meets one
-    fault, the one that was asked for first.
+    An operation has the name of the driver's method; ``"read"`` is each chunk of a
+    body that is read, ``"write"`` the middle of each chunk that is sent. A fault
+    applies to the next *times* calls (``None``: all of them) for which *where*
+    returns true, after it has let *after* of them pass. At most one fault applies to
+    a call: the one that was added first.
 
     Attributes:
-        driver: The one that all is passed on to.
-        capabilities: Those of the driver; set other ones to plan for less.
+        driver: The wrapped driver.
+        capabilities: Those of the driver; replace them to test an endpoint with fewer.
         calls: How often each operation was called, retries included.
-        in_flight: Calls now, by operation; all requests under ``"all"``.
-        peak: The most at once, by operation; of all requests under ``"all"``.
+        in_flight: Calls in progress, by operation; all requests under ``"all"``.
+        peak: The most calls in progress at once, by operation; all requests under ``"all"``.
         bodies_open: Bodies that were opened for reading and not closed yet.
     """
 
@@ -106,6 +133,7 @@ class FaultyDriver(Driver):
         self.driver = driver
         self.provider = driver.provider
         self.capabilities = driver.capabilities
+        driver.on_narrowing = self._narrowed
         self.preferred_checksum = driver.preferred_checksum
         self.calls: Counter[str] = Counter()
         self.in_flight: Counter[str] = Counter()
@@ -115,10 +143,10 @@ class FaultyDriver(Driver):
 
     def storage(self, root: URILike, **settings: Any) -> Storage:
         """
-        Return a storage over this driver that waits no time between attempts.
+        Return a storage over this driver that retries without waiting.
 
-        *settings* are those of :func:`asyncstore.open_storage`. Whoever closes the
-        storage closes the driver.
+        *settings* are those of :func:`asyncstore.open_storage`. Closing the storage
+        closes the driver.
         """
         return Storage(self, StorageConfig.build(root, settings), sleep=instantly)
 
@@ -134,19 +162,19 @@ class FaultyDriver(Driver):
         where: Where | None = None,
     ) -> None:
         """
-        Raise *error* (by default one that is worth a retry) instead of carrying a call out.
+        Raise *error* (by default a retryable one) instead of making the call.
         """
-        failure = error or UnavailableError("out of order, as the test wants it", status=503)
+        failure = error or UnavailableError("injected fault", status=503)
 
         async def act(_: Send) -> Any:
-            # A new one each time: the engine writes into it.
+            # A copy each time: the engine fills in its fields.
             raise copy.copy(failure)
 
-        self._give(Rule(op, times, after, where, act))
+        self._add(Rule(op, times, after, where, act))
 
     def hang(self, op: str, *, times: int | None = 1, after: int = 0, where: Where | None = None) -> Hang:
         """
-        Let a call stand still before it is carried out, until cancelled or released.
+        Hang before making the call, until it is cancelled or released.
         """
         place = Hang()
 
@@ -154,12 +182,12 @@ class FaultyDriver(Driver):
             await place.wait()
             return await send()
 
-        self._give(Rule(op, times, after, where, act))
+        self._add(Rule(op, times, after, where, act))
         return place
 
     def hang_reply(self, op: str, *, times: int | None = 1, after: int = 0, where: Where | None = None) -> Hang:
         """
-        Carry a call out and let its reply stand still, until cancelled or released.
+        Make the call and hang before returning its reply, until cancelled or released.
         """
         place = Hang()
 
@@ -168,63 +196,74 @@ class FaultyDriver(Driver):
             try:
                 await place.wait()
             except BaseException:
-                await _drop(reply)
+                await _discard(reply)
                 raise
             return reply
 
-        self._give(Rule(op, times, after, where, act))
+        self._add(Rule(op, times, after, where, act))
         return place
 
     def slow(self, op: str, seconds: float, *, times: int | None = None, where: Where | None = None) -> None:
         """
-        Wait *seconds* before a call is carried out.
+        Wait *seconds* before making the call.
         """
 
         async def act(send: Send) -> Any:
             await anyio.sleep(seconds)
             return await send()
 
-        self._give(Rule(op, times, 0, where, act))
+        self._add(Rule(op, times, 0, where, act))
 
-    def lose_reply(self, op: str, *, times: int | None = 1, after: int = 0, where: Where | None = None) -> None:
+    def lose_reply(
+        self,
+        op: str,
+        error: StorageError | None = None,
+        *,
+        times: int | None = 1,
+        after: int = 0,
+        where: Where | None = None,
+    ) -> None:
         """
-        Carry a call out, and raise what a connection does that breaks before the reply.
+        Make the call and raise *error*, by default that of a connection that breaks before the reply.
+
+        An error with the status 504 is that of a gateway that did not wait for the service.
         """
+        failure = error or UnavailableError("injected fault: the connection broke before the reply")
 
         async def act(send: Send) -> Any:
-            await _drop(await send())
-            raise UnavailableError("the connection broke before the reply")
+            await _discard(await send())
+            raise copy.copy(failure)
 
-        self._give(Rule(op, times, after, where, act))
+        self._add(Rule(op, times, after, where, act))
 
     def corrupt(self, op: str, *, times: int | None = 1, after: int = 0, where: Where | None = None) -> None:
         """
-        Flip one bit of the bytes sent by ``"put"`` or ``"upload_part"``, or that a ``"read"`` brings.
+        Flip one bit of the bytes that ``"put"`` or ``"upload_part"`` sends, or that ``"read"`` receives.
         """
         if op not in ("put", "upload_part", "read"):
-            raise ValueError(f"put, upload_part and read have bytes to corrupt, {op} has none")
-        self._give(Rule(op, times, after, where, mangle="corrupt"))
+            raise ValueError(f"cannot corrupt {op!r}: use put, upload_part or read")
+        self._add(Rule(op, times, after, where, alter="corrupt"))
 
     def truncate(self, op: str = "read", *, after: int, times: int | None = 1, where: Where | None = None) -> None:
         """
-        Break the connection of a body that is being read after *after* of its bytes.
+        Break the connection after *after* bytes of a body that is read.
         """
         if op != "read":
-            raise ValueError(f"only a read can be cut short, not {op}")
-        self._give(Rule(op, times, 0, where, mangle="truncate", limit=after))
+            raise ValueError(f"cannot truncate {op!r}: use read")
+        self._add(Rule(op, times, 0, where, alter="truncate", limit=after))
 
     def heal(self) -> None:
         """
-        Forget all faults; calls that hang stay where they are.
+        Remove all faults; calls that hang already keep hanging.
         """
-        self._rules.given.clear()
+        self._rules.clear()
 
-    def _give(self, rule: Rule) -> None:
+    def _add(self, rule: Rule) -> None:
         if rule.op not in OPERATIONS:
-            raise ValueError(f"{rule.op!r} is no operation of a driver: there are {', '.join(sorted(OPERATIONS))}")
-        self._rules.given.append(rule)
+            raise ValueError(f"{rule.op!r} is not an operation of a driver: use one of {', '.join(sorted(OPERATIONS))}")
+        self._rules.add(rule)
 
-    # What is passed on
+    # Forwarded calls
 
     async def open_read(self, uri: ObjectURI, options: ReadOptions) -> ReadBody:
         async def send() -> ReadBody:
@@ -249,24 +288,51 @@ class FaultyDriver(Driver):
         send = partial(self.driver.list_versions_page, prefix, options, token)
         return await self._request(Call("list_versions_page", prefix), send)
 
+    async def checksum_of_parts(self, uri: ObjectURI, info: Metadata) -> Checksum | None:
+        return await self._request(Call("checksum_of_parts", uri), partial(self.driver.checksum_of_parts, uri, info))
+
     async def get_tags(self, uri: ObjectURI) -> Mapping[str, str]:
         return await self._request(Call("get_tags", uri), partial(self.driver.get_tags, uri))
 
     async def set_tags(self, uri: ObjectURI, tags: Mapping[str, str]) -> None:
         await self._request(Call("set_tags", uri), partial(self.driver.set_tags, uri, tags))
 
+    async def set_retention(
+        self,
+        uri: ObjectURI,
+        retention: Retention | None,
+        version_id: str | None = None,
+        *,
+        bypass: bool = False,
+    ) -> None:
+        send = partial(self.driver.set_retention, uri, retention, version_id, bypass=bypass)
+        await self._request(Call("set_retention", uri), send)
+
+    async def set_legal_hold(self, uri: ObjectURI, held: bool, version_id: str | None = None) -> None:
+        await self._request(Call("set_legal_hold", uri), partial(self.driver.set_legal_hold, uri, held, version_id))
+
     async def delete_batch(self, uris: Sequence[ObjectURI]) -> Sequence[StorageError | None]:
         return await self._request(Call("delete_batch", uris[0]), partial(self.driver.delete_batch, uris))
 
-    async def copy(self, source: ObjectURI, target: ObjectURI, options: CopyOptions) -> ObjectInfo:
+    async def copy(
+        self, source: ObjectURI, target: ObjectURI, options: CopyOptions
+    ) -> ObjectInfo | Pending[ObjectInfo]:
         return await self._request(Call("copy", target, source), partial(self.driver.copy, source, target, options))
+
+    async def advance(self, pending: Pending[Any]) -> Any:
+        return await self._request(Call("advance", pending.target), partial(self.driver.advance, pending))
+
+    async def undo(self, pending: Pending[Any], error: BaseException) -> Pending[Any] | None:
+        return await self._request(Call("undo", pending.target), partial(self.driver.undo, pending, error))
 
     async def initiate_multipart_upload(self, uri: ObjectURI, options: WriteOptions) -> str:
         return await self._request(
             Call("initiate_multipart_upload", uri), partial(self.driver.initiate_multipart_upload, uri, options)
         )
 
-    async def upload_part(self, uri: ObjectURI, upload_id: str, number: int, body: Body, options: WriteOptions) -> Part:
+    async def upload_part(
+        self, uri: ObjectURI, upload_id: str, number: int, body: Body, options: WriteOptions
+    ) -> Part | Pending[Part]:
         call = Call("upload_part", uri, number=number)
         body = self._writing(call, body)
         return await self._request(call, partial(self.driver.upload_part, uri, upload_id, number, body, options))
@@ -291,7 +357,7 @@ class FaultyDriver(Driver):
         parts: Sequence[Part],
         options: WriteOptions,
         checksum: Checksum | None = None,
-    ) -> ObjectInfo:
+    ) -> ObjectInfo | Pending[ObjectInfo]:
         send = partial(self.driver.complete_multipart_upload, uri, upload_id, parts, options, checksum)
         return await self._request(Call("complete_multipart_upload", uri), send)
 
@@ -306,8 +372,13 @@ class FaultyDriver(Driver):
         send = partial(self.driver.list_multipart_uploads, prefix, token)
         return await self._request(Call("list_multipart_uploads", prefix), send)
 
-    async def sign(self, method: str, uri: ObjectURI, expires: timedelta) -> str:
-        return await self._request(Call("sign", uri), partial(self.driver.sign, method, uri, expires))
+    async def sign(
+        self, method: str, uri: ObjectURI, expires: timedelta, options: PresignOptions = PLAIN_PRESIGN
+    ) -> PresignedURL:
+        return await self._request(Call("sign", uri), partial(sign, self.driver, method, uri, expires, options))
+
+    async def sign_post(self, uri: ObjectURI, expires: timedelta, options: PostOptions) -> PresignedPost:
+        return await self._request(Call("sign_post", uri), partial(self.driver.sign_post, uri, expires, options))
 
     def native(self) -> AbstractAsyncContextManager[Any]:
         return self.driver.native()
@@ -316,8 +387,18 @@ class FaultyDriver(Driver):
     def credentials(self) -> Any:
         return self.driver.credentials
 
+    @property
+    def unproven(self) -> frozenset[Condition]:  # type: ignore[override]  # the driver's own changes
+        return self.driver.unproven
+
+    def check_target(self, uri: ObjectURI) -> None:
+        self.driver.check_target(uri)
+
     def describe(self) -> dict[str, str]:
         return self.driver.describe()
+
+    def service_time(self) -> float:
+        return self.driver.service_time()
 
     def classify(self, error: Exception) -> StorageError | None:
         return self.driver.classify(error)
@@ -325,15 +406,22 @@ class FaultyDriver(Driver):
     async def aclose(self) -> None:
         await self.driver.aclose()
 
-    # How a call goes
+    async def prepare(self) -> None:
+        await self.driver.prepare()
+        self.preferred_checksum = self.driver.preferred_checksum
+
+    def _narrowed(self, narrowing: Narrowing) -> None:
+        self.narrow(narrowing.feature, narrowing.reason, **narrowing.changes)
+
+    # Faults and counts
 
     async def _request(self, call: Call, send: Callable[[], Awaitable[_T]]) -> _T:
         with self._counted("all"):
-            return cast("_T", await self._through(call, send))
+            return cast("_T", await self._apply(call, send))
 
-    async def _through(self, call: Call, send: Send) -> Any:
+    async def _apply(self, call: Call, send: Send) -> Any:
         self.calls[call.op] += 1
-        act = self._rules.around(call)
+        act = self._rules.action_for(call)
         with self._counted(call.op):
             return await (send() if act is None else act(send))
 
@@ -348,21 +436,21 @@ class FaultyDriver(Driver):
 
     def _reading(self, uri: ObjectURI, body: ReadBody) -> ReadBody:
         call = Call("read", uri)
-        kind = FaultyReadBody if self._rules.concern("read") else PlainReadBody
+        kind = FaultyReadBody if self._rules.has_rule_for("read") else PlainReadBody
         self.bodies_open += 1
-        return kind(body, partial(self._through, call), self._rules.mangling(call), self._body_closed)
+        return kind(body, partial(self._apply, call), self._rules.alteration_for(call), self._body_closed)
 
     def _body_closed(self) -> None:
         self.bodies_open -= 1
 
     def _writing(self, call: Call, body: Body) -> Body:
-        if self._rules.mangling(call) is not None:
+        if self._rules.alteration_for(call) is not None:
             return CorruptBody(body)
-        if self._rules.concern("write"):
-            return FaultyBody(body, partial(self._through, Call("write", call.uri, number=call.number)))
+        if self._rules.has_rule_for("write"):
+            return FaultyBody(body, partial(self._apply, Call("write", call.uri, number=call.number)))
         return body
 
 
-async def _drop(reply: Any) -> None:
+async def _discard(reply: Any) -> None:
     if isinstance(reply, ReadBody):
         await reply.aclose()

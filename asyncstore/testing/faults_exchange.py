@@ -1,5 +1,5 @@
 """
-One client's connection to the fault proxy, and each request on it.
+A client's connection to the fault proxy, and the requests on it.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ Send = Callable[[bytes], Awaitable[None]]
 
 
 class HangUpError(Exception):
-    """The client's connection has to end, in a certain way."""
+    """A fault ends the client's connection."""
 
     def __init__(self, ending: Ending) -> None:
         super().__init__(ending.value)
         self.ending = ending
 
 
-class UpstreamDeafError(Exception):
-    """The upstream takes no more of a request."""
+class UpstreamNotReadingError(Exception):
+    """The upstream no longer reads the request."""
 
 
 class Conversation:
     """
-    A client's connection, served until it ends.
+    Serves one client's connection until it ends.
 
     Args:
         connect: Opens a connection to the upstream.
-        receive: Called with each request's head; records it and chooses its fault.
+        receive: Called with each request's head; records the request and chooses its fault.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Conversation:
         self.reset_at_end = False
 
     async def run(self) -> None:
-        """Serve requests one after another until one side, or a fault, ends it; then `close`."""
+        """Serve requests until the client, the upstream or a fault ends the connection; then call `close`."""
         try:
             while await self._serve_next():
                 pass
@@ -77,10 +77,10 @@ class Conversation:
         except ConnectionError:
             self._client.reset()
         except EOFError:
-            pass  # One side left in the middle; closing passes it on.
+            pass  # One side closed in the middle of a message; the caller closes the other.
 
     def close(self) -> None:
-        """Close the client's connection, which must be done even if `run` never began."""
+        """Close the client's connection; required even if `run` never started."""
         if self.reset_at_end:
             self._client.reset()
         self._client.close()
@@ -97,8 +97,8 @@ class Conversation:
         return await self._exchange(head, record)
 
     async def _exchange(self, head: Head, record: RequestRecord) -> bool:
-        # Each request goes upstream on a connection of its own, so that an idle
-        # one the upstream closed can never look like a fault of ours.
+        # One upstream connection per request: an idle connection that the upstream
+        # closes would look like an injected fault.
         try:
             upstream = await self._connect()
         except OSError:
@@ -134,17 +134,17 @@ class Conversation:
             return
         if ending is Ending.FIN:
             self._client.finish()
-        # Closing before the client does could turn the FIN into an RST.
+        # Closing before the client does can turn the FIN into an RST.
         with contextlib.suppress(ConnectionError):
             await self._client.wait_gone()
 
 
 class Exchange:
     """
-    One request forwarded, and its reply returned, both at once.
+    Forwards one request and returns its reply, concurrently.
 
-    At once because a client may wait for `100 Continue` before it sends a body, and
-    because an upstream may refuse a request of which it has seen only the head.
+    Concurrently, because a client can wait for `100 Continue` before it sends the body,
+    and because an upstream can refuse a request after reading only its head.
     """
 
     def __init__(self, client: Wire, upstream: Wire, head: Head, record: RequestRecord) -> None:
@@ -153,9 +153,9 @@ class Exchange:
         self._head = head
         self._record = record
         self._fault = record.fault or Fault()
-        self._invited = not head.expects_continue
+        self._continued = not head.expects_continue
         self._sent = asyncio.Event()
-        self._deaf = False
+        self._upstream_stopped_reading = False
 
     async def run(self) -> bool:
         """
@@ -163,7 +163,7 @@ class Exchange:
 
         Raises:
             HangUpError: A fault ends the connection.
-            ConnectionError, EOFError: One side ended its own.
+            ConnectionError, EOFError: The client or the upstream closed its connection.
         """
         with _first_error():
             async with asyncio.TaskGroup() as group:
@@ -178,18 +178,18 @@ class Exchange:
             body = request_body(self._client, self._head)
             if await relay(body, self._send_upstream, self._fault.request_plan, self._record.count):
                 await forever()
-        except UpstreamDeafError:
-            # It may have answered before it stopped listening.
-            self._deaf = True
+        except UpstreamNotReadingError:
+            # It may have replied before it stopped reading.
+            self._upstream_stopped_reading = True
         self._sent.set()
         await self._client.wait_gone()
-        raise ConnectionAbortedError("the client left before the reply had ended")
+        raise ConnectionAbortedError("the client closed the connection before the end of the reply")
 
     async def _send_upstream(self, data: bytes) -> None:
         try:
             await self._upstream.send(data)
         except ConnectionError as exc:
-            raise UpstreamDeafError from exc
+            raise UpstreamNotReadingError from exc
 
     async def _return_reply(self) -> bool:
         reply = await self._final_head()
@@ -198,7 +198,7 @@ class Exchange:
             await relay(body, _discard, BodyPlan(), _ignore)
             raise HangUpError(self._fault.ending)
         self._record.status = status_of(reply)
-        await self._hold_back()
+        await self._delay_or_stall()
         await self._client.send(reply.raw)
         if await relay(body, self._client.send, self._fault.reply_plan, _ignore):
             raise HangUpError(self._fault.ending)
@@ -208,29 +208,29 @@ class Exchange:
         while (reply := await read_head(self._upstream)) is not None:
             if not 100 <= status_of(reply) < 200:
                 return reply
-            self._invited = True
+            self._continued = True
             await self._client.send(reply.raw)
         raise EOFError("the upstream closed without a reply")
 
-    async def _hold_back(self) -> None:
+    async def _delay_or_stall(self) -> None:
         if isinstance(self._fault, DelayReply):
             await asyncio.sleep(self._fault.seconds)
         if isinstance(self._fault, StallReply) and self._fault.after is None:
             raise HangUpError(Ending.STALL)
 
     async def _request_is_over(self) -> bool:
-        if not self._invited and not self._record.body_length:
-            return True  # Refused before it was invited: the client keeps its body.
+        if not self._continued and not self._record.body_length:
+            return True  # Refused without 100 Continue: the client does not send the body.
         await self._sent.wait()
-        return not self._deaf
+        return not self._upstream_stopped_reading
 
 
 async def relay(body: Body, send: Send, plan: BodyPlan, count: Callable[[int], None]) -> bool:
     """
-    Pass a body on as planned, and return whether the plan stopped it.
+    Forward a body as planned, and return whether the plan stopped it.
 
     Raises:
-        EOFError: The sender ended before the body did.
+        EOFError: The stream ended before the body.
     """
     offset = 0
     while offset != plan.stop_after:

@@ -1,14 +1,14 @@
 """
-A reverse proxy that does harm on request, for tests on real sockets.
+A reverse proxy that injects network faults on command, for tests on real sockets.
 
     async with FaultProxy("127.0.0.1", server_port) as proxy:
         proxy.add(LoseReply(), when=When(method="PUT"))
-        ...                                 # talk to proxy.url
+        ...                                 # send requests to proxy.url
         assert [r.method for r in proxy.requests] == ["PUT", "PUT"]
 
-Requests are forwarded byte for byte, the Host header too. A client that signs its
-requests signs the proxy's host and port; the upstream sees them in Host, and finds the
-signature right. Plain HTTP/1.1 on IPv4, and only on systems with POSIX sockets.
+Requests are forwarded byte for byte, including the Host header. A client that signs its
+requests signs the proxy's host and port; the upstream sees them in Host, so the
+signature is valid. Plain HTTP/1.1 over IPv4, and only on systems with POSIX sockets.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _BACKLOG = 1024
 
 
 class Connections(NamedTuple):
-    """Clients' connections: open now, and all since the start, refused ones included."""
+    """Numbers of client connections: open now, and accepted since the start, including refused ones."""
 
     open: int
     total: int
@@ -77,13 +77,13 @@ class Connections(NamedTuple):
 
 class FaultProxy:
     """
-    Forwards requests to one server, apart from those it was told to spoil.
+    Forwards requests to one server, and injects faults into those that match a rule.
 
     Attributes:
-        requests: All requests received, in order: one for each time a head came
-            over the wire, so a client's silent second try is seen.
+        requests: All requests received, in order, including retries that a client
+            makes silently.
 
-    Entering it listens; leaving it ends every connection and every task.
+    Entering the context starts listening; leaving it ends every connection and task.
     """
 
     def __init__(self, upstream_host: str, upstream_port: int) -> None:
@@ -116,30 +116,29 @@ class FaultProxy:
 
     def add(self, fault: Fault, *, when: When | None = None, times: int | None = 1) -> Rule:
         """
-        Spoil requests to come; the rule returned counts them.
+        Inject *fault* into requests to come; the returned rule counts them.
 
-        Every rule counts the requests that match it; of those that apply to one
+        Every rule counts the requests that match it; of the rules that apply to a
         request, the one added first is used.
 
         Args:
-            when: Any request, if None. A refused connection has none: for it, only
-                `nth` counts.
-            times: For how many requests; None for all.
+            when: The requests to match; None for all. `RefuseConnection` takes only `nth`.
+            times: How many requests to apply the fault to; None for all.
         """
         chosen = when or When()
         if isinstance(fault, RefuseConnection) and (chosen.method or chosen.target):
-            raise ValueError("a connection is refused before it has a method or a target")
+            raise ValueError("RefuseConnection applies before a request has a method or target: use only nth")
         rule = Rule(fault, chosen, times)
         self._rules.add(rule)
         return rule
 
     def clear(self) -> None:
-        """Forget all rules; faults under way go on."""
+        """Remove all rules; faults in progress continue."""
         self._rules.clear()
 
     @contextlib.asynccontextmanager
     async def refusing(self) -> AsyncIterator[None]:
-        """Close the port inside the block, as if the server were down; open connections go on."""
+        """Close the port inside the block, as if the server were down; open connections stay open."""
         await self._stop_listening()
         try:
             yield
@@ -147,29 +146,29 @@ class FaultProxy:
             self._listen()
 
     async def reset_connections(self) -> None:
-        """Reset every open connection, idle ones too."""
+        """Reset every open connection, including idle ones."""
         for conversation in self._open.values():
             conversation.reset_at_end = True
         await self._end_conversations()
 
     async def aclose(self) -> None:
         """
-        Stop listening and end every connection; may be called twice.
+        Stop listening and end every connection; can be called twice.
 
         Raises:
-            BaseExceptionGroup: The proxy itself went wrong.
+            BaseExceptionGroup: The proxy itself failed.
         """
         await self._stop_listening()
         await self._end_conversations()
         if self._bugs:
             bugs, self._bugs = self._bugs, []
-            raise BaseExceptionGroup("the fault proxy went wrong", bugs)
+            raise BaseExceptionGroup("the fault proxy failed", bugs)
 
     def _listen(self) -> None:
         self._listener = socket.create_server((_LOOPBACK, self.port), backlog=_BACKLOG)
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
-        # Not a task group: one cannot stay open across the yield of a fixture.
+        # Not a task group, which cannot stay open across the yield of a fixture.
         self._accepting = asyncio.get_running_loop().create_task(self._accept(self._listener))
 
     async def _stop_listening(self) -> None:
@@ -185,9 +184,9 @@ class FaultProxy:
             await readable(listener)
             with contextlib.suppress(BlockingIOError, ConnectionError):
                 accepted, _ = listener.accept()
-                self._welcome(Wire(accepted))
+                self._serve(Wire(accepted))
 
-    def _welcome(self, client: Wire) -> None:
+    def _serve(self, client: Wire) -> None:
         self._total += 1
         if self._rules.for_connection() is not None:
             client.reset()

@@ -1,8 +1,8 @@
 """
-Where an HTTP/1.1 message begins and ends, without changing a byte of it.
+Finds where an HTTP/1.1 message starts and ends, without changing a byte of it.
 
-Signatures cover headers as they were sent, so messages are passed on raw; this only
-finds their edges and tells payload from the framing around it.
+Signatures cover headers as they were sent, so the proxy forwards messages unchanged; this
+module only finds their boundaries, and separates payload from framing.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _NO_CONTENT = 204
 @dataclass(frozen=True, slots=True)
 class Head:
     """
-    A request or status line and the headers after it.
+    A request or status line, and the headers after it.
 
     Attributes:
-        raw: The bytes as received, with the empty line that ends them.
+        raw: The bytes as received, including the empty line at the end.
         start: Method, target and version, or version, status and reason.
     """
 
@@ -33,11 +33,11 @@ class Head:
     headers: tuple[tuple[str, str], ...]
 
     def get(self, name: str) -> str | None:
-        """Return the first header of that name, in whatever case."""
+        """Return the first header called *name*, ignoring case."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
     def has(self, name: str, token: str) -> bool:
-        """Return whether a comma-separated header holds *token*."""
+        """Return whether the comma-separated header *name* contains *token*."""
         return token in {part.strip().lower() for part in (self.get(name) or "").split(",")}
 
     @property
@@ -46,32 +46,32 @@ class Head:
 
 
 class Piece(NamedTuple):
-    """Some bytes of a body as sent: payload, or the framing round it."""
+    """Some bytes of a body as sent: payload, or the framing around it."""
 
     data: bytes
     is_payload: bool
 
 
 class Body(Protocol):
-    """The rest of a message, piece by piece."""
+    """The body of a message, in pieces."""
 
     async def piece(self) -> Piece | None:
         """
-        Return the next piece, or None after the last.
+        Return the next piece, or None after the last one.
 
         Raises:
-            EOFError: The stream ended before the body did.
+            EOFError: The stream ended before the body.
         """
         ...
 
 
 async def read_head(wire: Wire) -> Head | None:
     """
-    Return the next message's head, or None if the stream ends instead.
+    Return the head of the next message, or None if the stream ends instead.
 
     Raises:
         EOFError: The stream ended within the head.
-        ConnectionError: This is not HTTP/1.
+        ConnectionError: The message is not HTTP/1.
     """
     if await wire.at_end():
         return None
@@ -79,9 +79,9 @@ async def read_head(wire: Wire) -> Head | None:
     first, *lines = raw.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     start = first.split(" ", 2)
     if len(start) == 2:
-        start.append("")  # A status line need not give a reason.
+        start.append("")  # The reason of a status line is optional.
     if len(start) != 3 or "HTTP/1." not in first:
-        raise ConnectionError(f"not a line of HTTP/1: {first!r}")
+        raise ConnectionError(f"not an HTTP/1 request or status line: {first!r}")
     pairs = (line.partition(":") for line in lines)
     return Head(raw, (start[0], start[1], start[2]), tuple((name, value.strip()) for name, _, value in pairs))
 

@@ -1,9 +1,9 @@
 """
-One TCP connection, read and ended exactly as told.
+A TCP connection with control over what is read and how it is closed.
 
 asyncio's streams read ahead and decide themselves how a connection ends. A proxy
 that injects faults must leave bytes unread, choose between FIN and RST, and notice
-that the peer is gone without reading anything; so this works on the socket.
+without reading that the peer has closed, so this module uses the socket directly.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import socket
 import struct
+import sys
 import termios
 from typing import NoReturn
 
@@ -20,14 +21,16 @@ READ_SIZE = 64 * 1024
 
 _FLUSH_TIMEOUT = 1.0
 _FLUSH_INTERVAL = 0.001
+# macOS: the number of bytes that were sent but not acknowledged.
+_SO_NWRITE = 0x1024
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Wire:
     """
-    A connected socket. One task may read it while another writes.
+    A connected socket. One task can read while another writes.
 
-    Cancelling a read loses nothing: what was not returned is still there.
+    Cancelling a read loses no bytes: the next read returns them.
     """
 
     def __init__(self, connected: socket.socket) -> None:
@@ -42,7 +45,7 @@ class Wire:
         Open a connection over IPv4.
 
         Raises:
-            OSError: Nothing listens there.
+            OSError: The connection failed, for example because nothing listens on *port*.
         """
         connecting = socket.socket()
         try:
@@ -54,7 +57,7 @@ class Wire:
             raise
 
     async def read(self, at_most: int) -> bytes:
-        """Return some bytes, or none when the peer has finished writing."""
+        """Return up to *at_most* bytes, or none if the peer has finished writing."""
         if not self._unread:
             await self._fill()
         taken = bytes(self._unread[:at_most])
@@ -63,11 +66,11 @@ class Wire:
 
     async def read_until(self, mark: bytes, *, limit: int) -> bytes:
         """
-        Return all up to and including *mark*.
+        Return the bytes up to and including *mark*.
 
         Raises:
-            EOFError: The peer finished writing first.
-            ConnectionError: It sent *limit* bytes without the mark.
+            EOFError: The peer finished writing before *mark*.
+            ConnectionError: The peer sent *limit* bytes without *mark*.
         """
         while (found := self._unread.find(mark)) < 0:
             if len(self._unread) > limit:
@@ -77,15 +80,14 @@ class Wire:
         return await self.read(found + len(mark))
 
     async def at_end(self) -> bool:
-        """Wait for more, and return whether the peer has finished writing instead."""
+        """Wait for more bytes, and return whether the peer has finished writing instead."""
         return not self._unread and not await self._fill()
 
     async def wait_gone(self) -> None:
         """
-        Return when the peer has finished writing; read nothing.
+        Wait until the peer has finished writing, without reading.
 
-        Bytes that nobody reads hide what comes after them: while there are any,
-        this waits for ever.
+        Unread bytes hide the end of the stream: while there are any, this never returns.
         """
         while not self._unread:
             await readable(self._socket)
@@ -96,29 +98,29 @@ class Wire:
         await forever()
 
     async def send(self, data: bytes) -> None:
-        """Return when the kernel has taken all of *data*."""
+        """Return when the kernel has accepted all of *data*."""
         await asyncio.get_running_loop().sock_sendall(self._socket, data)
 
     async def flush(self) -> None:
-        """Return when the peer's kernel has all that was sent, or after a second."""
+        """Return when the peer's kernel has acknowledged everything, or after one second."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_TIMEOUT):
-                while self._unacknowledged():  # noqa: ASYNC110  # The kernel has no event for it.
+                while self._unacknowledged():  # noqa: ASYNC110 - the kernel signals no event
                     await asyncio.sleep(_FLUSH_INTERVAL)
 
     def finish(self) -> None:
-        """Send FIN; reading goes on."""
+        """Send FIN; reading is still possible."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """Send RST; what the kernel has not delivered is lost."""
+        """Send RST; bytes that the kernel has not delivered are lost."""
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.close()
 
     def close(self) -> None:
-        """Close; may be called twice."""
+        """Close the socket; can be called twice."""
         self._socket.close()
 
     async def _fill(self) -> bool:
@@ -127,17 +129,19 @@ class Wire:
                 received = self._socket.recv(READ_SIZE)
                 self._unread += received
                 return bool(received)
-            # Waiting and taking are two steps, with no await in the second, so
-            # that a cancelled read cannot have taken anything.
+            # Wait, then receive without an await, so that a cancelled read has
+            # received nothing.
             await readable(self._socket)
 
     def _unacknowledged(self) -> int:
+        if sys.platform == "darwin":
+            return self._socket.getsockopt(socket.SOL_SOCKET, _SO_NWRITE)
         (count,) = struct.unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, b"\0" * 4))
         return int(count)
 
 
 async def readable(waited_for: socket.socket) -> None:
-    """Return when reading, or accepting, would not block."""
+    """Wait until reading or accepting does not block."""
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
     loop.add_reader(waited_for, _resolve, ready)

@@ -1,8 +1,8 @@
 """
-What can go wrong on the wire, and when it shall.
+Network faults, and the rules that select requests for them.
 
-Offsets count bytes of payload: chunk sizes and trailers are not counted. A fault at an
-offset that the body does not reach does not happen.
+Offsets count bytes of payload, without chunk sizes and trailers. A fault at an offset
+beyond the end of the body does not happen.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from asyncstore.testing.http_framing import Head
 class Ending(Enum):
     """How the proxy treats the client's connection after a fault."""
 
-    FIN = "closed in good order"
+    FIN = "closed normally"
     RST = "reset"
-    STALL = "held open, silent, until the client closes it"
+    STALL = "held open without a reply until the client closes it"
 
 
 @dataclass(frozen=True, slots=True)
 class BodyPlan:
     """
-    What happens to one body on its way.
+    What the proxy does to one body.
 
     Attributes:
-        stop_after: Pass on this much and no more.
+        stop_after: Forward only this many bytes.
         flip_at: Invert the bits of the byte at this offset.
-        bytes_per_second: Pass on no faster than this.
+        bytes_per_second: Forward no faster than this.
     """
 
     stop_after: int | None = None
@@ -38,7 +38,7 @@ class BodyPlan:
     bytes_per_second: float | None = None
 
     def apply(self, payload: bytes, offset: int) -> bytes:
-        """Return what is passed on of *payload*, which begins at *offset*."""
+        """Return the bytes to forward of *payload*, which starts at *offset*."""
         if self.flip_at is not None and 0 <= (at := self.flip_at - offset) < len(payload):
             payload = payload[:at] + bytes([payload[at] ^ 0xFF]) + payload[at + 1 :]
         return payload if self.stop_after is None else payload[: self.stop_after - offset]
@@ -46,7 +46,7 @@ class BodyPlan:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way to go wrong. By itself it does nothing, which can be used to count."""
+    """One fault. The base class does nothing, and is useful for counting requests."""
 
     @property
     def request_plan(self) -> BodyPlan:
@@ -58,7 +58,7 @@ class Fault:
 
     @property
     def ending(self) -> Ending:
-        """What follows when a body has been stopped."""
+        """How the connection ends after a body was stopped."""
         return Ending.STALL
 
 
@@ -67,18 +67,18 @@ class RefuseConnection(Fault):
     """
     Reset a new connection before reading from it.
 
-    The client's connect may succeed first; `FaultProxy.refusing` closes the port.
+    The client's connect can succeed first; `FaultProxy.refusing` closes the port.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class ResetBeforeForwarding(Fault):
-    """Read the request's head, forward nothing, reset the connection."""
+    """Read the request's head, forward nothing, and reset the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoseReply(Fault):
-    """Forward the request, wait for all of the reply, and end the connection: done, but unanswered."""
+    """Forward the request, read the whole reply, and end the connection without returning it."""
 
     how: Ending = Ending.RST
 
@@ -89,7 +89,7 @@ class LoseReply(Fault):
 
 @dataclass(frozen=True, slots=True)
 class CutReply(Fault):
-    """End the connection after so many bytes of the reply's body."""
+    """End the connection after *after* bytes of the reply's body."""
 
     after: int
     how: Ending = Ending.FIN
@@ -105,7 +105,7 @@ class CutReply(Fault):
 
 @dataclass(frozen=True, slots=True)
 class StallReply(Fault):
-    """Fall silent after so many bytes of the reply's body, or before its head if *after* is None."""
+    """Stop sending after *after* bytes of the reply's body, or before its head if *after* is None."""
 
     after: int | None = None
 
@@ -117,11 +117,11 @@ class StallReply(Fault):
 @dataclass(frozen=True, slots=True)
 class StallRequest(Fault):
     """
-    Stop reading and forwarding the request's body after so many bytes.
+    Stop reading and forwarding the request's body after *after* bytes.
 
-    Kernels take some hundreds of kilobytes more before the client's writes block. A
-    client that goes away is noticed only when the proxy or the upstream closes: what
-    is left unread hides its going.
+    The kernels buffer some hundred kilobytes more before the client's writes block. The
+    proxy does not notice that the client closes, because of the unread bytes, until the
+    proxy or the upstream closes.
     """
 
     after: int
@@ -133,14 +133,14 @@ class StallRequest(Fault):
 
 @dataclass(frozen=True, slots=True)
 class DelayReply(Fault):
-    """Hold the reply's first byte back, in seconds; the upstream has already acted."""
+    """Delay the reply's first byte by *seconds*; the upstream has already handled the request."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class SlowReply(Fault):
-    """Send the reply's body at so many bytes a second."""
+    """Send the reply's body at *bytes_per_second*."""
 
     bytes_per_second: float
 
@@ -151,7 +151,7 @@ class SlowReply(Fault):
 
 @dataclass(frozen=True, slots=True)
 class CorruptReply(Fault):
-    """Change the byte at that offset of the reply's body."""
+    """Invert the byte at offset *at* of the reply's body."""
 
     at: int
 
@@ -162,7 +162,7 @@ class CorruptReply(Fault):
 
 @dataclass(frozen=True, slots=True)
 class CorruptRequest(Fault):
-    """Change the byte at that offset of the request's body."""
+    """Invert the byte at offset *at* of the request's body."""
 
     at: int
 
@@ -174,13 +174,15 @@ class CorruptRequest(Fault):
 @dataclass(frozen=True, slots=True)
 class CannedReply(Fault):
     """
-    Answer in the upstream's place, by default as an overloaded S3 does.
+    Reply in place of the upstream; the default is the reply of an overloaded S3.
 
     Attributes:
-        code: What the XML error body gives as its `Code`.
-        retry_after: Seconds or a date for the header of that name.
-        drain: Read the request's body first. If not, the answer comes at once and
-            the connection ends: with FIN, then after *linger* seconds with RST.
+        code: The `Code` of the XML error body, where there is no *body*.
+        retry_after: The value of the Retry-After header: seconds or a date.
+        drain: Read the request's body first. If False, reply at once and end the
+            connection: with FIN, then after *linger* seconds with RST.
+        body: The body instead of XML, for providers with errors of another form.
+        content_type: The Content-Type of *body*.
     """
 
     status: int = 503
@@ -188,13 +190,17 @@ class CannedReply(Fault):
     retry_after: str | None = None
     drain: bool = True
     linger: float = 1.0
+    body: bytes | None = None
+    content_type: str = "application/xml"
 
     def render(self, method: str, *, close: bool) -> bytes:
-        """Return the reply as it goes over the wire."""
-        body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{self.code}</Code></Error>'.encode()
+        """Return the reply as sent over the wire."""
+        body = self.body
+        if body is None:
+            body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{self.code}</Code></Error>'.encode()
         lines = [
             f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}",
-            "Content-Type: application/xml",
+            f"Content-Type: {self.content_type}",
             f"Content-Length: {len(body)}",
         ]
         if self.retry_after is not None:
@@ -208,12 +214,12 @@ class CannedReply(Fault):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class When:
     """
-    Which requests a fault is for.
+    Which requests a fault applies to.
 
     Attributes:
-        method: Any, if None.
-        target: Must occur in the target as sent: path and query, percent-encoded.
-        nth: The first one, from 1, of those that match.
+        method: The request's method; None for any.
+        target: A part of the target as sent: path and query, percent-encoded.
+        nth: Start with the nth matching request, counted from 1.
     """
 
     method: str | None = None
@@ -227,15 +233,15 @@ class When:
 @dataclass(slots=True)
 class RequestRecord:
     """
-    One request as it came over the wire.
+    One request as received from the client.
 
     Attributes:
-        number: In order of arrival, from 1.
-        connection: The number of the connection it came on, from 1.
+        number: The order of arrival, from 1.
+        connection: The number of the connection, from 1.
         target: Path and query as sent.
-        body_length: Bytes of payload read so far; it grows.
-        status: Of the reply, once there is one: the upstream's or a canned one.
-        fault: What was done to it.
+        body_length: Bytes of payload read so far.
+        status: The status of the reply, from the upstream or canned, once there is one.
+        fault: The fault that was applied to the request.
     """
 
     number: int
@@ -252,7 +258,7 @@ class RequestRecord:
         return cls(number, connection, head.start[0], head.start[1], head.headers)
 
     def header(self, name: str) -> str | None:
-        """Return the first header of that name, in whatever case."""
+        """Return the first header called *name*, ignoring case."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
     def count(self, size: int) -> None:
@@ -262,7 +268,11 @@ class RequestRecord:
 @dataclass(slots=True)
 class Rule:
     """
-    A fault, whom it is for and how often; `fired` counts how often it was.
+    A fault, the requests that it applies to, and how often.
+
+    Attributes:
+        matched: Requests that matched *when* so far.
+        fired: How often the fault was applied so far.
     """
 
     fault: Fault
@@ -271,8 +281,8 @@ class Rule:
     matched: int = 0
     fired: int = 0
 
-    def wants(self, method: str, target: str) -> bool:
-        """Count a request if it matches, and return whether the fault is for it."""
+    def applies(self, method: str, target: str) -> bool:
+        """Count a request if it matches, and return whether the fault applies to it."""
         if not self.when.matches(method, target):
             return False
         self.matched += 1
@@ -281,7 +291,9 @@ class Rule:
 
 class Rules:
     """
-    Rules in the order they were added: each counts all that match it, the first that applies is used.
+    Rules in the order in which they were added.
+
+    Every rule counts all requests that match it; the first one that applies is used.
     """
 
     def __init__(self) -> None:
@@ -294,17 +306,17 @@ class Rules:
         self._rules.clear()
 
     def for_connection(self) -> Fault | None:
-        """Return the fault for a connection just accepted."""
+        """Return the fault for a new connection."""
         return self._choose([rule for rule in self._rules if isinstance(rule.fault, RefuseConnection)], "", "")
 
     def for_request(self, method: str, target: str) -> Fault | None:
-        """Return the fault for a request just received."""
+        """Return the fault for a new request."""
         rules = [rule for rule in self._rules if not isinstance(rule.fault, RefuseConnection)]
         return self._choose(rules, method, target)
 
     def _choose(self, rules: list[Rule], method: str, target: str) -> Fault | None:
-        willing = [rule for rule in rules if rule.wants(method, target)]
-        if not willing:
+        applicable = [rule for rule in rules if rule.applies(method, target)]
+        if not applicable:
             return None
-        willing[0].fired += 1
-        return willing[0].fault
+        applicable[0].fired += 1
+        return applicable[0].fault

@@ -1,15 +1,16 @@
 """
-The libraries measured, one module each, behind one small interface.
+The measured libraries, one module each, behind one small interface.
 
-Those for S3 are named after the library with a `_` behind it, those for another cloud with its name behind that.
+The name of a module is the library's, followed by `_` and, for clouds other than S3, the name of the cloud.
 
-A module has `connect(target)`, which connects it at the best settings its users would
-reasonably choose, and says in comments what those are.
+A module has `connect(target)`, which connects with the best settings its users would reasonably
+choose. Its docstring says what those are.
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -25,14 +26,14 @@ class Target:
     What a contender connects to.
 
     Attributes:
-        endpoint: Of the service; where the account is part of the path, it is in here.
-        bucket: Or container.
-        access_key: Who signs; see `benchmarks.clouds`.
-        secret_key: What with: a key or a token.
-        ca: Certificate authority to trust beside the system's; None over plain HTTP.
-        region: The one of S3; elsewhere it is in no request.
-        account: Of Azure; of OCI the namespace.
-        concurrency: Most requests in flight, for pools to be at least as large.
+        endpoint: The URL of the service, including the account if that is part of the path.
+        bucket: The bucket or container.
+        access_key: The key id or account that signs; see `benchmarks.clouds`.
+        secret_key: The key or token.
+        ca: Certificate authority to trust besides the system's; None over plain HTTP.
+        region: The region of S3; other clouds do not send it.
+        account: The account of Azure or the namespace of OCI.
+        concurrency: Maximum requests in flight; connection pools are at least as large.
     """
 
     endpoint: str
@@ -46,18 +47,20 @@ class Target:
 
 
 class NotSupportedError(Exception):
-    """The contender has no way to do this, or none that would be a fair measurement."""
+    """The contender cannot do this, or not in a way that would be a fair measurement."""
 
 
 class Contender:
     """
-    What every library is asked to do. A method left out counts as not supported.
+    The operations of every library. An operation that is not overridden is not supported.
 
     Attributes:
-        keeps_connections: Between calls, so that it is right to warm it up.
+        keeps_connections: Whether connections are kept between calls, so that a warm-up makes sense.
+        fills_memory: Whether it reads large objects into memory that it is given.
     """
 
     keeps_connections = True
+    fills_memory = False
 
     async def get(self, key: str) -> bytes | memoryview:
         """Read one object into memory."""
@@ -68,23 +71,31 @@ class Contender:
         raise NotSupportedError("put")
 
     async def download(self, key: str, path: Path) -> None:
-        """Write one large object to a file."""
+        """Download one large object to a file."""
         raise NotSupportedError("download")
 
     async def upload(self, path: Path, key: str) -> None:
-        """Write one large object from a file."""
+        """Upload one large object from a file."""
         raise NotSupportedError("upload")
 
+    async def read_large(self, key: str, memory: mmap) -> memoryview:
+        """Read one large object into *memory*, or into other memory if the contender only returns its own."""
+        raise NotSupportedError("read_large")
+
+    async def read_at(self, key: str, places: Sequence[int], size: int, got: Callable[[bytes], None]) -> None:
+        """Open one object, and pass *size* bytes from each of *places* to *got*, one after the other."""
+        raise NotSupportedError("read_at")
+
     async def list(self, prefix: str) -> int:
-        """Return the number of keys under *prefix*, having made the library's entry for each."""
+        """Return the number of keys under *prefix*, after creating the library's own entry for each."""
         raise NotSupportedError("list")
 
     async def upload_many(self, items: Sequence[tuple[Path, str]]) -> None:
-        """Write all the files of a folder under one prefix, with the library's own means if it has some."""
+        """Upload all files of a folder under one prefix, with the library's own bulk transfer if it has one."""
         raise NotSupportedError("upload_many")
 
     async def download_many(self, items: Sequence[tuple[str, Path]]) -> None:
-        """Read all the objects of a prefix to files of one folder."""
+        """Download all objects of a prefix to files in one folder."""
         raise NotSupportedError("download_many")
 
     async def aclose(self) -> None:
@@ -92,13 +103,13 @@ class Contender:
 
 
 class Module(Protocol):
-    """What each module of this package offers."""
+    """The interface of each module of this package."""
 
     async def connect(self, target: Target) -> Contender:
         """Connect."""
 
 
 def load(name: str, cloud: str) -> Module:
-    """Import a contender, in the process that measures it and in no other."""
+    """Import a contender; called only in the process that measures it."""
     suffix = "" if cloud == "s3" else cloud
     return cast("Module", importlib.import_module(f"benchmarks.contenders.{name}_{suffix}"))

@@ -1,8 +1,8 @@
 """
 adlfs, through its coroutines.
 
-It stands on azure-storage-blob, by the account's key: its own pool of 100 connections, parts of
-16 MiB at 8 in flight up, and the SDK's sizes down, where nothing can be set. No checksums.
+It uses azure-storage-blob with the account key and its own pool of 100 connections. Uploads use parts of
+16 MiB, 8 in flight; downloads use the SDK's sizes, which cannot be set. No checksums.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
 """
 aiobotocore: the asyncio version of Amazon's own SDK.
 
-A pool as large as the requests in flight (its default is 10); payloads neither hashed for
-the signature nor given a checksum, as the other contenders' are not. Retries as by default.
+The pool is as large as the number of requests in flight (the default is 10). Payloads are neither hashed for
+the signature nor sent with a checksum, like those of the other contenders. Retries are the default.
 """
 
 from contextlib import AsyncExitStack
@@ -42,14 +42,14 @@ async def connect(target: Target) -> "Aiobotocore":
 
 
 class Aiobotocore(SmallFiles):
-    """One client; large objects as its users transfer them, parts in tasks."""
+    """One client. Large objects are transferred as parts in tasks, as its users do."""
 
     def __init__(self, target: Target, client: Any, stack: AsyncExitStack) -> None:
         super().__init__(target.concurrency)
         self._client, self._stack, self._bucket = client, stack, target.bucket
 
     async def make_bucket(self) -> None:
-        """Make the bucket, where the server has none yet."""
+        """Create the bucket."""
         await self._client.create_bucket(Bucket=self._bucket)
 
     async def get(self, key: str) -> bytes:

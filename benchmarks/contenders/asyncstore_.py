@@ -1,7 +1,8 @@
-"""asyncstore at the settings the others are given: 64 requests, parts of 16 MiB at 8 in flight."""
+"""asyncstore with the same settings as the others: 64 requests, parts of 16 MiB, 8 in flight."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ async def connect(target: Target) -> "Asyncstore":
 
 
 async def connect_to(uri: str, target: Target, **settings: Any) -> "Asyncstore":
-    """Connect to the storage at *uri*, whatever its cloud."""
+    """Connect to the storage at *uri*, on any cloud."""
     stack = AsyncExitStack()
     storage = await stack.enter_async_context(
         open_storage(uri, endpoint_url=target.endpoint, ca_file=target.ca, max_requests=target.concurrency, **settings)
@@ -36,10 +37,12 @@ async def connect_to(uri: str, target: Target, **settings: Any) -> "Asyncstore":
 class Asyncstore(Contender):
     """One storage."""
 
+    fills_memory = True
+
     def __init__(self, target: Target, storage: Storage, stack: AsyncExitStack) -> None:
         self._storage, self._stack = storage, stack
         self._upload = UploadOptions(part_size=PART_SIZE, max_concurrency=PARTS_IN_FLIGHT)
-        # None of the others waits for the disk.
+        # The other contenders do not wait for the disk either.
         self._download = DownloadOptions(part_size=PART_SIZE, max_concurrency=PARTS_IN_FLIGHT, sync=False)
         self._bulk = BulkOptions(max_concurrency=target.concurrency, stop_on_error=True, download=self._download)
 
@@ -55,8 +58,18 @@ class Asyncstore(Contender):
     async def upload(self, path: Path, key: str) -> None:
         await self._storage.upload(path, self._storage.root / key, options=self._upload)
 
+    async def read_large(self, key: str, memory: mmap) -> memoryview:
+        await self._storage.read_into(self._storage.root / key, memory, options=self._download)
+        return memoryview(memory)
+
+    async def read_at(self, key: str, places: Sequence[int], size: int, got: Callable[[bytes], None]) -> None:
+        async with self._storage.open(self._storage.root / key) as file:
+            for place in places:
+                await file.seek(place)
+                got(await file.read(size))
+
     async def list(self, prefix: str) -> int:
-        # Looked at one by one, and kept no longer than obstore's batches are.
+        # Counted one by one and not kept, like obstore's batches.
         found = 0
         async for _ in self._storage.list(self._storage.root / prefix):
             found += 1

@@ -1,7 +1,7 @@
 """
-asyncstore with Azure, its requests signed by the account's key.
+asyncstore with Azure and the account key.
 
-As its users have it: a CRC64 goes with every write, and a small blob is compared with the MD5 that Azure sends.
+Default settings: every write is sent with a CRC64, and a small blob is compared with the MD5 that Azure returns.
 """
 
 from benchmarks.contenders import Target

@@ -1,7 +1,7 @@
 """
-asyncstore with GCS: reads by the XML API, small writes by the JSON API, large ones by parts.
+asyncstore with GCS: reads use the XML API, small writes the JSON API, large writes multipart uploads.
 
-As its users have it: a CRC32C goes with every write, and what comes is compared with the CRC32C that GCS sends.
+Default settings: every write is sent with a CRC32C, and every read is compared with the CRC32C that GCS returns.
 """
 
 from benchmarks.contenders import Target

@@ -1,7 +1,7 @@
 """
-asyncstore with OCI, its requests signed by a user's key.
+asyncstore with OCI and a user's key.
 
-As its users have it: a CRC32C goes with every write, and what comes is compared with the CRC32C that OCI sends.
+Default settings: every write is sent with a CRC32C, and every read is compared with the CRC32C that OCI returns.
 """
 
 from benchmarks.contenders import Target

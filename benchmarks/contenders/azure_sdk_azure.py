@@ -1,8 +1,8 @@
 """
 azure-storage-blob, the asyncio client of Azure's own SDK, on aiohttp.
 
-The account's key signs, a pool as large as the requests in flight, parts of 16 MiB at 8 in
-flight. Content is not validated, which is its default: it neither sends nor compares checksums.
+It signs with the account key and has a pool as large as the number of requests in flight. Parts have 16 MiB,
+8 in flight. As by default, content is not validated: it neither sends nor compares checksums.
 """
 
 from pathlib import Path

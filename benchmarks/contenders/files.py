@@ -1,4 +1,4 @@
-"""Small files through a library that has no bulk transfer of its own."""
+"""Small files with a library that has no bulk transfer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +9,10 @@ from benchmarks.inflight import for_each
 
 class SmallFiles(Contender):
     """
-    Many files by one `put` or `get` each.
+    Many files, with one `put` or `get` for each.
 
     The files are read and written in the event loop: 16 KiB in the page cache take less
-    time than a thread takes to start.
+    time than starting a thread.
     """
 
     def __init__(self, in_flight: int) -> None:

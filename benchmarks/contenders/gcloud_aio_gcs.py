@@ -1,10 +1,9 @@
 """
-gcloud-aio-storage: the asyncio client of GCS that is used most.
+gcloud-aio-storage: the most used asyncio client of GCS.
 
-A token that is there already, a pool as large as the requests in flight, and no limit on the
-time of a large transfer. It neither sends nor compares a checksum. It has no transfers by
-parts: ranges are what its users ask for in parallel (`gcloud_aio_stream` has one stream), and
-an upload is one session.
+It has a fixed token, a pool as large as the number of requests in flight, and a long timeout for large transfers.
+It neither sends nor compares checksums. It has no multipart transfers: downloads request ranges in
+parallel (`gcloud_aio_stream` uses one stream), and an upload is one session.
 """
 
 from pathlib import Path
@@ -26,19 +25,19 @@ async def connect(target: Target) -> "GcloudAio":
 
 
 def open_client(target: Target) -> tuple[Storage, aiohttp.ClientSession]:
-    """Return a client and its session, which is to be closed."""
-    # Any: the library has a name of its own for the same class.
+    """Return a client and its session, which the caller closes."""
+    # Any: the library declares its own name for the same class.
     session: Any = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=target.concurrency), cookie_jar=aiohttp.DummyCookieJar()
     )
     token: Any = FixedToken(target.secret_key)
-    # Given an address, it would send no token unless told otherwise.
+    # With a custom endpoint it would send no token by default.
     storage = Storage(session=session, token=token, api_root=target.endpoint, api_is_dev=False)
     return storage, session
 
 
 class FixedToken:
-    """What the library asks of a token that needs no renewal."""
+    """A token that never expires, as the library expects it."""
 
     def __init__(self, text: str) -> None:
         self._text = text

@@ -1,7 +1,7 @@
 """
 gcloud-aio-storage, with a large object downloaded as one stream.
 
-Less CPU than its ranges, which it hands over as bytes of 16 MiB; on a real network one stream is the slower way.
+This takes less CPU than its ranges, which it returns as bytes of 16 MiB. On a real network one stream is slower.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ async def connect(target: Target) -> "GcloudAioStream":
 
 
 class GcloudAioStream(GcloudAio):
-    """The same client."""
+    """The same client with another download."""
 
     async def download(self, key: str, path: Path) -> None:
         reply = await self._storage.download_stream(self._bucket, key, timeout=PATIENCE)

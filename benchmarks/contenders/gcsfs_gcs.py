@@ -1,17 +1,17 @@
 """
 gcsfs, through its coroutines.
 
-A pool as large as the requests in flight, its own transfer of large files: ranges of 16 MiB at
-8 in flight down, and one session in chunks up, which is all it has. `consistency` stays "none",
-its default, so that it compares no checksums. It is the file system of gcsfs.core: the one that
-`gcsfs` exports asks Google itself, over gRPC, what kind of bucket this is.
+The pool is as large as the number of requests in flight. Large files use its own transfers: ranges of 16 MiB, 8 in
+flight, for downloads; one session in chunks for uploads, since it has no other. `consistency` stays "none", the
+default, so it compares no checksums. The file system is that of gcsfs.core: the one that `gcsfs` exports asks
+Google itself, over gRPC, for the type of the bucket.
 """
 
 import datetime as dt
 from pathlib import Path
 from typing import Any
 
-# Loaded at the first chunk of an upload, which is not what is measured.
+# Otherwise imported at the first chunk of an upload, within the measurement.
 import google.cloud.storage.asyncio.async_appendable_object_writer
 from aiohttp import TCPConnector
 from gcsfs.core import GCSFileSystem
@@ -24,7 +24,7 @@ assert google.cloud.storage.asyncio.async_appendable_object_writer
 
 async def connect(target: Target) -> "Gcsfs":
     """Connect."""
-    # By the library's clock, which has no time zone.
+    # The library uses times without a time zone.
     expiry = dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(days=1)
     credentials: Any = Credentials(target.secret_key, expiry=expiry)  # type: ignore[no-untyped-call]
     filesystem = GCSFileSystem(

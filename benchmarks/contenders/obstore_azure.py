@@ -1,4 +1,4 @@
-"""obstore with Azure, by the account's key; it neither sends nor compares a checksum."""
+"""obstore with Azure and the account key. It neither sends nor compares checksums."""
 
 from obstore.store import AzureStore
 

@@ -1,4 +1,4 @@
-"""obstore with GCS, by its XML API; it neither sends nor compares a checksum."""
+"""obstore with GCS, which it uses through the XML API. It neither sends nor compares checksums."""
 
 from obstore.store import GCSStore
 

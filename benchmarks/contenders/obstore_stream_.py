@@ -1,4 +1,4 @@
-"""obstore, with a large object downloaded as its own one-request stream."""
+"""obstore, with a large object downloaded as one stream with one request."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ async def connect(target: Target) -> "ObstoreStream":
 
 
 class ObstoreStream(Obstore):
-    """The same store."""
+    """The same store with another download."""
 
     async def download(self, key: str, path: Path) -> None:
         reply = await obstore.get_async(self._store, key)

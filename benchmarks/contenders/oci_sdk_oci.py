@@ -1,9 +1,9 @@
 """
 The oci SDK, which blocks, in as many threads as there are requests in flight.
 
-Its connection pool is as large (the default is 10). Large uploads go through its UploadManager,
-which computes an MD5 of every part and has the service compare it; it cannot be told not to.
-Large downloads are ranges in threads. It compares nothing of what it reads.
+Its connection pool has the same size (the default is 10). Large uploads use its UploadManager,
+which always sends an MD5 of every part for the service to verify. Large downloads are ranges in
+threads. It compares no checksums of reads.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from benchmarks.inflight import for_each
 
 
 def config_of(target: Target) -> dict[str, str]:
-    """Return what the SDK is configured with."""
+    """Return the configuration of the SDK."""
     tenancy, user, fingerprint = target.access_key.split("/")
     return {
         "tenancy": tenancy,
@@ -34,7 +34,7 @@ def config_of(target: Target) -> dict[str, str]:
 
 
 def widen_pool(client: ObjectStorageClient, target: Target) -> None:
-    """Let *client* keep a connection for every request in flight."""
+    """Make the pool of *client* as large as the number of requests in flight."""
     scheme = target.endpoint.partition("://")[0]
     client.base_client.session.mount(f"{scheme}://", HTTPAdapter(pool_maxsize=target.concurrency))
 

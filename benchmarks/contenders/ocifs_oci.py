@@ -1,8 +1,8 @@
 """
 ocifs, which blocks, in as many threads as there are requests in flight.
 
-It stands on the oci SDK, whose pool is widened here too. It moves a file in one thread, block after
-block, whatever is asked for; blocks are of 16 MiB. It looks at each object before it reads it. No checksums.
+It uses the oci SDK, with the same larger pool. It always moves a file in one thread, block after block; blocks
+have 16 MiB. It looks up each object before it reads it. No checksums.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ async def connect(target: Target) -> "Ocifs":
         config=config_of(target),
         iam_type="api_key",
         default_block_size=PART_SIZE,
-        # What is read once needs no cache.
+        # Data that is read once needs no cache.
         default_cache_type="none",
         config_kwargs={"service_endpoint": target.endpoint},
         use_listings_cache=False,

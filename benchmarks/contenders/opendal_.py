@@ -1,7 +1,7 @@
 """
 OpenDAL: the Rust core through its Python coroutines, with the retry layer its users add.
 
-Large objects in chunks of 16 MiB at 8 in flight, read through its file object.
+Large objects are transferred in chunks of 16 MiB, 8 in flight, through its file object.
 """
 
 import asyncio

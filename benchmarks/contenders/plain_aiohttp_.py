@@ -1,8 +1,7 @@
 """
-The floor: aiohttp with the least around it that still signs and transfers correctly.
+The lower bound: aiohttp with the least code that still signs and transfers correctly.
 
-No retries, no checksums, no errors worth reading: what a library adds is measured
-against this.
+It has no retries, no checksums and no helpful errors. The cost of a library is compared with this.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ async def connect(target: Target) -> "PlainAiohttp":
 
 
 def open_session(target: Target) -> aiohttp.ClientSession:
-    """Open a session with a pool as large as the requests in flight."""
+    """Open a session with a pool as large as the number of requests in flight."""
     tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=target.ca) if target.ca else True
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=target.concurrency, ssl=tls),
@@ -145,8 +144,8 @@ class FilePart(aiohttp.Payload):
     """
     Part of a file, read 1 MiB ahead of what is sent.
 
-    Never more is given to the transport than it soon sends: what it cannot send at once
-    it copies, and a part at a time means 16 MiB to copy, twice over TLS.
+    The transport copies what it cannot send at once, so it gets small pieces. With a whole
+    part at a time it would copy 16 MiB, over TLS twice.
     """
 
     _READ = MiB

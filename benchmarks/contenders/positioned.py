@@ -1,4 +1,4 @@
-"""A large file as parts at offsets, for libraries that leave that to their caller."""
+"""Transfers a large file as parts at offsets, for libraries that do not do this themselves."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from benchmarks.inflight import for_each
 
 
 async def write_parts(path: Path, size: int, read_part: Callable[[int, int], Awaitable[Buffer]]) -> None:
-    """Write *size* bytes to *path*; *read_part* is given the offset and end of each part."""
+    """Write *size* bytes to *path*; *read_part* is called with the start and end of each part."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
 
@@ -26,7 +26,7 @@ async def write_parts(path: Path, size: int, read_part: Callable[[int, int], Awa
 
 
 async def read_parts(path: Path, write_part: Callable[[int, bytes], Awaitable[None]]) -> int:
-    """Give *write_part* the number and bytes of each part of *path*; return how many there were."""
+    """Call *write_part* with the number and bytes of each part of *path*; return the number of parts."""
     size = path.stat().st_size
     count = -(-size // PART_SIZE)
     file = os.open(path, os.O_RDONLY)

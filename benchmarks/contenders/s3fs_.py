@@ -1,11 +1,13 @@
 """
 s3fs, through its coroutines.
 
-A pool as large as the requests in flight, parts of 16 MiB at 8 in flight, no block or
-listing cache; signing and checksums as for aiobotocore, on which it stands.
+The pool is as large as the number of requests in flight. Parts have 16 MiB, 8 in flight. Block and listing caches
+are off. Signing and checksums are configured as for aiobotocore, which it uses.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,20 @@ class S3fs(Contender):
 
     async def upload(self, path: Path, key: str) -> None:
         await self._fs._put_file(str(path), f"{self._bucket}/{key}", chunksize=PART_SIZE)
+
+    async def read_large(self, key: str, memory: mmap) -> memoryview:
+        return memoryview(await self.get(key))
+
+    async def read_at(self, key: str, places: Sequence[int], size: int, got: Callable[[bytes], None]) -> None:
+        def read() -> None:
+            # Its files cannot be read asynchronously. Without a cache it fetches what is asked for.
+            filesystem = s3fs.S3FileSystem(**{**self._fs.storage_options, "asynchronous": False})
+            with filesystem.open(f"{self._bucket}/{key}", "rb", cache_type="none") as file:
+                for place in places:
+                    file.seek(place)
+                    got(file.read(size))
+
+        await asyncio.to_thread(read)
 
     async def list(self, prefix: str) -> int:
         return len(await self._fs._find(f"{self._bucket}/{prefix}"))

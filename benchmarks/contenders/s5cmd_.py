@@ -1,7 +1,7 @@
 """
-s5cmd: the fastest command line tool we know of, in Go; its CPU and memory are its process's.
+s5cmd: the fastest command line tool that we know, in Go. Its CPU and memory are those of its process.
 
-64 workers for many objects, where its default is 256; for one large object parts of 16 MiB at 8 in flight.
+It uses 64 workers for many objects (the default is 256), and parts of 16 MiB, 8 in flight, for one large object.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ async def connect(target: Target) -> "S5cmd":
 
 
 class S5cmd(Contender):
-    """One process a call."""
+    """One process for each call."""
 
     keeps_connections = False
 
@@ -55,7 +55,7 @@ class S5cmd(Contender):
         await self._copy_all(f"{self._bucket}/{key.rpartition('/')[0]}/*", f"{path.parent}/")
 
     async def _copy_all(self, source: str, target: str) -> None:
-        # Its own way, one pattern: told file by file, it takes twice the CPU.
+        # With one pattern, as its users do: a list of files takes twice the CPU.
         await self._run("--numworkers", str(self._concurrency), "cp", source, target)
 
     async def _run(self, *args: str) -> bytes:

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 for a request whose payload is not signed, and nothing more."""
+"""AWS Signature Version 4 for requests with an unsigned payload."""
 
 import hmac
 import time
@@ -9,7 +9,7 @@ _SIGNED_HEADERS = "host;x-amz-content-sha256;x-amz-date"
 
 
 class Signer:
-    """Signs for one host; the key derived for the day is kept."""
+    """Signs requests to one host; the key derived for the day is cached."""
 
     def __init__(self, host: str, access_key: str, secret_key: str, region: str) -> None:
         self._host = host
@@ -54,5 +54,5 @@ class Signer:
         key = f"AWS4{self._secret_key}".encode()
         for text in (day, self._region, "s3", "aws4_request"):
             key = hmac.digest(key, text.encode(), "sha256")
-        # Keyed once: a copy of the object skips two of the four hash blocks each time.
+        # Copying a keyed object saves two of the four hash blocks for each signature.
         self._key = hmac.new(key, digestmod=sha256)

@@ -1,8 +1,8 @@
 """
-How far aiohttp can be taken: the same contender, receiving with fewer copies and allocations.
+The limit of aiohttp: the plain contender, receiving with fewer copies and allocations.
 
-It reaches into aiohttp's connector for the class of its protocol. Every new request gets
-a new parser, so one that is left in the middle of a body it never sees does no harm.
+It replaces the protocol class in aiohttp's connector. Every new request gets a new parser,
+so a parser that is left in the middle of a body does no harm.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ _SLOTS_AHEAD = 2
 
 
 async def connect(target: Target) -> "TunedAiohttp":
-    """Connect through the protocol below."""
+    """Connect with the protocol below."""
     session = open_session(target)
     loop = asyncio.get_running_loop()
-    # Data is parsed before the next is received, so one buffer serves all connections.
+    # Data is parsed before the next receive, so all connections share one buffer.
     buffer = memoryview(bytearray(256 * KiB))
     session.connector._factory = functools.partial(Receiver, loop, buffer)  # type: ignore[union-attr]
     return TunedAiohttp(target, session)
@@ -33,10 +33,10 @@ async def connect(target: Target) -> "TunedAiohttp":
 
 class Receiver(ResponseHandler, asyncio.BufferedProtocol):
     """
-    Receives into a buffer that is there already.
+    Receives into a preallocated buffer.
 
-    asyncio's own way is a new 256 KiB of bytes for each receive, cut down to what came: two
-    page faults a request.
+    asyncio itself allocates 256 KiB for each receive and shrinks it to the bytes received,
+    which costs two page faults for each request.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
@@ -72,11 +72,11 @@ class Body:
         self._begin_slot()
 
     def room(self) -> memoryview:
-        """Return where the next bytes go."""
+        """Return the memory for the next bytes."""
         return self._slot[self._filled : self._filled + self._remaining]
 
     def received(self, count: int) -> None:
-        """Note that *count* bytes are there."""
+        """Note that *count* bytes have arrived."""
         self._filled += count
         self._remaining -= count
         if self._remaining and self._filled < _SLOT:
@@ -125,7 +125,7 @@ class Body:
 
 
 class TunedAiohttp(PlainAiohttp):
-    """The same requests; only ranges are received differently."""
+    """The same requests, with ranges received differently."""
 
     def __init__(self, target: Target, session: Any) -> None:
         super().__init__(target, session)

@@ -1,5 +1,5 @@
 """
-How long the callbacks of an event loop keep it from all others.
+Measures how long the callbacks of an event loop block it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 class Watch:
     """
-    The longest callback of a loop, by the processor's time of its thread.
+    The longest callback of a loop, in processor time of its thread.
 
-    Other processes on a busy machine make a callback last longer, and cost it no processor time.
+    Other processes make a callback take longer on a busy machine, but do not use its processor time.
 
     Attributes:
         longest: Seconds.
@@ -32,7 +32,7 @@ class Watch:
 @contextmanager
 def watching(loop: asyncio.AbstractEventLoop) -> Iterator[Watch]:
     """
-    Time every callback of *loop* while the block lasts.
+    Time every callback of *loop* while the block runs.
     """
     watch, run = Watch(), Handle._run
 
@@ -59,7 +59,7 @@ def watching(loop: asyncio.AbstractEventLoop) -> Iterator[Watch]:
 
 def longest_callback(work: Callable[[], Coroutine[Any, Any, object]]) -> Watch:
     """
-    Run *work* in a loop of its own, in this thread, and return what was watched.
+    Run *work* in a new loop in this thread, and return the measurements.
     """
     with asyncio.Runner() as runner, watching(runner.get_loop()) as watch:
         runner.run(work())

@@ -1,5 +1,5 @@
 """
-A method of a provider and the service on this machine that it asks, for tests that hold all methods to the same.
+One authentication method and its local service, for tests that all methods must pass.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from asyncstore.config import AuthConfig, HTTPOptions
 
 class Running(Protocol):
     """
-    A service that gives credentials, and what to ask for to get them from it.
+    A service that issues credentials, and the configuration that uses it.
 
     Attributes:
-        auth: Leads to the service; every secret in it is a fake one.
+        auth: Leads to the service; every secret in it is fake.
         http: Trusts the service.
-        secrets: All that may never be shown: what is sent to the service, and what it gives.
-        status: Answered instead of credentials, unless it is 200.
+        secrets: Values that must never be shown: those sent to the service and those it issues.
+        status: Returned instead of credentials, unless it is 200.
         delay: Seconds before each answer.
-        ttl: Seconds that the credentials live.
+        ttl: Lifetime of the credentials in seconds.
     """
 
     auth: AuthConfig
@@ -36,7 +36,7 @@ class Running(Protocol):
     ttl: float
 
     def fetches(self) -> int:
-        """Return how many times credentials were asked for: one for all requests that one fetch takes."""
+        """Return how many times credentials were fetched; all requests of one fetch count once."""
         ...
 
 
@@ -51,8 +51,8 @@ class Case:
     Attributes:
         provider: As in ``AuthConfig``.
         auth_type: As in ``AuthConfig``.
-        start: Starts its service; sets variables of the environment and writes files in a directory of its own.
-        refreshes: Whether the credentials expire and are renewed.
+        start: Starts its service; sets environment variables and writes files in its own directory.
+        refreshes: Whether the credentials expire and are refreshed.
     """
 
     provider: str

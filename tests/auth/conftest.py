@@ -1,5 +1,5 @@
 """
-Loopback servers and an environment without anybody's own credentials.
+Local servers, and an environment without the user's own credentials.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from blockbuster import blockbuster_ctx
+
+from tests.blocking import no_blocking
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Serve = Callable[[Handler], Awaitable[str]]
@@ -24,7 +25,7 @@ FAKE_TOKEN = "FAKE0session0token0for0tests0only"
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
     """
-    Start a server on this machine for a handler of all paths; returns its URL.
+    Start a local server with one handler for all paths; returns its URL.
     """
     servers: list[TestServer] = []
 
@@ -45,18 +46,18 @@ async def serve() -> AsyncIterator[Serve]:
 
 
 @pytest.fixture(autouse=True)
-def no_blocking() -> Iterator[None]:
+def nothing_blocks() -> Iterator[None]:
     """
     Our code never blocks the event loop.
     """
-    with blockbuster_ctx("asyncstore"):
+    with no_blocking():
         yield
 
 
 @pytest.fixture(autouse=True)
 def aws_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """
-    No setting of this machine's user; files are looked for in the directory returned.
+    Remove all AWS settings of this machine; AWS files are read from the directory returned.
     """
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -64,5 +65,4 @@ def aws_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "1")
     return tmp_path

@@ -1,5 +1,5 @@
 """
-The methods of all providers, and the service on this machine that each is tested with.
+The methods of all providers, with the local service that each is tested with.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 from asyncstore.auth.credentials import Credentials
 from asyncstore.auth.factories import find_factory
-from asyncstore.auth.method import AuthMethod
+from asyncstore.auth.methods import AuthMethod
 from asyncstore.config import HTTPOptions
 from tests.auth.cases import Case, Running
 from tests.auth.harm import Answer, Takeover
@@ -24,12 +24,12 @@ from tests.auth.harm import Answer, Takeover
 @dataclass(frozen=True, slots=True)
 class Tables:
     """
-    What one provider declares, and what there is to test it with.
+    The declarations of one provider and its test cases.
 
     Attributes:
         provider: As in ``AuthConfig``.
         name: For people.
-        stem: Starts the names of its modules.
+        stem: The name of its packages.
     """
 
     provider: str
@@ -38,14 +38,14 @@ class Tables:
 
     @property
     def methods(self) -> tuple[AuthMethod, ...]:
-        """All that it has."""
-        declared: tuple[AuthMethod, ...] = import_module(f"asyncstore.auth.{self.stem}_table").METHODS
+        """All methods that it declares."""
+        declared: tuple[AuthMethod, ...] = import_module(f"asyncstore.auth.{self.stem}").METHODS
         return declared
 
     @property
     def cases(self) -> dict[str, Case]:
-        """Those that have a service here; of one method there can be several."""
-        cases: dict[str, Case] = import_module(f"tests.auth.{self.stem}_methods").CASES
+        """The methods that have a local service; a method can have several."""
+        cases: dict[str, Case] = import_module(f"tests.auth.{self.stem}.methods").CASES
         return cases
 
 
@@ -73,7 +73,7 @@ NO_SERVER: Final = frozenset(
 
 def all_cases(*, refreshing: bool = False) -> dict[str, Case]:
     """
-    Return the cases of all providers by their names; only those whose credentials are renewed if *refreshing*.
+    Return the cases of all providers by name; only refreshed credentials if *refreshing*.
     """
     cases = {f"{tables.provider} {name}": case for tables in TABLES for name, case in tables.cases.items()}
     return {name: case for name, case in cases.items() if case.refreshes or not refreshing}
@@ -93,7 +93,7 @@ with_a_server = _parametrized(
 
 def credentials_of(running: Running, http: HTTPOptions | None = None) -> Credentials[Any]:
     """
-    Return credentials that have asked nobody yet.
+    Return credentials that have sent no request yet.
     """
     assert running.auth.provider is not None
     return find_factory(running.auth.provider)(running.auth, http=http or running.http)
@@ -101,7 +101,7 @@ def credentials_of(running: Running, http: HTTPOptions | None = None) -> Credent
 
 async def failure(running: Running) -> Exception | None:
     """
-    Return why there are no credentials; ``None`` if there are.
+    Return the error of fetching credentials; ``None`` if it succeeds.
     """
     try:
         async with credentials_of(running) as credentials:
@@ -114,7 +114,7 @@ async def failure(running: Running) -> Exception | None:
 @asynccontextmanager
 async def harmed(case: Case, monkeypatch: pytest.MonkeyPatch, folder: Path, answer: Answer) -> AsyncIterator[Running]:
     """
-    Start the service of *case*, see that it works, and let *answer* speak in its place from then on.
+    Start the service of *case*, check that it works, and then replace its answers by *answer*.
     """
     takeover = Takeover(monkeypatch)
     async with case.start(monkeypatch, folder) as running:

@@ -1,5 +1,5 @@
 """
-A file that somebody keeps up to date, and that knows how many times it was read.
+A file that is replaced all the time and counts how often it is read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 class CountedFile:
     """
-    A named pipe: every reader gets what *content* returns then, and is counted.
+    A named pipe: every reader gets the current result of *content* and is counted.
     """
 
     def __init__(self, path: Path, content: Callable[[], str]) -> None:

@@ -1,5 +1,5 @@
 """
-What a service on this machine can do to whoever asks it, whichever service it is; and a proxy that nobody may ask.
+Misbehavior that any local service can show, and a proxy that must not be used.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 class Takeover:
     """
-    Can answer in place of every server of aiohttp that is started in this process later on.
+    Can answer in place of every aiohttp server that this process starts afterwards.
 
-    It is the servers that are patched, never our own code: requests travel over their sockets.
+    Only servers are patched, never our own code: requests use real sockets.
 
     Attributes:
-        answer: In place of the server's own, if it is set.
-        passed: How many requests the servers answered themselves.
-        harmed: How many were answered by *answer*.
+        answer: Replaces the server's own answer, if it is set.
+        passed: Number of requests that the servers answered themselves.
+        harmed: Number of requests that *answer* answered.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +51,7 @@ class Takeover:
 
 def says(body: bytes, status: int = 200, content_type: str = "application/json") -> Answer:
     """
-    Return an answer that is always the same.
+    Return an answer that never changes.
     """
 
     async def answer(request: web.BaseRequest) -> web.Response:
@@ -62,7 +62,7 @@ def says(body: bytes, status: int = 200, content_type: str = "application/json")
 
 def sends_to(location: str, status: int) -> Answer:
     """
-    Return an answer that is a redirect, with the path and query of the request.
+    Return a redirect that keeps the path and query of the request.
     """
 
     async def answer(request: web.BaseRequest) -> web.Response:
@@ -73,7 +73,7 @@ def sends_to(location: str, status: int) -> Answer:
 
 def never_ends(taken: list[int]) -> Answer:
     """
-    Return an answer that goes on for 64 MiB; the bytes that the client took are added to *taken*.
+    Return an answer of 64 MiB; the number of bytes that the client reads is added to *taken*.
     """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -91,7 +91,7 @@ def never_ends(taken: list[int]) -> Answer:
 @asynccontextmanager
 async def listening(connections: list[bytes]) -> AsyncIterator[str]:
     """
-    Accept connections, note what each begins with, and close it; yields the URL.
+    Accept connections, record the first bytes of each, and close it; yields the URL.
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,7 +106,7 @@ async def listening(connections: list[bytes]) -> AsyncIterator[str]:
 
 def proxied(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """
-    Name *url* as the proxy for everything, in every variable that programs know.
+    Set *url* as the proxy in every variable that programs know.
     """
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, url)

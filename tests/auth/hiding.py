@@ -1,5 +1,5 @@
 """
-Collects what is told, and looks for secrets in it.
+Collects output and searches it for secrets.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _SERVERS: Final = ("aiohttp.access", "aiohttp.server", "aiohttp.web")
 
 def told(error: Exception) -> str:
     """
-    Return what a program says of *error*, and what is printed of one that nobody caught.
+    Return what a program prints about *error*, caught or not.
     """
     return f"{one_line(error)} {error_record(error, 1)} {''.join(traceback.format_exception(error))}"
 
 
 def assert_hidden(running: Running, *texts: str) -> None:
     """
-    Check that no secret of *running* is in any of *texts*, whole or encoded.
+    Check that *texts* contain no secret of *running*, plain or encoded.
     """
     assert running.secrets
     for text in texts:
@@ -42,7 +42,7 @@ def _around(text: str, secret: str) -> str:
 
 def shown(*things: Any) -> list[str]:
     """
-    Return how *things* are printed.
+    Return the printed forms of *things*.
     """
     return [show(thing) for thing in things for show in (repr, str)]
 
@@ -50,11 +50,13 @@ def shown(*things: Any) -> list[str]:
 @contextmanager
 def all_logs() -> Iterator[io.StringIO]:
     """
-    Collect what every logger of this process says, at DEBUG.
+    Collect what every logger of this process logs at DEBUG.
     """
     collected = io.StringIO()
     handler, root = _Collected(collected), logging.getLogger()
-    loggers = [root, *(logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger))]
+    named = [logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    # Those without a level have that of the root; each change of a level costs a walk through all loggers.
+    loggers = [root, *(logger for logger in named if logger.level or logger.disabled)]
     before = [(logger, logger.level, logger.disabled) for logger in loggers]
     root.addHandler(handler)
     for logger in loggers:

@@ -1,5 +1,5 @@
 """
-Programs that tests write, and whether they still run.
+Programs that tests write, and whether they are still running.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from pathlib import Path
 
 
 def write_program(file: Path, script: str) -> Path:
-    """Write a program in Python that starts fast."""
+    """Write a Python program that starts fast."""
     file.write_text(f"#!{sys.executable} -IS\n{script}\n")
     file.chmod(stat.S_IRWXU)
     return file
 
 
 def is_running(pid_file: Path) -> bool:
-    """Whether the process whose number is in a file is there, and more than a zombie."""
+    """Whether the process whose id is in a file is running; a zombie is not."""
     try:
         # Empty until the program has written all of it.
         state = Path(f"/proc/{int(pid_file.read_text())}/stat").read_text()
@@ -29,7 +29,7 @@ def is_running(pid_file: Path) -> bool:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Return once it holds, within ten seconds."""
+    """Wait until a condition holds, at most ten seconds."""
     async with asyncio.timeout(10):
         while not holds():
             await asyncio.sleep(0.01)

@@ -1,5 +1,5 @@
 """
-Storages behind credentials that live for three seconds.
+Storages whose credentials expire after three seconds.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from multidict import CIMultiDict
 from asyncstore.config import AuthConfig
 from asyncstore.testing.servers.gcs import GCSServer, Settings
 from asyncstore.testing.servers.oci import OCIServer
-from tests.auth.gate import Gate, bearer
-from tests.auth.github_methods import CASES as GITHUB_CASES
-from tests.auth.github_methods import LOGIN
-from tests.auth.github_methods import Asked as GitHubAsked
-from tests.auth.oci_methods import CASES as OCI_CASES
-from tests.auth.oci_methods import Asked as OCIAsked
+from tests.auth.github.methods import CASES as GITHUB_CASES
+from tests.auth.github.methods import LOGIN
+from tests.auth.github.methods import Asked as GitHubAsked
+from tests.auth.oci.methods import CASES as OCI_CASES
+from tests.auth.oci.methods import Asked as OCIAsked
 from tests.servers.azure import AzureServer, blocking_client, fake_token
+from tests.servers.gate import Gate, bearer
+from tests.servers.gcs_client import account, key_file
 from tests.servers.oci import user
 from tests.servers.s3 import S3Server, fresh_bucket
 from tests.servers.s3 import blocking_client as blocking_s3_client
-from tests.servers_check.gcs import account, key_file
 
 MiB: Final = 1024 * 1024
 
@@ -45,12 +45,12 @@ LIFETIME: Final = 3.0
 @dataclass(frozen=True, slots=True)
 class Place:
     """
-    Where to write, as whom.
+    Where to write, and with which credentials.
 
     Attributes:
-        gate: Saw every request.
-        fetches: How many times credentials were given out.
-        objects: How many the bytes are to be in; one, where objects have parts.
+        gate: Recorded every request.
+        fetches: Number of times credentials were issued.
+        objects: Number of objects to split the bytes into; one if objects have parts.
     """
 
     uri: str
@@ -64,11 +64,11 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Around:
     """
-    What a place is made of.
+    What a place is built from.
 
     Attributes:
-        server: Real, where the place needs one.
-        rate: Bytes a second.
+        server: A real server, if the place needs one.
+        rate: Bytes per second.
     """
 
     server: object
@@ -83,7 +83,7 @@ Open = Callable[[Around], AbstractAsyncContextManager[Place]]
 @asynccontextmanager
 async def gcs(around: Around) -> AsyncIterator[Place]:
     """
-    A service account, whose tokens the stand-in gives and checks.
+    A service account, whose tokens the stand-in issues and checks.
     """
     settings = Settings(tokens=(), accounts=[account()], token_lifetime=LIFETIME)
     async with GCSServer(buckets=["models"], settings=settings) as server:
@@ -116,7 +116,7 @@ class Metadata:
 @asynccontextmanager
 async def azure(around: Around) -> AsyncIterator[Place]:
     """
-    A managed identity, whose tokens Azurite reads: it takes none that has ended.
+    A managed identity, whose tokens Azurite checks: it rejects expired ones.
     """
     server = around.server
     assert isinstance(server, AzureServer)
@@ -133,7 +133,7 @@ async def azure(around: Around) -> AsyncIterator[Place]:
 @dataclass
 class ShortSTS:
     """
-    The STS of *upstream*, which gives roles no less than 15 minutes: tells of three seconds.
+    A proxy of the STS *upstream*, whose roles last at least 15 minutes: it reports three seconds.
     """
 
     upstream: str
@@ -156,7 +156,7 @@ class ShortSTS:
 @asynccontextmanager
 async def s3(around: Around) -> AsyncIterator[Place]:
     """
-    A role, whose keys the server's own STS gives; the signatures that they make it checks.
+    A role, whose keys the server's own STS issues; the server checks their signatures.
     """
     server = around.server
     assert isinstance(server, S3Server)
@@ -186,13 +186,14 @@ async def s3(around: Around) -> AsyncIterator[Place]:
 @asynccontextmanager
 async def oci(around: Around) -> AsyncIterator[Place]:
     """
-    An instance, whose tokens and their keys the stand-in hears of from the federation: it takes none that has ended.
+    An instance, whose tokens and keys the stand-in learns from the federation: it rejects expired ones.
     """
     start = OCI_CASES["instance_principal"].start
     async with start(around.monkeypatch, around.folder) as running, OCIServer(user()) as server:
         assert isinstance(running, OCIAsked)
         running.ttl = LIFETIME
-        running.service.given = lambda token, key, ends: server.store.add_token(token, key, expires=ends, user=user())
+        add = server.store.add_token
+        running.service.on_issue = lambda token, key, ends: add(token, key, expires=ends, user=user())
         server.create_bucket("models")
         gate = Gate(server.url, shown=_key_id, rate=around.rate)
         async with gate.serving() as url:
@@ -203,7 +204,7 @@ async def oci(around: Around) -> AsyncIterator[Place]:
 @asynccontextmanager
 async def github(around: Around) -> AsyncIterator[Place]:
     """
-    An App, whose tokens the stand-in gives and checks. Assets have no parts.
+    An App, whose tokens the stand-in issues and checks. Assets have no parts.
     """
     start = GITHUB_CASES["app"].start
     async with start(around.monkeypatch, around.folder) as running:

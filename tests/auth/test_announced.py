@@ -1,5 +1,5 @@
 """
-Credentials that another package announces.
+Credentials that another package registers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.cli.shell import invoke, records
 
 _MODULE = """
 from asyncstore.auth.credentials import Credentials, Grant, Lease, Secret
-from asyncstore.auth.method import AuthMethod, Given, Setting, check_settings
+from asyncstore.auth.methods import AuthMethod, Setting
 
 PASS = AuthMethod("pass", "a pass", "https://lab.example/passes", (Setting("number", "of the pass", ("LAB_PASS",)),))
 
@@ -26,8 +26,8 @@ class LabCredentials(Credentials[Secret]):
     auth_type = "pass"
     source = "the lab"
 
-    def __init__(self, given):
-        self._given = given
+    def __init__(self, settings):
+        self._settings = settings
 
     def current(self):
         return Lease(Secret("FAKE-pass"))
@@ -36,22 +36,21 @@ class LabCredentials(Credentials[Secret]):
         return self.current()
 
     def setting_sources(self):
-        return self._given.sources()
+        return self._settings.sources()
 
     def apply(self, request, lease, clock_offset, scope):
         request.headers["X-Pass"] = lease.value.reveal()
 
 
 def lab_credentials(auth=None, settings=None, *, http=None):
-    check_settings(PASS, auth.settings)
-    return LabCredentials(Given(auth.settings, PASS.settings))
+    return LabCredentials(PASS.bind(auth.settings))
 """
 
 
 @pytest.fixture(autouse=True)
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """
-    A package, installed as pip installs it, that announces credentials for ``lab``.
+    A package, installed as pip would do it, that registers credentials for ``lab``.
     """
     site = tmp_path / "site"
     facts = site / "lab_storage-1.0.dist-info"
@@ -65,9 +64,9 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop("lab_storage", None)
 
 
-async def test_they_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_registered_credentials_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    By the name that they were announced with; settings are theirs.
+    They are found by their registered name, and read their own settings.
     """
     monkeypatch.setenv("LAB_PASS", "7")
     async with connect_auth(AuthConfig(provider="lab")) as credentials:
@@ -78,17 +77,17 @@ async def test_they_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
         await connect_auth(AuthConfig(provider="lab", settings={"size": 1}))
 
 
-async def test_others_are_told_of_them() -> None:
+async def test_unknown_provider_lists_them() -> None:
     """
-    Who names a provider that is not there hears of this one too.
+    The error for an unknown provider lists this one too.
     """
-    with pytest.raises(ConfigurationError, match=r"no credentials for 'lap'; there are some for \[.*'lab'.*'s3'"):
+    with pytest.raises(ConfigurationError, match=r"no credentials for provider 'lap': known are \[.*'lab'.*'s3'"):
         await connect_auth(AuthConfig(provider="lap"))
 
 
-def test_the_command_knows_them() -> None:
+def test_whoami_shows_them() -> None:
     """
-    ``asyncstore auth whoami`` shows them as any other's.
+    ``asyncstore auth whoami`` shows them like built-in ones.
     """
     result = invoke("auth", "whoami", "lab", "--set", "number=7", "--json")
 

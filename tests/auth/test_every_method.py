@@ -1,5 +1,5 @@
 """
-What every method of every provider is held to, by its service on this machine.
+What every method of every provider must do, tested with its local service.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ import anyio.to_thread
 import pytest
 
 from asyncstore.auth.factories import ALIASES, BUILT_IN
+from asyncstore.auth.renewed import RenewedCredentials
 from asyncstore.config import HTTPOptions
 from asyncstore.errors import StorageError
 from tests.auth.blocking import longest_callback
@@ -35,27 +37,27 @@ LIMIT: Final = 0.005
 
 
 class TestTables:
-    """Nothing is left out."""
+    """The declarations are complete."""
 
     def test_every_provider_is_here(self) -> None:
         """
-        Whoever has a factory has a table and cases.
+        Every provider with a factory has declarations and cases.
         """
         assert {tables.provider for tables in TABLES} == set(BUILT_IN)
 
     @pytest.mark.parametrize("tables", TABLES, ids=lambda tables: tables.stem)
     def test_every_method_has_a_case(self, tables: Tables) -> None:
         """
-        Every method that is declared has a service to be tested with, and nothing else has.
+        Every declared method has a test case, and every case a declared method.
         """
         declared = {method.auth_type for method in tables.methods}
 
         assert {case.auth_type for case in tables.cases.values()} == declared
 
     @pytest.mark.parametrize("tables", TABLES, ids=lambda tables: tables.stem)
-    def test_cases_are_those_of_the_table(self, tables: Tables) -> None:
+    def test_cases_match_the_declarations(self, tables: Tables) -> None:
         """
-        Each case is of its provider, under the name of its method, and renewed as that is declared to be.
+        Each case has the provider, name and refresh behavior of its declaration.
         """
         refreshes = {method.auth_type: method.refreshes for method in tables.methods}
 
@@ -65,9 +67,19 @@ class TestTables:
             assert case.refreshes == refreshes[case.auth_type], name
 
     @pytest.mark.parametrize("tables", TABLES, ids=lambda tables: tables.stem)
-    def test_whatever_is_secret_by_its_name_is_declared_secret(self, tables: Tables) -> None:
+    def test_builders_and_aliases(self, tables: Tables) -> None:
         """
-        No setting that is a password, key or token goes undeclared.
+        Every declared method can be built, and the provider's aliases are those of its factory.
+        """
+        table = import_module(f"asyncstore.auth.{tables.stem}.methods").TABLE
+
+        assert set(table.builders) == set(table.auth_types)
+        assert set(table.aliases) == {alias for alias, name in ALIASES.items() if name == tables.provider}
+
+    @pytest.mark.parametrize("tables", TABLES, ids=lambda tables: tables.stem)
+    def test_settings_with_secret_names_are_declared_secret(self, tables: Tables) -> None:
+        """
+        Every setting named like a password, key or token is declared secret.
         """
         for method in tables.methods:
             for setting in method.settings:
@@ -77,7 +89,7 @@ class TestTables:
 
 
 class TestServices:
-    """Who gives credentials is asked for them with care."""
+    """Services that issue credentials are asked with care."""
 
     @every
     @pytest.mark.parametrize("by", ["variables", "setting"])
@@ -85,7 +97,7 @@ class TestServices:
         self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: str
     ) -> None:
         """
-        No variable leads to a proxy, and a service on this machine is not asked through that of the settings either.
+        Proxy variables are ignored, and services of this machine are never asked through the proxy of the settings.
         """
         connections: list[bytes] = []
         async with listening(connections) as proxy, case.start(monkeypatch, tmp_path) as running:
@@ -105,7 +117,7 @@ class TestServices:
         self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int
     ) -> None:
         """
-        Whoever is named in a redirect never hears of us.
+        The target of a redirect receives no request.
         """
         connections: list[bytes] = []
         async with (
@@ -120,7 +132,7 @@ class TestServices:
     @with_a_server
     async def test_bodies_are_bounded(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """
-        Of an answer without end no more is taken than the kernel's buffers hold.
+        Of an endless answer no more is read than the kernel buffers.
         """
         taken: list[int] = []
         async with harmed(case, monkeypatch, tmp_path, never_ends(taken)) as running:
@@ -131,12 +143,12 @@ class TestServices:
 
 
 class TestManyAtOnce:
-    """One fetch for all who wait."""
+    """Concurrent callers share one fetch."""
 
     @refreshing
     async def test_fifty_cold_callers(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """
-        They get one lease.
+        They share one lease.
         """
         async with case.start(monkeypatch, tmp_path) as running:
             running.delay = 0.05
@@ -147,9 +159,9 @@ class TestManyAtOnce:
             assert running.fetches() == 1
 
     @refreshing
-    async def test_one_gives_up(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def test_cancelling_one_waiter(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """
-        Whoever is cancelled takes nobody along.
+        Cancelling one waiter does not affect the others.
         """
         async with case.start(monkeypatch, tmp_path) as running:
             running.delay = 0.05
@@ -169,7 +181,7 @@ class TestManyAtOnce:
         self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         """
-        One attempt, then nobody is asked for a while: who comes in that time gets the same error at once.
+        They cause one attempt; callers during the back-off get the same error at once.
         """
         async with case.start(monkeypatch, tmp_path) as running:
             running.status = 500
@@ -183,17 +195,46 @@ class TestManyAtOnce:
             assert all(isinstance(outcome, StorageError) for outcome in outcomes)
             assert (asked, running.fetches()) == (1, 1)
 
+    @refreshing
+    async def test_service_that_recovers(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """
+        After the back-off it is asked again.
+        """
+        async with case.start(monkeypatch, tmp_path) as running, credentials_of(running) as credentials:
+            running.status = 500
+            with pytest.raises(StorageError):
+                await credentials.get()
+            running.status = 200
+            assert isinstance(credentials, RenewedCredentials)
+            credentials._tokens._retry_at = 0.0
+
+            assert (await credentials.get()).value is not None
+            assert running.fetches() == 2
+
+    @with_a_server
+    async def test_refusal_is_permanent(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """
+        It is raised after one attempt, and is not retryable.
+        """
+        async with case.start(monkeypatch, tmp_path) as running, credentials_of(running) as credentials:
+            running.status = 403
+            with pytest.raises(StorageError) as caught:
+                await credentials.get()
+
+            assert running.fetches() == 1
+            assert not caught.value.retryable
+
 
 class TestLoop:
-    """The event loop is never kept."""
+    """The event loop is never blocked."""
 
     @every
     async def test_no_callback_takes_five_milliseconds(
         self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         """
-        Keys are parsed and made, files read and programs started elsewhere. The least of three rounds counts: what
-        blocks does so each time, what the machine does is seldom in all.
+        Parsing and generating keys, reading files and starting programs happen outside the event loop. The best of
+        three rounds counts: blocking code blocks in every round, a busy machine rarely does.
         """
         async with case.start(monkeypatch, tmp_path) as running:
 

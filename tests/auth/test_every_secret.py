@@ -45,7 +45,7 @@ class TestSecrets:
     @every
     async def test_when_all_goes_well(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """
-        Not by ``repr`` or ``str`` of anything that users hold, not in any log at DEBUG, not by ``whoami``.
+        Not in the ``repr`` or ``str`` of any object that users hold, in DEBUG logs or in ``whoami``.
         """
         async with case.start(monkeypatch, tmp_path) as running:
             with all_logs() as logs:
@@ -59,7 +59,7 @@ class TestSecrets:
     @every
     async def test_on_requests(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, serve: Serve) -> None:
         """
-        Not where credentials are put on requests, which are refused here.
+        Not when credentials are put on requests, which are rejected here.
         """
         seen: list[web.Request] = []
 
@@ -85,7 +85,7 @@ class TestSecrets:
     @every
     async def test_by_whoami(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """
-        Not by ``asyncstore auth whoami`` either, which takes the same settings.
+        Not in ``asyncstore auth whoami``, which accepts the same settings.
         """
         async with case.start(monkeypatch, tmp_path) as running:
             settings = running.auth.settings
@@ -101,7 +101,7 @@ class TestSecrets:
     @every
     async def test_by_doctor(self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """
-        Nor by ``asyncstore doctor``, which shows the same facts of a storage that does not answer.
+        Not in ``asyncstore doctor``, which shows the same facts of a storage that does not answer.
         """
         uri = _PLACES[ALIASES.get(case.provider, case.provider)]
         async with case.start(monkeypatch, tmp_path) as running:
@@ -121,7 +121,7 @@ class TestSecrets:
         self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int
     ) -> None:
         """
-        Not in an error, its traceback, its record or a log, whatever the service put into its answer.
+        Not in an error, its traceback, its record or a log, whatever the service answers.
         """
         async with case.start(monkeypatch, tmp_path) as running:
             running.status = status
@@ -137,7 +137,7 @@ class TestSecrets:
         self, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: bytes
     ) -> None:
         """
-        The error is ours, in words that help, and shows no secret.
+        An invalid answer causes a helpful error of our own without secrets.
         """
         async with harmed(case, monkeypatch, tmp_path, says(body)) as running:
             with all_logs() as logs:
@@ -150,7 +150,7 @@ class TestSecrets:
 
 async def command(running: Running, *arguments: str) -> Result:
     """
-    Run ``asyncstore`` in a thread, with the settings of *running*, while its service goes on in this one.
+    Run ``asyncstore`` in a thread with the settings of *running*, while its service runs in this one.
     """
     settings = running.auth.settings
     if running.http is not None or not all(isinstance(value, str) for value in settings.values()):
@@ -164,7 +164,7 @@ async def command(running: Running, *arguments: str) -> Result:
 
 async def whoami(credentials: Credentials[Any]) -> str:
     """
-    Return all that the commands show of *credentials*.
+    Return everything that the commands show of *credentials*.
     """
     facts = await facts_of(credentials)
     written = io.StringIO()

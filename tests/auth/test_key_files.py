@@ -1,5 +1,5 @@
 """
-Files of secrets are read once, whole and with a warning if others can read them too.
+Secret files are read once, completely, and with a warning if other users can read them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("forgotten")
 
 @pytest.fixture
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file has been warned of yet."""
+    """Forget which files were warned about."""
     monkeypatch.setattr(key_files, "_warned", set())
 
 
@@ -35,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o777])
 def test_file_that_others_can_use(file: Path, caplog: pytest.LogCaptureFixture, mode: int) -> None:
     """
-    One warning names the file, its mode and the remedy; the content is read, and not shown.
+    One warning names the file, its mode and the remedy; the content is read and not shown.
     """
     file.chmod(mode)
 
@@ -44,7 +44,7 @@ def test_file_that_others_can_use(file: Path, caplog: pytest.LogCaptureFixture, 
     warn_if_shared(file)
 
     assert [record.getMessage() for record in caplog.records] == [
-        f"{file} holds secrets and others can use it: its mode is {mode:03o}, make it 600"
+        f"{file} holds secrets and other users can access it: its mode is {mode:03o}, make it 600"
     ]
     assert caplog.records[0].levelno == logging.WARNING
 
@@ -52,7 +52,7 @@ def test_file_that_others_can_use(file: Path, caplog: pytest.LogCaptureFixture, 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
 def test_file_of_one_owner(file: Path, caplog: pytest.LogCaptureFixture, mode: int) -> None:
     """
-    A file that is its owner's alone is worth no word.
+    A file that only its owner can read causes no warning.
     """
     file.chmod(mode)
 
@@ -64,7 +64,7 @@ def test_file_of_one_owner(file: Path, caplog: pytest.LogCaptureFixture, mode: i
 
 def test_token_file_is_for_all(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     """
-    A token that a cluster keeps for a whole pod is read without a warning, without the space around it.
+    A token file for a whole pod is read without a warning and without surrounding whitespace.
     """
     file.write_text("  FAKE-token \n")
     file.chmod(0o644)
@@ -75,7 +75,7 @@ def test_token_file_is_for_all(file: Path, caplog: pytest.LogCaptureFixture) -> 
 
 def test_home(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A tilde is the home of whoever runs the program.
+    A tilde is the home directory of the user.
     """
     monkeypatch.setenv("HOME", str(file.parent))
 
@@ -83,12 +83,12 @@ def test_home(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_token_file("~/key", "token file", 100) == FAKE_SECRET
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     """
-    A file that is not there is named; there is nothing to warn of.
+    The error names a missing file; no warning is logged.
     """
     warn_if_shared(tmp_path / "none")
-    with pytest.raises(ConfigurationError, match=f"there is no key file {tmp_path}/none"):
+    with pytest.raises(ConfigurationError, match=f"the key file {tmp_path}/none does not exist"):
         read_key_file(tmp_path / "none", "key file")
     with pytest.raises(ConfigurationError, match=f"token file {tmp_path}/none cannot be read"):
         read_token_file(tmp_path / "none", "token file", 100)
@@ -96,7 +96,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 def test_directory(tmp_path: Path) -> None:
     """
-    A directory is no file.
+    A directory is not a file.
     """
     with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
         read_key_file(tmp_path, "key file")
@@ -107,7 +107,7 @@ def test_directory(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [MAX_FILE, MAX_FILE + 1])
 def test_long_file(file: Path, size: int) -> None:
     """
-    A file that is too long is not a key, and not read to its end.
+    A file that is too long is rejected without being read to its end.
     """
     os.truncate(file, size)
 

@@ -1,5 +1,5 @@
 """
-Programs that give credentials are bounded in time and output, and leave nothing behind.
+Programs that print credentials are limited in time and output, and leave nothing behind.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def python(script: str) -> list[str]:
 
 async def test_output_code_and_errors(tmp_path: Path) -> None:
     """
-    All that a program says comes back, run where and with what was asked for; ``repr`` shows none of it.
+    All output is returned, with the requested directory and environment; ``repr`` shows none of it.
     """
     script = (
         "import os, sys; sys.stderr.write('why'); print(os.getcwd(), os.environ['FAKE_VARIABLE'], end=''); sys.exit(3)"
@@ -36,7 +36,7 @@ async def test_output_code_and_errors(tmp_path: Path) -> None:
 
 async def test_nothing_is_run_by_a_shell(tmp_path: Path) -> None:
     """
-    What a shell would run is an argument like others.
+    Shell syntax is an ordinary argument.
     """
     ended = await run_program(
         [*python("import sys; print(sys.argv[1:])"), f"$(touch {tmp_path}/made)", ";", "true"], name="it", timeout=20
@@ -46,9 +46,9 @@ async def test_nothing_is_run_by_a_shell(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_stderr_does_not_hold_a_program_up() -> None:
+async def test_stderr_does_not_block_a_program() -> None:
     """
-    A program that writes more to stderr than is kept ends all the same.
+    A program that writes more to stderr than is kept exits nevertheless.
     """
     script = f"import sys; sys.stderr.write('x' * {4 * MAX_OUTPUT}); print('done', end='')"
     ended = await run_program(python(script), name="it", timeout=20, errors=True)
@@ -59,7 +59,7 @@ async def test_stderr_does_not_hold_a_program_up() -> None:
 
 async def test_too_much_output() -> None:
     """
-    A program that never stops printing is stopped.
+    A program that never stops printing is killed.
     """
     with pytest.raises(UnauthenticatedError, match="printed more"):
         await run_program(python("while True: print('x' * 4096)"), name="it", timeout=20, errors=True)
@@ -67,16 +67,16 @@ async def test_too_much_output() -> None:
 
 async def test_unknown_program() -> None:
     """
-    A program that there is not is a wrong setting.
+    A program that does not exist is a configuration error.
     """
     with pytest.raises(ConfigurationError, match="it cannot be started"):
         await run_program(["/nowhere/at/all"], name="it", timeout=20)
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-async def test_end_of_time(tmp_path: Path, cancelled: bool) -> None:
+async def test_timeout_and_cancellation(tmp_path: Path, cancelled: bool) -> None:
     """
-    A program that hangs is killed, with what it started, when time is up and when nobody waits any more.
+    A program that hangs is killed with its children, on timeout and on cancellation.
     """
     file = tmp_path / "alive"
     child = f"import time\nwhile True: open({str(file)!r}, 'a').write('.'); time.sleep(0.05)"
@@ -89,7 +89,7 @@ async def test_end_of_time(tmp_path: Path, cancelled: bool) -> None:
         if cancelled:
             await run_program(python(script), name="it", timeout=20)
         else:
-            with pytest.raises(UnavailableError, match="did not end"):
+            with pytest.raises(UnavailableError, match="did not exit"):
                 await run_program(python(script), name="it", timeout=3)
     last = await written()
     await anyio.sleep(0.3)

@@ -1,5 +1,5 @@
 """
-Private RSA keys: which are taken, and that reading one holds up nobody.
+Private RSA keys: which are accepted, and that loading one does not block the event loop.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from asyncstore._support.threads import in_thread
 from asyncstore.auth.rsa_keys import generate_rsa_key, load_rsa_key, public_key_text
 from asyncstore.errors import ConfigurationError
-from asyncstore.threads import in_thread
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,9 @@ def pem_of(key: rsa.RSAPrivateKey, phrase: bytes | None = None) -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, closed)
 
 
-def test_public_half(key: rsa.RSAPrivateKey) -> None:
+def test_public_key_text(key: rsa.RSAPrivateKey) -> None:
     """
-    It is what stands between the lines of its PEM.
+    It is the body of the PEM file.
     """
     pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
@@ -38,7 +38,7 @@ def test_public_half(key: rsa.RSAPrivateKey) -> None:
 @pytest.mark.parametrize("phrase", [None, b"fake"])
 def test_load(key: rsa.RSAPrivateKey, phrase: bytes | None) -> None:
     """
-    What was written is read, with a passphrase even where none is needed.
+    A written key is loaded, even with a passphrase that it does not need.
     """
     loaded = load_rsa_key(pem_of(key, phrase), "fake", "the key", extra="oci")
 
@@ -47,7 +47,7 @@ def test_load(key: rsa.RSAPrivateKey, phrase: bytes | None) -> None:
 
 def test_damaged(key: rsa.RSAPrivateKey) -> None:
     """
-    A key whose halves do not belong together is refused, though its PEM is one.
+    A key whose parts do not match is rejected, although its PEM is valid.
     """
     own = key.private_numbers()
     mixed = rsa.RSAPrivateNumbers(
@@ -59,9 +59,9 @@ def test_damaged(key: rsa.RSAPrivateKey) -> None:
         load_rsa_key(pem, None, "the key", extra="oci")
 
 
-async def test_nobody_is_held_up(key: rsa.RSAPrivateKey) -> None:
+async def test_loading_does_not_block_the_loop(key: rsa.RSAPrivateKey) -> None:
     """
-    While a thread reads keys, the event loop goes on: no key takes the interpreter away from it.
+    While a thread loads keys the event loop keeps running.
     """
     keys, pem = 40, pem_of(key)
     stalls = 0

@@ -1,5 +1,5 @@
 """
-The small requests that ask for credentials: what they trust, follow and read.
+The small requests for credentials: what they trust, follow and read.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from asyncstore import HTTPOptions
-from asyncstore.auth.chain import NobodyThereError
 from asyncstore.auth.token_service import TokenService
+from asyncstore.auth.tokens import NoLocalServiceError
 from asyncstore.errors import ConfigurationError, StorageError, UnavailableError
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN, Serve
 from tests.servers.tls import ThrowawayCA
@@ -28,13 +28,13 @@ async def _answer(request: web.Request) -> web.StreamResponse:
 
 async def test_reply_has_any_status_and_hides_its_body(serve: Serve) -> None:
     """
-    A refusal is a reply as any other, and what it holds does not show.
+    A rejection is an ordinary reply, and its ``repr`` does not show the body.
     """
     url = await serve(_answer)
 
     answer = await TokenService().send("GET", f"{url}/a%2Fb?token={FAKE_TOKEN}", {"X-Secret": FAKE_SECRET})
 
-    assert (answer.status, answer.passing) == (418, False)
+    assert (answer.status, answer.transient) == (418, False)
     assert answer.document()["path"] == f"/a%2Fb?token={FAKE_TOKEN}"
     assert answer.place == f"{url}/a%2Fb"
     assert "FAKE" not in repr(answer)
@@ -45,7 +45,7 @@ async def test_this_machine_is_never_asked_through_a_proxy(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, near: bool
 ) -> None:
     """
-    Neither a proxy that is set nor one of the environment leads to this machine.
+    Services of this machine are asked without a proxy, configured or from the environment.
     """
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, _DEAD)
@@ -57,7 +57,7 @@ async def test_this_machine_is_never_asked_through_a_proxy(
 
 async def test_others_are_asked_through_the_proxy_that_is_set(serve: Serve) -> None:
     """
-    The rest of the world is behind the proxy.
+    All other services are asked through the configured proxy.
     """
     seen = []
 
@@ -76,7 +76,7 @@ async def test_others_are_asked_through_the_proxy_that_is_set(serve: Serve) -> N
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_not_followed(serve: Serve, near: bool, status: int) -> None:
     """
-    What is sent is secret, and meant for one service.
+    Secrets are meant for one service only.
     """
     seen = []
 
@@ -92,7 +92,7 @@ async def test_redirects_are_not_followed(serve: Serve, near: bool, status: int)
 @pytest.mark.parametrize("size", [65_536, 65_537])
 async def test_replies_are_bounded(serve: Serve, size: int) -> None:
     """
-    64 KiB are read, and not one byte more.
+    At most 64 KiB are read.
     """
 
     async def long(_: web.Request) -> web.StreamResponse:
@@ -108,13 +108,13 @@ async def test_replies_are_bounded(serve: Serve, size: int) -> None:
 
 async def test_unknown_certificate(tls_ca: ThrowawayCA) -> None:
     """
-    A service whose certificate is of nobody we trust is not asked, and may be another time.
+    A service whose certificate is not trusted receives no request; a later attempt may succeed.
     """
     app = web.Application()
     server = TestServer(app, scheme="https")
     await server.start_server(ssl=_context(tls_ca))
     try:
-        with pytest.raises(UnavailableError, match="Certificate"):
+        with pytest.raises(UnavailableError, match="certificate is not trusted"):
             await TokenService().send("GET", str(server.make_url("/")))
     finally:
         await server.close()
@@ -127,19 +127,19 @@ def _context(tls_ca: ThrowawayCA) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("near", [False, True])
-async def test_nobody_there(unused_tcp_port: int, near: bool) -> None:
+async def test_no_answer(unused_tcp_port: int, near: bool) -> None:
     """
-    Who does not answer on this machine is not there; who does not answer elsewhere is in trouble.
+    A service of this machine that does not answer does not exist; any other service is unavailable.
     """
     with pytest.raises(UnavailableError) as caught:
         await TokenService().send("GET", f"http://127.0.0.1:{unused_tcp_port}", near=near)
-    assert isinstance(caught.value, NobodyThereError) == near
+    assert isinstance(caught.value, NoLocalServiceError) == near
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:99999999/", "ftp://127.0.0.1/", "http://"])
-async def test_what_is_no_address(url: str) -> None:
+async def test_invalid_url(url: str) -> None:
     """
-    An address that cannot be asked is a wrong setting.
+    A URL that is not valid is a configuration error.
     """
     with pytest.raises(ConfigurationError):
         await TokenService().send("GET", url, near=True)
@@ -147,15 +147,15 @@ async def test_what_is_no_address(url: str) -> None:
 
 async def test_plain_http_is_for_this_machine() -> None:
     """
-    Secrets do not travel unprotected, unless that is allowed.
+    Secrets are not sent without TLS unless that is allowed.
     """
-    with pytest.raises(ConfigurationError, match="unprotected"):
+    with pytest.raises(ConfigurationError, match="unencrypted"):
         await TokenService().send("GET", "http://tokens.example")
 
 
-async def test_header_that_is_none(serve: Serve) -> None:
+async def test_invalid_header(serve: Serve) -> None:
     """
-    A secret that would be two headers is not sent and not shown.
+    A secret with a line break is neither sent nor shown.
     """
     with pytest.raises(StorageError) as caught:
         await TokenService().send("GET", await serve(_answer), {"X-Secret": f"{FAKE_SECRET}\r\nX-Other: 1"})
@@ -164,7 +164,7 @@ async def test_header_that_is_none(serve: Serve) -> None:
 
 async def test_connections_are_closed() -> None:
     """
-    A caller who gives up leaves no connection behind: the service sees it close.
+    Cancelling a caller closes its connection: the service notices.
     """
     there, gone = asyncio.Event(), asyncio.Event()
 

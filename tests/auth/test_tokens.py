@@ -1,5 +1,5 @@
 """
-One renewal for all who ask, and no one hurt by another.
+All callers share one refresh, and no caller affects another.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Clock:
 
 class Provider:
     """
-    Gives ``token-1``, ``token-2``, ... or what it is told to; waits while it is held.
+    Issues ``token-1``, ``token-2``, ... or what it is told to; waits while it is held.
     """
 
     def __init__(self, ttl: float | None = 3600) -> None:
@@ -70,7 +70,7 @@ def source_of(provider: Provider, clock: Callable[[], float]) -> TokenSource[str
 )
 def test_windows(ttl: float | None, early: float | None, expected: tuple[float | None, float | None]) -> None:
     """
-    A lease ends a minute early, and is renewed five minutes before, or at half of a short life.
+    A lease expires a minute early, and is refreshed five minutes before or at half of a short lifetime.
     """
     lease = lease_of(Grant("x", ttl, early), 0.0)
 
@@ -79,7 +79,7 @@ def test_windows(ttl: float | None, early: float | None, expected: tuple[float |
 
 async def test_cold_start_fetches_once(clock: Clock) -> None:
     """
-    Fifty callers who find nothing share one fetch and one lease.
+    Fifty first callers share one fetch and one lease.
     """
     provider = Provider()
     source = source_of(provider, clock)
@@ -92,9 +92,9 @@ async def test_cold_start_fetches_once(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("cancelled", [0, 3])
-async def test_cancelled_waiter_takes_nobody_along(clock: Clock, cancelled: int) -> None:
+async def test_cancelling_one_waiter(clock: Clock, cancelled: int) -> None:
     """
-    Whoever is cancelled, the first caller included, the others get their lease from the same fetch.
+    Cancelling one waiter, even the first caller, does not affect the others: they get the lease of the same fetch.
     """
     provider = Provider()
     provider.open.clear()
@@ -112,9 +112,9 @@ async def test_cancelled_waiter_takes_nobody_along(clock: Clock, cancelled: int)
     assert [lease.value for lease in outcomes if isinstance(lease, Lease)] == ["token-1"] * 4
 
 
-async def test_renewal_goes_on_when_all_are_cancelled(clock: Clock) -> None:
+async def test_refresh_continues_when_all_are_cancelled(clock: Clock) -> None:
     """
-    The fruit of a renewal nobody waited for is there for the next caller.
+    The next caller gets the result of a refresh whose waiters were all cancelled.
     """
     provider = Provider()
     provider.open.clear()
@@ -130,7 +130,7 @@ async def test_renewal_goes_on_when_all_are_cancelled(clock: Clock) -> None:
 
 async def test_failure_is_shared_and_then_kept(clock: Clock) -> None:
     """
-    Forty callers of a provider that fails cause one attempt; the next comes after the back-off.
+    Forty callers of a provider that fails cause one attempt; the next one follows after the back-off.
     """
     provider = Provider()
     provider.error = UnavailableError("down")
@@ -169,9 +169,9 @@ async def test_back_off_grows_to_thirty_seconds_and_ends_with_success(clock: Clo
 
 
 @pytest.mark.parametrize(("asked", "waited"), [(17.0, 17.0), (0.2, 1.0), (1e9, 3600.0)])
-async def test_provider_that_asks_to_be_left_alone(clock: Clock, asked: float, waited: float) -> None:
+async def test_retry_after(clock: Clock, asked: float, waited: float) -> None:
     """
-    What a provider asks for goes before a shorter back-off, up to an hour.
+    A provider's ``Retry-After`` extends a shorter back-off, up to an hour.
     """
     provider = Provider()
     provider.error = ThrottledError("slow down", retry_after=asked)
@@ -186,7 +186,7 @@ async def test_provider_that_asks_to_be_left_alone(clock: Clock, asked: float, w
 
 async def test_permanent_error_comes_at_once_and_unchanged(clock: Clock) -> None:
     """
-    A wrong setting is not tried again inside, and is not dressed up.
+    A configuration error is neither retried nor changed.
     """
     provider = Provider()
     provider.error = ConfigurationError("no such profile")
@@ -200,7 +200,7 @@ async def test_permanent_error_comes_at_once_and_unchanged(clock: Clock) -> None
 
 async def test_foreign_error_shows_no_secret(clock: Clock) -> None:
     """
-    An unexpected error becomes one of ours, without the request it may carry.
+    An unexpected error becomes one of ours, without the request that it may contain.
     """
     provider = Provider()
     provider.error = LookupError(f"headers: Authorization: Bearer {FAKE_SECRET}")
@@ -214,7 +214,7 @@ async def test_foreign_error_shows_no_secret(clock: Clock) -> None:
 
 async def test_soft_window_renews_in_the_background(clock: Clock) -> None:
     """
-    Near its end the old lease is still served at once, and replaced by one fetch.
+    Near its end the old lease is still returned at once, while one fetch replaces it.
     """
     provider = Provider()
     source = source_of(provider, clock)
@@ -234,7 +234,7 @@ async def test_soft_window_renews_in_the_background(clock: Clock) -> None:
 
 async def test_failed_renewal_in_the_soft_window_is_logged_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """
-    While the old lease is good a failure is a line in the log, one for the whole outage.
+    While the old lease is valid a failure is logged, once per outage.
     """
     caplog.set_level(logging.DEBUG)
     provider = Provider()
@@ -254,7 +254,7 @@ async def test_failed_renewal_in_the_soft_window_is_logged_once(clock: Clock, ca
 
 async def test_hard_window_waits_for_a_new_lease(clock: Clock) -> None:
     """
-    A lease that has ended is never served.
+    An expired lease is never returned.
     """
     provider = Provider()
     source = source_of(provider, clock)
@@ -267,7 +267,7 @@ async def test_hard_window_waits_for_a_new_lease(clock: Clock) -> None:
 
 async def test_refused_lease_is_renewed_once(clock: Clock) -> None:
     """
-    Twenty who were refused the same lease cause one fetch; a late one causes none.
+    Twenty callers whose lease was rejected cause one fetch; a late one causes none.
     """
     provider = Provider()
     source = source_of(provider, clock)
@@ -282,7 +282,7 @@ async def test_refused_lease_is_renewed_once(clock: Clock) -> None:
 
 async def test_provider_that_refuses_its_own_is_not_asked_over_and_over(clock: Clock) -> None:
     """
-    A lease that was renewed a moment ago and is refused again comes back as it is.
+    A rejected lease that was issued by a refresh within the last second is returned again.
     """
     provider = Provider()
     source = source_of(provider, clock)
@@ -295,15 +295,15 @@ async def test_provider_that_refuses_its_own_is_not_asked_over_and_over(clock: C
 
 async def test_credentials_that_have_expired_already_are_an_error(clock: Clock) -> None:
     """
-    What is over when it arrives is no lease.
+    Credentials that have already expired are not accepted.
     """
-    with pytest.raises(UnauthenticatedError, match="expired already"):
+    with pytest.raises(UnauthenticatedError, match="already expired"):
         await source_of(Provider(ttl=-5), clock).get()
 
 
-async def test_slow_provider_is_given_up() -> None:
+async def test_slow_provider_times_out() -> None:
     """
-    A fetch has a time limit.
+    A fetch has a timeout.
     """
     provider = Provider()
     provider.open.clear()
@@ -314,7 +314,7 @@ async def test_slow_provider_is_given_up() -> None:
 
 async def test_closing_stops_the_renewal_and_tells_who_waits(clock: Clock) -> None:
     """
-    A waiter is told that the source was closed, not cancelled; no task is left.
+    A waiter gets an error that the source was closed, not a cancellation; no task is left.
     """
     provider = Provider()
     provider.open.clear()
@@ -335,7 +335,7 @@ async def test_closing_stops_the_renewal_and_tells_who_waits(clock: Clock) -> No
 
 async def test_another_event_loop_is_refused(clock: Clock) -> None:
     """
-    Used from another loop, a source says so.
+    A source that is used from another loop raises an error.
     """
     source = source_of(Provider(), clock)
     await source.get()
@@ -356,7 +356,7 @@ async def test_another_event_loop_is_refused(clock: Clock) -> None:
 
 def test_secret_shows_nothing() -> None:
     """
-    Neither a secret nor what holds one prints it.
+    Neither a secret nor an object that holds one prints it.
     """
     secret = Secret(FAKE_SECRET)
 

@@ -1,5 +1,5 @@
 """
-The command as tests run it: in this process, or in one of its own.
+Runs the command for tests: in this process, or in a subprocess.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-W", "error", "-m", "asyncstore.cli"]
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """
-    Return this process's variables without settings of a user's own.
+    Return this process's environment without the user's settings.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASYNCSTORE_", "AWS_"))}
     return {**kept, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "100", **(extra or {})}
@@ -38,7 +38,7 @@ def run(
     *arguments: object, stdin: bytes | None = None, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """
-    Run the command in a process of its own.
+    Run the command in a subprocess.
     """
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
@@ -53,14 +53,14 @@ def run(
 
 def records(text: str | bytes) -> list[dict[str, Any]]:
     """
-    Read the output of ``--json``.
+    Parse the output of ``--json``.
     """
     return [json.loads(line) for line in text.splitlines()]
 
 
 def tree(root: Path) -> dict[str, bytes]:
     """
-    Return the files of a directory, without what the file driver keeps for itself.
+    Return the files of a directory, without the file driver's own.
     """
     return {
         path.relative_to(root).as_posix(): path.read_bytes()

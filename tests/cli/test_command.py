@@ -1,5 +1,5 @@
 """
-The command as a whole: exit codes, settings, sizes, what it needs.
+The command as a whole: exit codes, settings, sizes, missing packages.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import pytest
 from typer.main import get_command
 
 from asyncstore.cli.app import app
-from asyncstore.cli.output import human, parse_size, printable
+from asyncstore.cli.output import human, parse_rates, parse_size, printable
 from asyncstore.cli.running import exit_code
-from asyncstore.cli.settings import Connection, environment_settings
+from asyncstore.cli.settings import Connection, SourceConnection, environment_settings
 from asyncstore.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -47,7 +47,7 @@ from tests.cli.shell import clean_environment, invoke, make, records, run
 )
 def test_exit_codes(error: StorageError, code: int) -> None:
     """
-    Each kind of failure has its code.
+    Each kind of error has its exit code.
     """
     assert exit_code(error) == code
 
@@ -67,7 +67,7 @@ def test_exit_codes(error: StorageError, code: int) -> None:
 )
 def test_exit_codes_of_the_process(arguments: list[str], code: int) -> None:
     """
-    Scripts see them; nobody sees a traceback.
+    Scripts see the exit codes; tracebacks are not shown.
     """
     result = run(*arguments)
 
@@ -77,14 +77,14 @@ def test_exit_codes_of_the_process(arguments: list[str], code: int) -> None:
 
 def test_debug_shows_where() -> None:
     """
-    A traceback is there for those who ask.
+    --debug shows the traceback.
     """
     assert b"Traceback" in run("cat", "file:///nothing/at/all", "--debug").stderr
 
 
 def test_errors_as_json() -> None:
     """
-    A command that fails as a whole ends with an error.
+    A command that fails as a whole writes an error record last.
     """
     result = invoke("cat", "memory://b/k", "--json")
 
@@ -96,7 +96,7 @@ def test_errors_as_json() -> None:
 
 def test_all_items_failed_for_one_reason(tmp_path: Path) -> None:
     """
-    That reason is the exit code; some failures among successes are 1.
+    If all items fail for one reason, it decides the exit code; some failures among successes exit with 1.
     """
     make(tmp_path, {"a": b""})
 
@@ -106,7 +106,7 @@ def test_all_items_failed_for_one_reason(tmp_path: Path) -> None:
 
 def test_unexpected_errors_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A bug of ours is told as such.
+    An unexpected exception is reported as such.
     """
 
     def broken(*_: object, **__: object) -> Any:
@@ -122,7 +122,7 @@ def test_unexpected_errors_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_without_the_extra(missing: str) -> None:
     """
-    It says what to install.
+    Without the cli extra, the command prints what to install.
     """
     program = f"import sys; sys.modules['{missing}'] = None; from asyncstore.cli import main; main()"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, env=clean_environment(), check=False)
@@ -132,7 +132,7 @@ def test_without_the_extra(missing: str) -> None:
 
 
 class TestSettings:
-    """Options win over profiles, profiles over the environment."""
+    """Options override profiles, and profiles override the environment."""
 
     @pytest.fixture
     def opened(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -148,33 +148,34 @@ class TestSettings:
         monkeypatch.setenv("ASYNCSTORE_ADDRESSING_STYLE", "path")
 
     def test_environment(self, opened: dict[str, Any]) -> None:
-        Connection().open(parse_uri("s3://b"))
+        Connection().storage(parse_uri("s3://b"))
 
         assert opened == {"region": "environment", "addressing_style": "path"}
 
     @pytest.mark.parametrize("by", ["option", "variable"])
     def test_profile(self, opened: dict[str, Any], monkeypatch: pytest.MonkeyPatch, by: str) -> None:
         monkeypatch.setenv("ASYNCSTORE_PROFILE", "lab" if by == "variable" else "other")
-        Connection(profile="lab" if by == "option" else None).open(parse_uri("s3://b"))
+        Connection(profile="lab" if by == "option" else None).storage(parse_uri("s3://b"))
 
         assert opened == {"region": "profile", "endpoint_url": "profile", "addressing_style": "path"}
 
     def test_options(self, opened: dict[str, Any]) -> None:
         connection = Connection(profile="lab", region="option", set_=["a-b=c=d"], no_sign_request=True)
-        connection.open(parse_uri("s3://b"), max_requests=4)
+        connection.storage(parse_uri("s3://b"), max_requests=4)
 
         assert opened["region"] == "option"
         assert opened["a_b"] == "c=d"
         assert opened["auth_type"] == "anonymous"
         assert opened["max_requests"] == 4
 
-    def test_files_are_of_no_cloud(self, opened: dict[str, Any]) -> None:
-        Connection(region="option", set_=["sync=false"]).open(parse_uri("file:///tmp"))
+    def test_files_do_not_use_the_cloud_settings(self, opened: dict[str, Any]) -> None:
+        Connection(region="option", set_=["sync=false"]).storage(parse_uri("file:///tmp"))
 
         assert opened == {"sync": "false"}
 
-    def test_variables_that_are_no_settings(self) -> None:
-        assert environment_settings({"ASYNCSTORE_CONFIG": "x", "ASYNCSTORE_TEST_X": "y", "REGION": "z"}) == {}
+    def test_variables_that_are_not_settings(self) -> None:
+        others = {"ASYNCSTORE_CONFIG": "x", "ASYNCSTORE_FAST_HTTP": "0", "ASYNCSTORE_TEST_X": "y", "REGION": "z"}
+        assert environment_settings(others) == {}
 
     def test_unknown_profile(self) -> None:
         result = invoke("ls", "s3://b", "--profile", "nope")
@@ -205,17 +206,57 @@ def test_sizes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1XB", "MiB"])
-def test_sizes_that_are_none(text: str) -> None:
+def test_invalid_sizes(text: str) -> None:
     """
-    Better refused than guessed.
+    An ambiguous size is refused.
     """
     with pytest.raises(ConfigurationError):
         parse_size(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "rates"),
+    [
+        ("50MB/s", {"upload": 50e6, "download": 50e6}),
+        ("64K", {"upload": 65536, "download": 65536}),
+        ("10M:off", {"upload": 10 * 1024**2}),
+        ("off:1MiB/s", {"download": 1024**2}),
+        ("off", {}),
+    ],
+)
+def test_rates(text: str, rates: dict[str, float]) -> None:
+    """
+    One rate holds for each way; two are for what is sent and what is received.
+    """
+    assert parse_rates(text) == rates
+
+
+@pytest.mark.parametrize("text", ["", "fast", "0", "1M:", "1M:2M:3M", "-1"])
+def test_invalid_rates(text: str) -> None:
+    """
+    The error says what the option takes.
+    """
+    with pytest.raises(ConfigurationError, match="--limit-rate takes bytes a second, such as 50MB/s"):
+        parse_rates(text)
+
+
+def test_ceilings_are_settings_of_every_storage(tmp_path: Path) -> None:
+    """
+    Those of the command line hold for the source and the target, and ``--set`` overrides them.
+    """
+    main = Connection(limit_rate="2MB/s:1MB/s", limit_requests=50, set_=["requests_per_second=7"])
+    expected = {"upload_bytes_per_second": 2e6, "download_bytes_per_second": 1e6}
+
+    assert main.from_options() == {**expected, "requests_per_second": "7"}
+    assert SourceConnection().connection(main).from_options() == {**expected, "requests_per_second": 50}
+    storage = main.storage(parse_uri(tmp_path.as_uri()))
+    assert storage._config.download_bytes_per_second == 1e6
+    assert storage._config.requests_per_second == 7
+
+
 def test_for_people() -> None:
     """
-    Sizes are short, and text is harmless.
+    Sizes are readable, and control characters are escaped.
     """
     assert [human(size) for size in (0, 1023, 1024, 1536 * 1024)] == ["0 B", "1023 B", "1.0 KiB", "1.5 MiB"]
     assert printable("a\x1b\u202eé\udcff") == "a\\x1b\\u202eé\\udcff"
@@ -244,9 +285,22 @@ def options() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("command", "option"), options())
 def test_reference_has_every_option(command: str, option: str) -> None:
     """
-    The page names every command and option.
+    The reference page names every command and option.
     """
     page = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text("utf-8")
 
     assert f"`{command}" in page
     assert option in page
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("asyncstore sy", "sync"), ("asyncstore sync --che", "--checksum"), ("asyncstore cp --symlinks f", "follow")],
+)
+def test_completion(words: str, expected: str) -> None:
+    """
+    A shell completes commands, options and their values.
+    """
+    variables = {"_ASYNCSTORE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+
+    assert run(env=variables).stdout.decode().split() == [expected]

@@ -21,7 +21,7 @@ SMALL = ["demo", "--size", "3MiB", "--files", "12"]
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """
-    Where the demo puts its temporary directory.
+    The parent of the demo's temporary directory.
     """
     folder = tmp_path / "temporary"
     folder.mkdir()
@@ -31,7 +31,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_a_cloud(temporary: Path) -> None:
     """
-    It goes up, comes back, is the same, and nothing stays.
+    The files are uploaded, downloaded and compared, and everything is removed.
     """
     result = invoke(*SMALL)
 
@@ -43,7 +43,7 @@ def test_without_a_cloud(temporary: Path) -> None:
 
 def test_as_json() -> None:
     """
-    One object a phase, and the sum.
+    One record per phase, and a summary.
     """
     *phases, summary = records(invoke(*SMALL, "--json").stdout)
 
@@ -57,7 +57,7 @@ def test_as_json() -> None:
 @pytest.mark.parametrize("keep", [False, True])
 def test_to_a_provider(tmp_path: Path, keep: bool) -> None:
     """
-    It keeps to a fresh prefix, and deletes that, unless it is told to keep it.
+    The demo uses a new prefix, and deletes it unless --keep is set.
     """
     store = make(tmp_path / "store", {"mine": b"x"})
 
@@ -69,7 +69,7 @@ def test_to_a_provider(tmp_path: Path, keep: bool) -> None:
 
 def test_wrong_bytes_are_found(monkeypatch: pytest.MonkeyPatch, temporary: Path) -> None:
     """
-    One byte that is another is a failure, with its place.
+    A wrong byte is a failure, reported with its offset.
     """
     original = Model.write
 
@@ -84,13 +84,13 @@ def test_wrong_bytes_are_found(monkeypatch: pytest.MonkeyPatch, temporary: Path)
     result = invoke(*SMALL)
 
     assert result.exit_code == 1
-    assert "config.json: another byte at 0" in result.stderr
+    assert "config.json: differs at byte 0" in result.stderr
     assert list(temporary.iterdir()) == []
 
 
-def test_objects_that_fail_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_objects_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    What does not go up is a problem too.
+    A failed upload is reported as a problem.
     """
 
     async def full(*_: object) -> Any:
@@ -105,7 +105,7 @@ def test_objects_that_fail_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("arguments", [["--size", "10"], ["--size", "x"], ["--files", "3"], ["--keep"]], ids=str)
 def test_usage(arguments: list[str]) -> None:
     """
-    What cannot be is refused.
+    Impossible sizes and counts are refused.
     """
     assert invoke("demo", *arguments).exit_code == 2
 
@@ -113,7 +113,7 @@ def test_usage(arguments: list[str]) -> None:
 @pytest.mark.parametrize(("size", "files"), [(4096, 4), (100_000, 50), (200 << 20, 300)])
 def test_model(size: int, files: int, tmp_path: Path) -> None:
     """
-    It has the size and number asked for, and is the same every time.
+    The tree has the requested size and number of files, and is reproducible.
     """
     model, again = Model(size, files), Model(size, files)
 
@@ -139,9 +139,9 @@ def test_model_is_what_it_looks_like(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["gone", "longer", "shorter", "other"])
-def test_every_damage_is_seen(tmp_path: Path, damage: str) -> None:
+def test_every_difference_is_found(tmp_path: Path, damage: str) -> None:
     """
-    The comparison misses nothing.
+    The comparison finds every kind of difference.
     """
     model = Model(3 << 20, 10)
     content = max(model.contents, key=lambda content: content.size)

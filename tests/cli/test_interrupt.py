@@ -1,36 +1,46 @@
 """
-Ctrl-C and termination: what runs is cancelled, cleaned up, and said so.
+Ctrl-C and SIGTERM cancel the command, which cleans up and reports it.
 """
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.cli.shell import COMMAND, clean_environment, make, tree
+from tests.cli.shell import COMMAND, clean_environment, make, run, tree
 
 MiB = 1024 * 1024
-SAID = b"interrupted: cleaned up, nothing half-written\n"
+# Those who started the tests, in the background or with nohup, may have let them ignore these.
+_HEARING = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+CLEANED_UP = b"interrupted: cleaned up, nothing half-written\n"
 
 
 @contextmanager
-def running(*arguments: object, command: list[str] = COMMAND) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    *arguments: object, command: list[str] = COMMAND, env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """
     Run the command; it is killed if the test fails.
     """
     process = subprocess.Popen(
-        [*command, *map(str, arguments)],
+        [sys.executable, "-c", _HEARING, *command, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=clean_environment(),
+        env=clean_environment(env),
     )
     with process:
         try:
@@ -41,7 +51,7 @@ def running(*arguments: object, command: list[str] = COMMAND) -> Iterator[subpro
 
 def wait_until(seen: Callable[[], bool]) -> None:
     """
-    Wait for something that another process does.
+    Wait for a condition that another process fulfils.
     """
     deadline = time.monotonic() + 20
     while not seen():
@@ -51,18 +61,18 @@ def wait_until(seen: Callable[[], bool]) -> None:
 
 def end(process: subprocess.Popen[bytes], number: int = signal.SIGINT) -> tuple[int, bytes]:
     """
-    Interrupt *process*, and return how it ended and what it said.
+    Interrupt *process*; return its exit status and stderr.
     """
     process.send_signal(number)
     # Not communicate(): that would close standard input, and so end the transfer by itself.
     assert process.stderr is not None
-    said = process.stderr.read()
-    return process.wait(20), said
+    stderr = process.stderr.read()
+    return process.wait(20), stderr
 
 
 def leftovers(root: Path) -> list[Path]:
     """
-    Return the files that are no whole object.
+    Return the temporary files of unfinished writes.
     """
     hidden = root / ".asyncstore"
     half = [path for name in ("tmp", "uploads") for path in (hidden / name).rglob("*") if path.is_file()]
@@ -70,11 +80,12 @@ def leftovers(root: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "word"), [(signal.SIGINT, 130, b"interrupted"), (signal.SIGTERM, 143, b"terminated")]
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, b"interrupted"), (signal.SIGTERM, 143, b"terminated"), (signal.SIGHUP, 129, b"hung up")],
 )
 def test_upload(tmp_path: Path, number: int, code: int, word: bytes) -> None:
     """
-    An upload by parts, stopped half-way, leaves neither object nor parts.
+    An interrupted multipart upload leaves neither an object nor parts.
     """
     store = tmp_path / "store"
     with running("cp", "-", f"{store.as_uri()}/big", "--part-size", "1MiB") as process:
@@ -90,9 +101,49 @@ def test_upload(tmp_path: Path, number: int, code: int, word: bytes) -> None:
     assert tree(store) == {}
 
 
+def test_hangup_of_a_terminal_that_is_gone(tmp_path: Path) -> None:
+    """
+    Clean-up does not depend on the terminal, whose end fails every write to it.
+    """
+    store = tmp_path / "store"
+    with running("cp", "-", f"{store.as_uri()}/big", "--part-size", "1MiB") as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(b"x" * 6 * MiB)
+        process.stdin.flush()
+        wait_until(lambda: bool(leftovers(store)))
+        process.stderr.close()
+        process.send_signal(signal.SIGHUP)
+
+        code = process.wait(20)
+
+    assert code == 129
+    assert leftovers(store) == []
+
+
+def test_nohup(tmp_path: Path) -> None:
+    """
+    A command that was started to outlive its terminal does.
+    """
+    store = tmp_path / "store"
+    command = ["/usr/bin/env", "nohup", *COMMAND]
+    with running("cp", "-", f"{store.as_uri()}/big", "--part-size", "1MiB", command=command) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"x" * 6 * MiB)
+        process.stdin.flush()
+        wait_until(lambda: bool(leftovers(store)))
+        process.send_signal(signal.SIGHUP)
+        process.stdin.close()
+
+        code = process.wait(20)
+
+    assert code == 0
+    assert tree(store) == {"big": b"x" * 6 * MiB}
+
+
 def test_download(tmp_path: Path) -> None:
     """
-    Of a tree that was half downloaded there are whole files only.
+    An interrupted download of a tree leaves only complete files.
     """
     files = {f"{number:04}": bytes([number % 256]) * 20_000 for number in range(3000)}
     store, copy = make(tmp_path / "store", {**files, "0000-big": b"b" * 40 * MiB}), tmp_path / "copy"
@@ -102,15 +153,35 @@ def test_download(tmp_path: Path) -> None:
         ended = end(process)
 
     arrived = tree(copy)
-    assert ended == (130, SAID)
+    assert ended == (130, CLEANED_UP)
     assert leftovers(copy) == []
     assert 0 < len(arrived) < len(files)
     assert all(data == files.get(name, b"b" * 40 * MiB) for name, data in arrived.items())
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_report_of_an_interrupted_run(tmp_path: Path, number: int, code: int) -> None:
+    """
+    It has what failed and what was not done, so that a second run with it completes the tree.
+    """
+    source, store = make(tmp_path / "source", {f"{number:04}": b"x" for number in range(200)}), tmp_path / "store"
+    report = tmp_path / "report.jsonl"
+    with running("cp", "-r", "--limit-requests", 50, "--failures", report, source, store.as_uri()) as process:
+        wait_until(lambda: len(list(store.glob("0*"))) > 20)
+        status, stderr = end(process, number)
+
+    assert status == code
+    assert f"not done, see {report}".encode() in stderr
+    undone = {line["source"] for line in map(json.loads, report.read_text().splitlines()) if line["type"] == "item"}
+    assert {Path(name).name for name in undone} >= {*tree(source)} - {*tree(store)}
+    assert run("cp", "-r", "--from-file", report, "--failures", report, source, store.as_uri()).returncode == 0
+    assert tree(store) == tree(source)
+    assert report.read_text() == ""
+
+
 def test_second_interruption_does_not_skip_the_cleanup() -> None:
     """
-    An impatient user gets the same clean-up, once.
+    Repeated signals do not interrupt the clean-up.
     """
     program = """
 import anyio
@@ -147,13 +218,13 @@ main()
         ended = end(process)
         rest = process.stdout.read()
 
-    assert ended == (130, SAID)
+    assert ended == (130, CLEANED_UP)
     assert rest == b"aborted\n"
 
 
-def test_cleanup_that_fails_is_told() -> None:
+def test_failed_cleanup_is_reported() -> None:
     """
-    It does not say that nothing is left when something may be.
+    If clean-up fails, the command does not claim that nothing is left.
     """
     program = """
 from asyncstore.drivers.memory import MemoryDriver
@@ -181,16 +252,45 @@ main()
         process.stdin.flush()
         assert process.stdout.readline() == b"part\n"
 
-        code, said = end(process)
+        code, stderr = end(process)
 
     assert code == 130
-    assert said.startswith(b"interrupted: could not clean up: ")
-    assert b"no aborting here" in said
+    assert stderr.startswith(b"interrupted: cleanup failed: ")
+    assert b"no aborting here" in stderr
+
+
+def test_continue_keeps_what_was_sent(tmp_path: Path) -> None:
+    """
+    The command says so, and the upload is recorded.
+    """
+    program = """
+import anyio
+from asyncstore.drivers.memory import MemoryDriver
+from asyncstore.cli import main
+
+async def slow(self, *arguments):
+    print("part", flush=True)
+    await anyio.sleep(60)
+
+MemoryDriver.upload_part = slow
+main()
+"""
+    file = make(tmp_path / "source", {"big": b"x" * 17 * MiB}) / "big"
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    command = [sys.executable, "-c", program]
+    with running("cp", "--continue", file, "memory://b/big", command=command, env=state) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"part\n"
+        ended = end(process)
+
+    assert ended == (130, b"interrupted: what was transferred is kept; run the same command again\n")
+    (record,) = (path for path in (tmp_path / "state").rglob("*") if path.is_file())
+    assert b"memory://b/big" in record.read_bytes()
 
 
 def test_demo_cleans_up(tmp_path: Path) -> None:
     """
-    Neither its temporary directory nor what it uploaded stays.
+    An interrupted demo removes its temporary directory and its objects.
     """
     (tmp_path / "temporary").mkdir()
     environment = {"TMPDIR": str(tmp_path / "temporary")}
@@ -202,9 +302,9 @@ def test_demo_cleans_up(tmp_path: Path) -> None:
     )
     with process:
         wait_until(lambda: len(list(store.rglob("*.json"))) > 10)
-        code, said = end(process)
+        code, stderr = end(process)
 
     assert code == 130
-    assert said.endswith(SAID)
+    assert stderr.endswith(CLEANED_UP)
     assert list((tmp_path / "temporary").iterdir()) == []
     assert tree(store) == {}

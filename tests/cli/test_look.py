@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from asyncstore import __version__
 from tests.cli.shell import invoke, make, records, run, tree
 
 FILES = {"a.txt": b"0123456789", "logs/1": b"x" * 2048, "logs/2": b"", "logs-old/1": b"y"}
@@ -31,7 +32,7 @@ def store(tmp_path: Path) -> Path:
 )
 def test_ls(store: Path, arguments: list[str], lines: list[str]) -> None:
     """
-    One level or all, by prefixes that are text.
+    One level or all levels, under prefixes that are plain text.
     """
     result = invoke("ls", *(argument.format(store=store.as_uri()) for argument in arguments))
 
@@ -41,7 +42,7 @@ def test_ls(store: Path, arguments: list[str], lines: list[str]) -> None:
 
 def test_long_listing_and_sum(store: Path) -> None:
     """
-    Sizes are for people, and the sum is not among the results.
+    Sizes are readable, and the summary goes to stderr.
     """
     result = invoke("ls", "-l", "-r", store.as_uri())
 
@@ -51,7 +52,7 @@ def test_long_listing_and_sum(store: Path) -> None:
 
 def test_listing_as_json(store: Path) -> None:
     """
-    Objects, prefixes, and a sum.
+    Records of objects, prefixes, and a summary.
     """
     *entries, summary = records(invoke("ls", store.as_uri(), "--json").stdout)
 
@@ -63,14 +64,14 @@ def test_listing_as_json(store: Path) -> None:
 
 def test_nothing_under_a_prefix(store: Path) -> None:
     """
-    A script can tell it from a listing.
+    An empty listing under a prefix has its own exit code.
     """
     assert invoke("ls", f"{store.as_uri()}/nothing").exit_code == 3
 
 
 def test_keys_cannot_steer_the_terminal(tmp_path: Path) -> None:
     """
-    Control characters are shown, not sent.
+    Control characters are escaped.
     """
     make(tmp_path / "store", {"a\x1b[31mred\nline": b""})
 
@@ -82,7 +83,7 @@ def test_keys_cannot_steer_the_terminal(tmp_path: Path) -> None:
 )
 def test_cat_range(store: Path, range_: str, expected: bytes) -> None:
     """
-    Ranges as in Python.
+    Ranges work like Python slices.
     """
     result = run("cat", f"{store.as_uri()}/a.txt", f"--range={range_}")
 
@@ -92,14 +93,14 @@ def test_cat_range(store: Path, range_: str, expected: bytes) -> None:
 @pytest.mark.parametrize(("range_", "code"), [("5", 2), ("x:y", 2), ("5:2", 2), ("10:", 1)])
 def test_cat_bad_range(store: Path, range_: str, code: int) -> None:
     """
-    A range that is none is usage; one past the end is the object's fault.
+    An invalid range is a usage error; one past the end is an error about the object.
     """
     assert invoke("cat", f"{store.as_uri()}/a.txt", f"--range={range_}").exit_code == code
 
 
 def test_cat_into_a_closed_pipe(tmp_path: Path) -> None:
     """
-    A reader that has enough is no error.
+    A closed pipe is not an error.
     """
     store = make(tmp_path / "store", {"big": b"x" * 5_000_000}).as_uri()
     from subprocess import PIPE, Popen
@@ -119,7 +120,7 @@ def test_cat_into_a_closed_pipe(tmp_path: Path) -> None:
 
 def test_stat(store: Path) -> None:
     """
-    All that is stored, for people and for programs.
+    All metadata, as text and as JSON.
     """
     uri = f"{store.as_uri()}/a.txt"
     plain, (record,) = invoke("stat", uri), records(invoke("stat", uri, "--json").stdout)
@@ -130,7 +131,7 @@ def test_stat(store: Path) -> None:
 
 def test_rm_named_objects(store: Path) -> None:
     """
-    One that is not there is a failure, and the others go.
+    A missing object is a failure, and the others are deleted.
     """
     result = invoke("rm", f"{store.as_uri()}/a.txt", f"{store.as_uri()}/nothing")
 
@@ -138,16 +139,26 @@ def test_rm_named_objects(store: Path) -> None:
     assert "a.txt" not in tree(store)
 
 
+def test_rm_of_no_uri() -> None:
+    """
+    An invalid URI is reported in one line, as in the other commands.
+    """
+    result = invoke("rm", "s3://")
+
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "needs a bucket" in result.stderr
+
+
 def test_rm_forced(store: Path) -> None:
     """
-    With -f a missing one counts as deleted.
+    With -f a missing object counts as deleted.
     """
     assert invoke("rm", "-f", f"{store.as_uri()}/a.txt", f"{store.as_uri()}/nothing").exit_code == 0
 
 
 def test_rm_recursive(store: Path) -> None:
     """
-    A prefix is a directory here: its neighbour stays.
+    With -r a prefix is a directory: names that only start with it stay.
     """
     *items, summary = records(invoke("rm", "-r", f"{store.as_uri()}/logs", "--json").stdout)
 
@@ -158,7 +169,7 @@ def test_rm_recursive(store: Path) -> None:
 
 def test_rm_dry_run(store: Path) -> None:
     """
-    It says what it would delete.
+    --dry-run shows what would be deleted.
     """
     result = invoke("rm", "-r", "--dry-run", store.as_uri(), "--exclude", "logs*")
 
@@ -169,7 +180,7 @@ def test_rm_dry_run(store: Path) -> None:
 @pytest.mark.parametrize("answer", ["n\n", "", "y\n"])
 def test_rm_asks_on_a_terminal(store: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
     """
-    Only a clear yes deletes.
+    Only a confirmation deletes.
     """
     monkeypatch.setattr("asyncstore.cli.rm._on_terminal", lambda: True)
 
@@ -179,9 +190,9 @@ def test_rm_asks_on_a_terminal(store: Path, monkeypatch: pytest.MonkeyPatch, ans
     assert tree(store) == ({} if answer == "y\n" else FILES)
 
 
-def test_presign_where_there_is_none(store: Path) -> None:
+def test_presign_without_support(store: Path) -> None:
     """
-    What the provider cannot do is usage.
+    An unsupported operation is a usage error.
     """
     result = invoke("presign", f"{store.as_uri()}/a.txt")
 
@@ -191,22 +202,44 @@ def test_presign_where_there_is_none(store: Path) -> None:
 
 def test_doctor(store: Path) -> None:
     """
-    It shows what was resolved and what the provider can do.
+    doctor shows the resolved settings and the capabilities.
     """
     result = invoke("doctor", store.as_uri())
     resolved, capabilities, summary = records(invoke("doctor", store.as_uri(), "--json").stdout)
 
     assert result.exit_code == 0
     assert "provider               file" in result.stdout
-    assert "ok: one entry listed in" in result.stdout
+    assert "ok: listed one entry in" in result.stdout
     assert resolved["type"] == "resolved"
+    assert resolved["requests"] == "up to 128 at a time"
     assert capabilities["multipart"] is True
     assert summary["ok"] is True
 
 
+def test_doctor_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A report has versions, the names of variables and the log of the request, and no secret.
+    """
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAFAKEFAKEFAKEFAKE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
+    # No server listens here.
+    there = ["s3://bucket", "--endpoint-url", "http://127.0.0.1:9", "--region", "us-east-1", "--set", "attempts=2"]
+    result = invoke("doctor", "--report", *there)
+    environment, *_, log, error = records(invoke("doctor", "--report", "--json", *there).stdout)
+
+    assert result.exit_code == 5
+    assert f"asyncstore             {__version__}" in result.stdout
+    assert "AWS_SECRET_ACCESS_KEY" in environment["variables"]
+    assert any(package.startswith("aiohttp ") for package in environment["packages"])
+    assert any("retry" in line for line in log["lines"])
+    assert "\n  asyncstore.engine.observer: " in result.stdout
+    assert error["error"]["kind"] == "UnavailableError"
+    assert "very-secret" not in result.output + str(environment) + str(log)
+
+
 def test_doctor_explains(tmp_path: Path) -> None:
     """
-    What fails comes with what to do about it, after what was resolved.
+    An error is reported with advice, after the resolved settings.
     """
     result = invoke("doctor", f"{tmp_path.as_uri()}/nothing", "--json")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.shell import COMMAND, clean_environment, make, records, run, tree
-from tests.cli.test_interrupt import SAID
+from tests.cli.test_interrupt import CLEANED_UP
 from tests.servers.s3 import Keys, S3Server, blocking_client, fresh_bucket
 
 MiB = 1024 * 1024
@@ -20,7 +20,7 @@ MiB = 1024 * 1024
 
 def environment(server: S3Server, keys: Keys | None = None) -> dict[str, str]:
     """
-    Return the variables that a user of *server* has.
+    Return the environment of a user of *server*.
     """
     using = keys or server.keys
     return {
@@ -39,7 +39,7 @@ def bucket(seaweed: S3Server) -> str:
 
 def test_tree_there_and_back(seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
     """
-    Large and small files, up by parts, down by ranges.
+    Large and small files, with multipart uploads and parallel downloads.
     """
     files = {"big.bin": bytes(range(256)) * (20 * MiB // 256), "a/b.txt": b"b", "empty": b""}
     source, env = make(tmp_path / "source", files), environment(seaweed)
@@ -56,7 +56,7 @@ def test_tree_there_and_back(seaweed: S3Server, bucket: str, tmp_path: Path) -> 
 
 def test_copy_inside_and_delete(seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
     """
-    The server copies by itself; a batch deletes.
+    Copies are made by the server, and deletions use batches.
     """
     env = environment(seaweed)
     run("cp", "-r", make(tmp_path / "source", {"a": b"1", "b/c": b"2"}), f"{bucket}/x", env=env)
@@ -68,7 +68,7 @@ def test_copy_inside_and_delete(seaweed: S3Server, bucket: str, tmp_path: Path) 
 
 def test_settings_by_options(seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
     """
-    The source has settings of its own.
+    The source can have its own settings.
     """
     source = make(tmp_path / "source", {"a": b"1"})
     run("cp", source / "a", f"{bucket}/a", env=environment(seaweed))
@@ -87,18 +87,18 @@ def test_settings_by_options(seaweed: S3Server, bucket: str, tmp_path: Path) -> 
 
 def test_exit_codes(seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
     """
-    Not found, not allowed and not reachable are told apart, without a secret.
+    Not found, access denied and unreachable have different exit codes; no secret is shown.
     """
     assert seaweed.readonly is not None
     source = make(tmp_path, {"a": b"1"}) / "a"
     env, readonly = environment(seaweed), environment(seaweed, seaweed.readonly)
     wrong = environment(seaweed, Keys(seaweed.access_key_id, "wrong-secret"))
-    nobody = {**env, "ASYNCSTORE_ENDPOINT_URL": "http://127.0.0.1:9"}
+    unreachable = {**env, "ASYNCSTORE_ENDPOINT_URL": "http://127.0.0.1:9"}
 
     results = {
         3: [run("cat", f"{bucket}/nothing", env=env), run("ls", f"{bucket}-nothing", env=env)],
         4: [run("cp", source, f"{bucket}/a", env=readonly), run("ls", bucket, env=wrong)],
-        5: [run("ls", bucket, env=nobody)],
+        5: [run("ls", bucket, env=unreachable)],
     }
 
     assert {code: [result.returncode for result in group] for code, group in results.items()} == {
@@ -111,7 +111,7 @@ def test_exit_codes(seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
 
 def test_doctor(seaweed: S3Server, bucket: str) -> None:
     """
-    It tells where the credentials came from, and not what they are.
+    whoami shows the source of the credentials, but no secrets.
     """
     result = run("doctor", bucket, env=environment(seaweed))
 
@@ -123,7 +123,7 @@ def test_doctor(seaweed: S3Server, bucket: str) -> None:
 @pytest.mark.parametrize("wrong", ["keys", "endpoint"])
 def test_doctor_explains(seaweed: S3Server, bucket: str, wrong: str) -> None:
     """
-    What fails is named, after what was resolved, with advice.
+    doctor reports an error with advice, after the resolved settings.
     """
     env = environment(seaweed, Keys(seaweed.access_key_id, "wrong") if wrong == "keys" else None)
     if wrong == "endpoint":
@@ -138,7 +138,7 @@ def test_doctor_explains(seaweed: S3Server, bucket: str, wrong: str) -> None:
 
 def test_presign(seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
     """
-    Whoever has the URL can read the object.
+    A presigned URL reads the object without credentials.
     """
     env = environment(seaweed)
     run("cp", make(tmp_path, {"a": b"1"}) / "a", f"{bucket}/a", env=env)
@@ -149,9 +149,31 @@ def test_presign(seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
         assert reply.read() == b"1"
 
 
+def test_presign_with_options(seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
+    """
+    Headers that requests must send go to stderr, so that stdout is the URL alone; with --json the record has them.
+    """
+    env = environment(seaweed)
+    command = ("presign", f"{bucket}/new", "--method", "put", "--content-type", "text/csv", "--no-overwrite")
+
+    written = run(*command, env=env)
+    (record,) = records(run(*command, "--json", env=env).stdout)
+    read = run("presign", f"{bucket}/a", "--range", "0:1", "--response-content-disposition", "inline", env=env)
+
+    assert written.stdout.decode().startswith("http")
+    assert written.stderr.decode().splitlines() == [
+        "requests must send the header Content-Type: text/csv",
+        "requests must send the header If-None-Match: *",
+    ]
+    assert record["headers"] == {"Content-Type": "text/csv", "If-None-Match": "*"}
+    assert record["expires"].endswith("Z")
+    assert b"response-content-disposition=inline" in read.stdout
+    assert b"Range: bytes=0-0" in read.stderr
+
+
 def test_interrupted_upload(seaweed: S3Server, bucket: str) -> None:
     """
-    The server has neither an object nor an unfinished upload.
+    After an interruption the server has neither an object nor an unfinished upload.
     """
     command = [*COMMAND, "cp", "-", f"{bucket}/big", "--part-size", "5MiB"]
     with (
@@ -168,17 +190,17 @@ def test_interrupted_upload(seaweed: S3Server, bucket: str) -> None:
         while not client.list_multipart_uploads(Bucket=name).get("Uploads"):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
+        stderr = process.stderr.read()
         code = process.wait(20)
 
-        assert (code, said) == (130, SAID)
+        assert (code, stderr) == (130, CLEANED_UP)
         assert not client.list_multipart_uploads(Bucket=name).get("Uploads")
         assert not client.list_objects_v2(Bucket=name).get("Contents")
 
 
 def test_demo(seaweed: S3Server, bucket: str) -> None:
     """
-    The same demo runs against any provider, and leaves nothing there.
+    The demo runs against a real server, and leaves nothing there.
     """
     env = environment(seaweed)
 

@@ -1,5 +1,5 @@
 """
-``asyncstore auth whoami``, and what ``doctor`` tells of credentials.
+``asyncstore auth whoami``, and the credentials that ``doctor`` shows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ENDS = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 class Agent(BaseHTTPRequestHandler):
     """
-    Gives keys as the agent of a container does, and counts.
+    Serves credentials like a container agent, and counts the requests.
     """
 
     asked: list[str]
@@ -56,7 +56,7 @@ def agent() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """
     Neither this machine nor its user has credentials.
     """
@@ -82,7 +82,7 @@ STATIC: Mapping[str, str] = {
 @pytest.mark.parametrize("target", ["s3", "aws", "s3://bucket/prefix"])
 def test_of_a_provider_and_of_a_bucket(target: str) -> None:
     """
-    The same is found by a provider's name, an alias of it, and a URI; what is secret is not shown.
+    A provider's name, its alias and a URI find the same credentials; secrets are not shown.
     """
     (found, summary) = records(invoke("auth", "whoami", target, "--json", env=STATIC).stdout)
 
@@ -94,7 +94,7 @@ def test_of_a_provider_and_of_a_bucket(target: str) -> None:
 
 def test_where_settings_come_from(agent: str) -> None:
     """
-    The method that was asked for, its settings by their names, and the end that the service told.
+    The requested method, the names of its settings, and the expiry that the service reports.
     """
     env = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": agent}
     result = invoke(
@@ -113,7 +113,7 @@ def test_where_settings_come_from(agent: str) -> None:
 
 def test_settings_of_the_profile_and_of_variables(tmp_path: Path) -> None:
     """
-    A named profile and variables count as for any other command; settings of the driver among them do no harm.
+    Profiles and variables apply as in any other command; the driver's settings among them are ignored.
     """
     (tmp_path / "config.toml").write_text(
         f'[profiles.lab]\naccess_key_id = "{KEY_ID}"\nsecret_access_key = "{SECRET}"\naddressing_style = "path"\n'
@@ -131,37 +131,37 @@ def test_settings_of_the_profile_and_of_variables(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
-        (["s3"], 4, "environment: the environment has no AWS_ACCESS_KEY_ID; profile: "),
+        (["s3"], 4, "environment: AWS_ACCESS_KEY_ID is not set; profile: "),
         (["s3"], 4, "container: neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor "),
-        (["s3", "--set", "sekret=1"], 2, "unknown settings ['sekret'] for AWS credentials; known are ['access_key_id'"),
-        (["s3", "--auth-type", "magic"], 2, "AWS has no auth_type 'magic'; it has default, static"),
-        (["s3://b", "--auth-type", "magic"], 2, "AWS has no auth_type 'magic'; it has default, static"),
+        (["s3", "--set", "sekret=1"], 2, "AWS credentials have no setting 'sekret'. They have access_key_id"),
+        (["s3", "--auth-type", "magic"], 2, "AWS has no auth_type 'magic'. It has default, static"),
+        (["s3://b", "--auth-type", "magic"], 2, "AWS has no auth_type 'magic'. It has default, static"),
         (["s3", "--auth-type", "container", "--set", "credentials_uri=http://127.0.0.1:9/"], 5, "no answer from"),
-        (["nowhere"], 2, "there are no credentials for 'nowhere'; there are some for"),
-        (["memory://b"], 2, "memory has no credentials"),
-        (["--auth-type", "static"], 2, "name the provider"),
-        (["s3", "--endpoint-url", "https://s3.example"], 2, "endpoint_url is said of a storage, not of credentials"),
+        (["nowhere"], 2, "no credentials for provider 'nowhere': known are"),
+        (["memory://b"], 2, "memory storages do not use credentials"),
+        (["--auth-type", "static"], 2, "settings apply to one provider: name it"),
+        (["s3", "--endpoint-url", "https://s3.example"], 2, "endpoint_url applies to a storage, not to credentials"),
         (["s3", "--set", "hunter2"], 2, "--set takes KEY=VALUE"),
     ],
     ids=str,
 )
-def test_what_is_wrong_is_told(arguments: list[str], code: int, said: str) -> None:
+def test_errors_are_reported(arguments: list[str], code: int, message: str) -> None:
     """
-    One line on stderr, the exit codes of all commands, and of a chain why each link had nothing.
+    Errors are one line on stderr, with the usual exit codes; for a chain the line says why each method was skipped.
     """
     result = invoke("auth", "whoami", *arguments)
 
     assert result.exit_code == code, result.output
-    assert said in result.stderr
+    assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert "hunter2" not in result.output
 
 
 def test_errors_as_json() -> None:
     """
-    The reasons of all links are in the message.
+    The message says why each method of the chain was skipped.
     """
     (record,) = records(invoke("auth", "whoami", "s3", "--json").stdout)
 
@@ -171,7 +171,7 @@ def test_errors_as_json() -> None:
 
 def test_doctor_shows_the_same(agent: str) -> None:
     """
-    Of an endpoint that does not answer, the credentials are known all the same.
+    doctor shows the credentials even if the endpoint does not answer.
     """
     env = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": agent, "ASYNCSTORE_RETRY_ATTEMPTS": "1"}
     arguments = ["s3://bucket", "--endpoint-url", "http://127.0.0.1:9", "--set", "auth_type=container", "--json"]
@@ -186,24 +186,24 @@ def test_doctor_shows_the_same(agent: str) -> None:
 
 def test_all_providers() -> None:
     """
-    One line for each; of those that have none, why. If none has any, that is the exit code.
+    One line per provider, with the reason if it has no credentials; the exit code says if none has any.
     """
-    nobody, somebody = invoke("auth", "whoami"), invoke("auth", "whoami", env=STATIC)
+    without, found = invoke("auth", "whoami"), invoke("auth", "whoami", env=STATIC)
 
-    assert (nobody.exit_code, somebody.exit_code) == (4, 0)
-    told = dict(line.split(maxsplit=1) for line in nobody.stdout.splitlines())
-    assert list(told) == list(BUILT_IN)
-    assert "environment: the environment has no AWS_ACCESS_KEY_ID; " in told["s3"]
-    assert "s3                     default (environment: environment)" in somebody.stdout
-    assert all(told[provider].startswith("none: ") for provider in ("s3", "gcs", "azure", "oci"))
+    assert (without.exit_code, found.exit_code) == (4, 0)
+    lines = dict(line.split(maxsplit=1) for line in without.stdout.splitlines())
+    assert list(lines) == list(BUILT_IN)
+    assert "environment: AWS_ACCESS_KEY_ID is not set; " in lines["s3"]
+    assert "s3                     default (environment: environment)" in found.stdout
+    assert all(lines[provider].startswith("none: ") for provider in ("s3", "gcs", "azure", "oci"))
 
 
 def test_all_providers_as_json() -> None:
     """
-    One record for each, whether there are credentials or not, and a sum.
+    One record per provider, with or without credentials, and a summary.
     """
-    *told, summary = records(invoke("auth", "whoami", "--json", env=STATIC).stdout)
+    *found, summary = records(invoke("auth", "whoami", "--json", env=STATIC).stdout)
 
-    assert [record["provider"] for record in told] == list(BUILT_IN)
-    assert [record["type"] for record in told if record["provider"] in ("s3", "gcs")] == ["credentials", "error"]
+    assert [record["provider"] for record in found] == list(BUILT_IN)
+    assert [record["type"] for record in found if record["provider"] in ("s3", "gcs")] == ["credentials", "error"]
     assert summary == {"type": "summary", "command": "whoami", "ok": True}

@@ -1,5 +1,5 @@
 """
-The shared contract on an Azure server: a container for each class, a prefix for each test.
+The conformance suite on an Azure server: a container for each class, a prefix for each test.
 """
 
 from __future__ import annotations
@@ -18,31 +18,32 @@ from tests.servers.azure import AzureServer
 _numbers = itertools.count(1)
 
 
-class AzurePlaces(Harness):
+class AzureHarness(Harness):
     """
-    Where the tests find their storage: on the ``server`` of their module.
+    Opens the storage of each test on the ``server`` of its module.
 
     Attributes:
         own_settings: Further settings of the storage.
     """
 
+    storage_class: ClassVar[str | None] = "Cool"
+
     own_settings: ClassVar[Mapping[str, Any]] = {}
     # https://learn.microsoft.com/rest/api/storageservices/put-blob
-    signed_put_headers: ClassVar[Mapping[str, str]] = {"x-ms-blob-type": "BlockBlob"}
 
     @pytest.fixture
-    def let_in_by(self, server: AzureServer) -> dict[str, Any]:
-        """What lets requests in: the account's key, unless a class has another."""
+    def credentials(self, server: AzureServer) -> dict[str, Any]:
+        """The credentials: the account key, unless a class overrides it."""
         return {"account_key": server.account_key}
 
     @pytest.fixture
-    async def storage(self, server: AzureServer, container: str, let_in_by: dict[str, Any]) -> AsyncIterator[Storage]:
-        settings = {**server.place, **let_in_by, **self.own_settings}
+    async def storage(self, server: AzureServer, container: str, credentials: dict[str, Any]) -> AsyncIterator[Storage]:
+        settings = {**server.place, **credentials, **self.own_settings}
         async with open_storage(f"azure://{container}/{next(_numbers)}/", **settings) as storage:
             yield storage
 
 
-class AzureConformance(AzurePlaces, StorageConformance):
+class AzureConformance(AzureHarness, StorageConformance):
     """
-    All of the contract.
+    The whole suite.
     """

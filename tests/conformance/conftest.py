@@ -1,5 +1,5 @@
 """
-A bucket or container for each class; a module says on which ``server``.
+A bucket or container for each class, on the ``server`` of its module.
 """
 
 from __future__ import annotations
@@ -26,3 +26,8 @@ def versioned_bucket(server: S3Server) -> str:
     with blocking_client(server) as client:
         client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     return name
+
+
+@pytest.fixture(scope="class")
+def locked_bucket(server: S3Server) -> str:
+    return fresh_bucket(server, object_lock=True)

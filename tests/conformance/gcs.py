@@ -1,5 +1,5 @@
 """
-The shared contract on GCS: a server in the test's own process, a prefix for each test.
+The conformance suite on the GCS stand-in, which runs in the test's process; one server for each test.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SERVER: Final = Settings(tokens=[_TOKEN], hmac_keys=[_HMAC])
 _CREDENTIALS: Final = {"token": _TOKEN, "hmac_access_id": _HMAC.access_id, "hmac_secret": _HMAC.secret}
 
 # https://cloud.google.com/storage/docs/objects#naming
-_NO_NAME: Final = "GCS gives no object such a name, so the driver refuses it before it is sent"
+_INVALID: Final = "GCS does not allow this name, so the driver refuses it before anything is sent"
 NAMES: Final = dict.fromkeys(
     (
         "[newline]",
@@ -28,17 +28,19 @@ NAMES: Final = dict.fromkeys(
         "test_first_in_the_bucket[only-dotdot]",
         "test_bulk_of_awkward_keys",
     ),
-    _NO_NAME,
+    _INVALID,
 )
 
 
 class GCSConformance(StorageConformance):
     """
-    All of the contract.
+    The whole suite.
 
     Attributes:
-        own_settings: Further settings of the storage.
+        own_settings: More settings of the storage.
     """
+
+    storage_class: ClassVar[str | None] = "NEARLINE"
 
     own_settings: ClassVar[Mapping[str, Any]] = {}
     quirks: ClassVar[Mapping[str, str]] = NAMES
@@ -46,6 +48,14 @@ class GCSConformance(StorageConformance):
     @pytest.fixture
     async def storage(self) -> AsyncIterator[Storage]:
         async with GCSServer(buckets=["bucket"], settings=_SERVER) as server:
+            settings = {**_CREDENTIALS, **self.own_settings}
+            async with open_storage("gs://bucket/prefix/", endpoint_url=server.url, **settings) as storage:
+                yield storage
+
+    @pytest.fixture
+    async def lockable(self) -> AsyncIterator[Storage]:
+        async with GCSServer(settings=_SERVER) as server:
+            server.create_bucket("bucket", objectRetention={"mode": "Enabled"})
             settings = {**_CREDENTIALS, **self.own_settings}
             async with open_storage("gs://bucket/prefix/", endpoint_url=server.url, **settings) as storage:
                 yield storage

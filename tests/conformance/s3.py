@@ -1,5 +1,5 @@
 """
-The shared contract on an S3 server: a bucket for each class, a prefix for each test.
+The conformance suite on an S3 server: a bucket for each class, a prefix for each test.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _numbers = itertools.count(1)
 
 def settings(server: S3Server) -> dict[str, Any]:
     """
-    Return what opens a storage on *server*.
+    Return the settings of a storage on *server*.
     """
     return {
         "endpoint_url": server.endpoint_url,
@@ -31,13 +31,15 @@ def settings(server: S3Server) -> dict[str, Any]:
     }
 
 
-class S3Places(Harness):
+class S3Harness(Harness):
     """
-    Where the tests find their storage: on the ``server`` of their module.
+    Opens the storage of each test on the ``server`` of its module.
 
     Attributes:
         own_settings: Further settings of the storage.
     """
+
+    storage_class: ClassVar[str | None] = "STANDARD_IA"
 
     own_settings: ClassVar[Mapping[str, Any]] = {}
 
@@ -52,8 +54,14 @@ class S3Places(Harness):
         async with open_storage(root, **settings(server), **self.own_settings) as storage:
             yield storage
 
+    @pytest.fixture
+    async def lockable(self, server: S3Server, locked_bucket: str) -> AsyncIterator[Storage]:
+        root = f"s3://{locked_bucket}/{next(_numbers)}/"
+        async with open_storage(root, **settings(server), **self.own_settings) as storage:
+            yield storage
 
-class S3Conformance(S3Places, StorageConformance):
+
+class S3Conformance(S3Harness, StorageConformance):
     """
-    All of the contract.
+    The whole suite.
     """

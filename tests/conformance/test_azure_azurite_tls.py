@@ -1,5 +1,5 @@
 """
-Part of the shared contract, on Azure over TLS and with a token: what both can change.
+The parts of the conformance suite that TLS or a token can affect, on Azurite.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from asyncstore.testing.conformance.deleting import Deleting
 from asyncstore.testing.conformance.keys import Keys
 from asyncstore.testing.conformance.multipart import Multipart
 from asyncstore.testing.conformance.ranges import Ranges
-from tests.conformance.azure import AzurePlaces
+from tests.conformance.azure import AzureHarness
 from tests.conformance.test_azure_azurite import QUIRKS
 from tests.servers.azure import AzureServer, FakeCredential, trusting
 from tests.servers.azure_quirks import BLOCK_SOURCE, SENTENCES
@@ -32,17 +32,17 @@ def _quirks_of(*groups: type) -> dict[str, str]:
     return {name: why for name, why in QUIRKS.items() if name.startswith("[") or name.partition("[")[0] in names}
 
 
-class TestAzuriteOverTLS(AzurePlaces, Access, Ranges, Multipart):
+class TestAzuriteOverTLS(AzureHarness, Access, Ranges, Multipart):
     """
-    Requests without and with bytes, replies in one piece and in many.
+    Requests with and without a body, replies in one chunk and in several.
     """
 
     quirks: ClassVar[Mapping[str, str]] = _quirks_of(Access, Ranges, Multipart)
 
 
-class TestAzuriteWithAToken(AzurePlaces, Access, Copying, Deleting, Multipart, Keys):
+class TestAzuriteWithAToken(AzureHarness, Access, Copying, Deleting, Multipart, Keys):
     """
-    Let in by a token of Microsoft Entra: copies, batches and signed URLs are let in otherwise.
+    With a Microsoft Entra token, which authenticates copies, batches and presigned URLs in other ways.
     """
 
     quirks: ClassVar[Mapping[str, str]] = {
@@ -50,10 +50,11 @@ class TestAzuriteWithAToken(AzurePlaces, Access, Copying, Deleting, Multipart, K
         "test_copy_to_itself_changes_attributes": SENTENCES[BLOCK_SOURCE],
         "test_large_copy": SENTENCES[BLOCK_SOURCE],
         "test_large_copy_of_one_version": SENTENCES[BLOCK_SOURCE],
+        "test_large_copy_to_an_existing_object": SENTENCES[BLOCK_SOURCE],
     }
 
     @pytest.fixture
-    def let_in_by(self) -> dict[str, Any]:
+    def credentials(self) -> dict[str, Any]:
         return {"credential": FakeCredential()}
 
     @pytest.fixture(autouse=True)

@@ -1,5 +1,5 @@
 """
-The shared contract, on the GCS stand-in: with the uploads of the XML API, and with composed ones.
+The conformance suite on the GCS stand-in, with XML API multipart uploads and with composed ones.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from tests.conformance.gcs import GCSConformance
 
 class TestGCS(GCSConformance):
     """
-    As it is by default.
+    With the default settings.
     """
 
 
 class TestGCSComposed(GCSConformance):
     """
-    Large objects as parts that are composed.
+    With composed uploads.
     """
 
     own_settings: ClassVar[Mapping[str, Any]] = {"multipart": "compose"}

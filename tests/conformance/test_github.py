@@ -1,5 +1,5 @@
 """
-The shared contract, on GitHub releases.
+The conformance suite on GitHub releases, drafts and published ones.
 """
 
 from __future__ import annotations
@@ -8,21 +8,21 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from asyncstore.testing.conformance import StorageConformance
-from tests.conformance.github import PUBLISHED_RULES, RULES, GitHubPlaces
+from tests.conformance.github import PUBLISHED_RULES, RULES, GitHubHarness
 
 
-class TestGitHubDrafts(GitHubPlaces, StorageConformance):
+class TestGitHubDrafts(GitHubHarness, StorageConformance):
     """
-    Drafts, which have no git tags, so that there may be ``a/b`` beside ``a``.
+    Drafts, which have no git tags, so ``a/b`` can exist beside ``a``.
     """
 
     quirks: ClassVar[Mapping[str, str]] = RULES
     own_settings: ClassVar[Mapping[str, Any]] = {"draft": True}
 
 
-class TestGitHubReleases(GitHubPlaces, StorageConformance):
+class TestGitHubReleases(GitHubHarness, StorageConformance):
     """
-    Published releases, on a server whose API is where that of Enterprise servers is.
+    Published releases, on a server whose API has the path of GitHub Enterprise Server.
     """
 
     quirks: ClassVar[Mapping[str, str]] = PUBLISHED_RULES

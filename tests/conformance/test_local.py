@@ -1,5 +1,5 @@
 """
-The shared contract, in files.
+The conformance suite on local files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from asyncstore.testing.conformance import StorageConformance
 
 class TestLocal(StorageConformance):
     """
-    Every test in a directory of its own.
+    A directory for each test.
     """
 
     makes_buckets: ClassVar[bool] = True
@@ -25,4 +25,18 @@ class TestLocal(StorageConformance):
     async def storage(self, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Storage]:
         folder: Path = tmp_path_factory.mktemp("root")
         async with open_storage(f"file://{folder}/", sync=False) as storage:
+            yield storage
+
+
+class TestLocalBelowARoot(StorageConformance):
+    """
+    A directory below one that has been written to as a root, and so has the metadata.
+    """
+
+    @pytest.fixture
+    async def storage(self, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Storage]:
+        folder: Path = tmp_path_factory.mktemp("root")
+        async with open_storage(f"file://{folder}/", sync=False) as outer:
+            await outer.put("beside", b"data")
+        async with open_storage(f"file://{folder}/below", sync=False) as storage:
             yield storage

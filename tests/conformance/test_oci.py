@@ -1,5 +1,5 @@
 """
-The shared contract, on OCI: the stand-in, which checks every signature and keeps the service's limits.
+The conformance suite on OCI: the stand-in, which checks every signature and enforces the service's limits.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tests.servers.quirks import NO_LINES, OCI_SMALL_PARTS, SENTENCES
 _numbers = itertools.count(1)
 
 _QUIRKS = {
+    "test_url_to_delete": "OCI has no pre-authenticated requests that delete.",
     "[newline]": SENTENCES[NO_LINES],
     "[ascii-1-15]": SENTENCES[NO_LINES],
     "test_bulk_of_awkward_keys": SENTENCES[NO_LINES],
@@ -43,8 +44,10 @@ def versioned_bucket(server: RunningOCI) -> str:
 
 class TestOCI(StorageConformance):
     """
-    A bucket for the class, a prefix for each test.
+    A bucket for the class, and a prefix for each test.
     """
+
+    storage_class: ClassVar[str | None] = "InfrequentAccess"
 
     quirks: ClassVar[Mapping[str, str]] = _QUIRKS
     own_settings: ClassVar[Mapping[str, Any]] = {}

@@ -1,5 +1,5 @@
 """
-Part of the shared contract, on S3 over TLS: what a connection can change.
+The parts of the conformance suite that TLS can affect, on ministack.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 from asyncstore.testing.conformance.access import Access
 from asyncstore.testing.conformance.multipart import Multipart
 from asyncstore.testing.conformance.ranges import Ranges
-from tests.conformance.s3 import S3Places
+from tests.conformance.s3 import S3Harness
 from tests.servers.quirks import EMPTY_SUFFIX, SENTENCES, SMALL_PARTS
 from tests.servers.s3 import S3Server
 
@@ -22,9 +22,9 @@ def server(ministack_tls: S3Server) -> S3Server:
     return ministack_tls
 
 
-class TestMinistackOverTLS(S3Places, Access, Ranges, Multipart):
+class TestMinistackOverTLS(S3Harness, Access, Ranges, Multipart):
     """
-    Requests without and with bytes, replies in one piece and in many.
+    Requests with and without a body, replies in one chunk and in several.
     """
 
     quirks: ClassVar[Mapping[str, str]] = {

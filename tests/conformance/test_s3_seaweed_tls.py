@@ -1,5 +1,5 @@
 """
-Part of the shared contract, on S3 over TLS: what a connection can change.
+The parts of the conformance suite that TLS can affect, on SeaweedFS.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import pytest
 from asyncstore.testing.conformance.access import Access
 from asyncstore.testing.conformance.multipart import Multipart
 from asyncstore.testing.conformance.ranges import Ranges
-from tests.conformance.s3 import S3Places
+from asyncstore.testing.conformance.reading_into import ReadingInto
+from tests.conformance.s3 import S3Harness
 from tests.servers.s3 import S3Server
 
 
@@ -18,7 +19,7 @@ def server(seaweed_tls: S3Server) -> S3Server:
     return seaweed_tls
 
 
-class TestSeaweedOverTLS(S3Places, Access, Ranges, Multipart):
+class TestSeaweedOverTLS(S3Harness, Access, Ranges, ReadingInto, Multipart):
     """
-    Requests without and with bytes, replies in one piece and in many.
+    Requests with and without a body, replies in one chunk and in several.
     """

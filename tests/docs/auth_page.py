@@ -1,22 +1,22 @@
 """
-The page of all methods of authentication, from the tables that settings are checked with.
+Generates the page of authentication methods from their declarations.
 """
 
 from __future__ import annotations
 
 from asyncstore.auth.factories import ALIASES
-from asyncstore.auth.method import AuthMethod, Setting
+from asyncstore.auth.methods import AuthMethod, Setting
 from tests.auth.every_method import TABLES, Tables
 
 _INTRO = """\
-`AuthConfig(provider=..., auth_type=..., settings={...})` names a method and its settings; `open_storage()` takes the
-same settings as keywords, with `auth_type=`. Without an `auth_type` the settings say which method is meant, and without
-those the provider's own chain is asked. A setting that is not given is taken from the first of its variables that is
-set. An unknown setting is an error that names the known ones.
+`AuthConfig(provider=..., auth_type=..., settings={...})` selects a method and its settings; `open_storage()` takes the
+same settings as keywords, with `auth_type=`. Without an `auth_type` the settings imply the method, and without settings
+the provider's default chain is used. A setting that is not set is taken from the first of its environment variables
+that is set. An unknown setting is an error that lists the known ones.
 
-Secrets can be text, a `Secret`, or a function that returns one of them, plain or `async`, where a setting says so.
-What is *renewed* is fetched again before it ends, once for all who wait. How it is used: [how to
-authenticate](../how-to/authenticate.md).
+Where a setting says so, a secret can be text, a `Secret`, or a function that returns one of them, plain or `async`.
+Credentials that are *refreshed* expire, and are fetched again before that, once for all concurrent callers. How to use
+them: [how to authenticate](../how-to/authenticate.md).
 """
 
 
@@ -35,7 +35,7 @@ def _provider(tables: Tables) -> str:
         "",
         "`provider` is " + " or ".join(f"`{name}`" for name in names) + ".",
         "",
-        "| `auth_type` | where credentials come from | renewed | needs | provider's page | tested with |",
+        "| `auth_type` | where credentials come from | refreshed | needs | provider's page | tested with |",
         "|---|---|---|---|---|---|",
     ]
     lines += [_row(tables, method) for method in tables.methods]
@@ -58,7 +58,7 @@ def _row(tables: Tables, method: AuthMethod) -> str:
 
 def _tested(tables: Tables, auth_type: str) -> str:
     names = [name for name, case in tables.cases.items() if case.auth_type == auth_type]
-    return f"`tests/auth/{tables.stem}_methods.py`: " + ", ".join(f"`{name}`" for name in names)
+    return f"`tests/auth/{tables.stem}/methods.py`: " + ", ".join(f"`{name}`" for name in names)
 
 
 def _details(method: AuthMethod) -> list[str]:

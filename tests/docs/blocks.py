@@ -1,10 +1,11 @@
 """
-Finds the code blocks of README and docs.
+Finds the code blocks of the README and docs, and runs them.
 """
 
 from __future__ import annotations
 
 import re
+import subprocess
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,27 @@ def blocks(*languages: str) -> list[Block]:
     """
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     return [block for page in pages for block in _of(page) if block.language in languages]
+
+
+def guides() -> list[tuple[Block, Block]]:
+    """
+    Return the programs before and after of each migration guide that has them.
+    """
+    found = []
+    for page in sorted((ROOT / "docs" / "migrate").glob("*.md")):
+        if "\n## Before\n" in page.read_text("utf-8"):
+            before, after = (block for block in _of(page) if block.language == "python")
+            found.append((before, after))
+    return found
+
+
+def run(command: list[str], cwd: Path, environment: dict[str, str], also: int = 0) -> str:
+    """
+    Run *command*, which must succeed, or exit with the status *also*, and return what it printed.
+    """
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode in (0, also), f"{done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def _of(page: Path) -> Iterator[Block]:

@@ -1,25 +1,33 @@
 """
-Calls of a driver in few words, and bodies that misbehave.
+Short calls of a driver, and bodies that misbehave.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from asyncstore.body import Body, BytesBody, BytesLike
-from asyncstore.config import StorageConfig
-from asyncstore.driver import Driver
+from asyncstore.config import RetryOptions, StorageConfig
+from asyncstore.driver import Driver, Pending
+from asyncstore.driver.body import Body, BytesBody, BytesLike
 from asyncstore.drivers import local
-from asyncstore.options import DeleteOptions, ListOptions, ReadOptions, WriteOptions
+from asyncstore.engine.copy import copy_by_driver
+from asyncstore.engine.limits import Limits
+from asyncstore.engine.requests import Requests
+from asyncstore.engine.retry import Retry
+from asyncstore.engine.steps import result_of
+from asyncstore.engine.upload.disk_journal import DiskJournal
+from asyncstore.options import CopyOptions, DeleteOptions, ListOptions, MiB, ReadOptions, WriteOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata, ObjectInfo, Part
 from asyncstore.uri import ObjectURI
 
 PLAIN = WriteOptions()
 
+_T = TypeVar("_T")
+
 
 class Calls:
-    """A driver and the root that keys are joined to."""
+    """Calls a driver with keys relative to a root."""
 
     def __init__(self, driver: Driver, root: ObjectURI) -> None:
         self.driver = driver
@@ -67,7 +75,9 @@ class Calls:
 
     async def part(self, upload_id: str, number: int, data: bytes, key: str = "dir/key", **options: Any) -> Part:
         uri = self.root / key
-        return await self.driver.upload_part(uri, upload_id, number, BytesBody(data), WriteOptions(**options))
+        return await finished(
+            self.driver, self.driver.upload_part(uri, upload_id, number, BytesBody(data), WriteOptions(**options))
+        )
 
     async def upload(self, data: Sequence[bytes], key: str = "dir/key") -> tuple[str, list[Part]]:
         """Start an upload and send its parts, the last one first."""
@@ -83,13 +93,31 @@ class Calls:
         key: str = "dir/key",
         **options: Any,
     ) -> ObjectInfo:
-        return await self.driver.complete_multipart_upload(
-            self.root / key, upload_id, parts, WriteOptions(**options), checksum
+        return await finished(
+            self.driver,
+            self.driver.complete_multipart_upload(self.root / key, upload_id, parts, WriteOptions(**options), checksum),
         )
 
 
+async def copied(driver: Driver, source: ObjectURI, target: ObjectURI, options: CopyOptions) -> ObjectInfo:
+    """Copy an object with all the requests that this takes, without retries."""
+    return await copy_by_driver(_requests(driver), source, target, options)
+
+
+async def finished(driver: Driver, call: Awaitable[_T | Pending[_T]]) -> _T:
+    """Await a call of *driver*, and send the requests that are still pending, without retries."""
+    step = await call
+    return await result_of(_requests(driver), "test", step.target, step) if isinstance(step, Pending) else step
+
+
+def _requests(driver: Driver) -> Requests:
+    return Requests(
+        driver, Limits(10, 10 * MiB), Retry(RetryOptions(attempts=1)), DiskJournal(None, driver.provider, "")
+    )
+
+
 def opened_files(root: Path, **settings: object) -> Calls:
-    """Open a directory, without flushing to the disk."""
+    """Open a directory as a storage that does not flush to disk."""
     config = StorageConfig.build(f"file://{root}", {"sync": False, **settings})
     return Calls(local.open_driver(config), config.uri)
 
@@ -99,7 +127,7 @@ def names_in(directory: Path) -> list[str]:
 
 
 class Broken(Body):
-    """A body that says something else than it does."""
+    """A body whose size or checksum can differ from its bytes."""
 
     def __init__(self, size: int = 4, data: bytes = b"data", checksum: Checksum | None = None) -> None:
         self.size = size
@@ -115,25 +143,25 @@ class Broken(Body):
 
 
 class Hanging(Body):
-    """A body that stops in the middle for ever."""
+    """A body that hangs in the middle."""
 
     size = 10
 
     def __init__(self) -> None:
-        self.begun = asyncio.Event()
+        self.started = asyncio.Event()
         self.closed = False
 
     async def chunks(self) -> AsyncIterator[BytesLike]:
         try:
             yield b"half "
-            self.begun.set()
+            self.started.set()
             await asyncio.Event().wait()
         finally:
             self.closed = True
 
 
 class Slow(Broken):
-    """A body of several chunks, each of which takes a turn of the loop."""
+    """A body of several chunks, each after one iteration of the event loop."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(len(data), data)
@@ -145,6 +173,6 @@ class Slow(Broken):
 
 
 def leftovers(root: Path) -> list[str]:
-    """What is in the making, or half an upload."""
+    """Return the names of temporary files and unfinished uploads."""
     hidden = root / ".asyncstore"
     return [name for part in ("tmp", "uploads") if (hidden / part).exists() for name in names_in(hidden / part)]

@@ -1,5 +1,5 @@
 """
-What a small read is compared with is found without its metadata, and is what they say.
+The checksum that a small read is verified with equals the one in its metadata.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHA256 = "uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek="
 
 
 class Head:
-    """As much of aiohttp's reply as is looked at."""
+    """The part of aiohttp's reply that is used."""
 
     status = 200
 
@@ -53,9 +53,9 @@ def reply(*pairs: tuple[str, str]) -> Reply:
 )
 def test_gcs(values: tuple[str, ...]) -> None:
     """
-    The CRC wherever it stands, else the MD5, else nothing.
+    The CRC in any position, otherwise the MD5, otherwise none.
     """
-    found = reply(*[("x-goog-hash", value) for value in values])
+    found = reply(*[("x-goog-hash", value) for value in values]).headers
 
     assert gcs.checksum_of(found) == gcs.metadata_of(parse_uri("gs://b/k"), found, 9).checksum
 
@@ -73,14 +73,14 @@ def test_gcs(values: tuple[str, ...]) -> None:
 )
 def test_s3(pairs: list[tuple[str, str]]) -> None:
     """
-    That of the bytes, and never that of part checksums.
+    The checksum of the bytes, never the checksum of part checksums.
     """
     found = reply(*pairs).headers
 
     assert s3.checksum_of(found) == s3.metadata_of(parse_uri("s3://b/k"), found, 9).checksum
 
 
-@pytest.mark.parametrize("part", [False, True])
+@pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize(
     "pairs",
     [
@@ -91,14 +91,14 @@ def test_s3(pairs: list[tuple[str, str]]) -> None:
         [],
     ],
 )
-def test_azure(pairs: list[tuple[str, str]], part: bool) -> None:
+def test_azure(pairs: list[tuple[str, str]], whole: bool) -> None:
     """
-    The blob's MD5, for which a range's is not taken.
+    The blob's MD5, not the MD5 of a range.
     """
     found = reply(*pairs).headers
 
-    expected = azure.metadata_of(parse_uri("azure://b/k"), found, 9, part=part).checksum
-    assert azure.stored_checksum(found, part=part) == expected
+    expected = azure.metadata_of(parse_uri("azure://b/k"), found, 9, whole).checksum
+    assert azure.checksum_of(found, whole) == expected
 
 
 @pytest.mark.parametrize("md5_metadata", [False, True])
@@ -117,7 +117,7 @@ def test_azure(pairs: list[tuple[str, str]], part: bool) -> None:
 )
 def test_oci(pairs: list[tuple[str, str]], md5_metadata: bool) -> None:
     """
-    The quickest of the whole, else the MD5 among the user's own metadata if that counts.
+    The fastest checksum of the whole object, otherwise the MD5 in user metadata if that is enabled.
     """
     found = reply(*pairs).headers
 

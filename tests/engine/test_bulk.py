@@ -1,5 +1,5 @@
 """
-Many objects at once: drawn as workers come free, an outcome for each, limits over all of them.
+Bulk operations: items drawn as workers become free, one outcome for each, shared limits.
 """
 
 import asyncio
@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from asyncstore.config import StorageConfig
 from asyncstore.drivers.memory import MemoryDriver
 from asyncstore.errors import (
     InvalidRequestError,
     InvalidURIError,
     NotFoundError,
+    NotSupportedError,
     PermissionDeniedError,
     StorageError,
     ThrottledError,
@@ -24,7 +26,7 @@ from asyncstore.storage import Storage
 from asyncstore.testing.faults import FaultyDriver
 from asyncstore.types import Download, Upload
 from asyncstore.uri import ObjectURI
-from tests.engine.build import ROOT, at_rest, changed, patterned, written
+from tests.build import KEY, ROOT, at_rest, changed, patterned, written
 
 DATA = patterned(3500)
 
@@ -45,7 +47,7 @@ def uploads(file: Path, count: int) -> list[Upload]:
     return [Upload(file, ROOT / f"{number:03}") for number in range(count)]
 
 
-async def test_small_files_take_a_request_each(storage: Storage, faults: FaultyDriver, file: Path) -> None:
+async def test_small_files_take_one_request_each(storage: Storage, faults: FaultyDriver, file: Path) -> None:
     result = await storage.bulk_upload(uploads(file, 50))
 
     assert (50, 0, 0, 500) == (result.done, result.skipped, result.failed, result.total_bytes)
@@ -63,7 +65,7 @@ async def test_small_files_take_a_request_each(storage: Storage, faults: FaultyD
     assert 1 == faults.calls["delete_batch"]
 
 
-async def test_nothing_at_all(storage: Storage, faults: FaultyDriver) -> None:
+async def test_no_items(storage: Storage, faults: FaultyDriver) -> None:
     for result in (await storage.bulk_upload([]), await storage.bulk_download([]), await storage.bulk_delete(iter([]))):
         assert (0, []) == (result.done, list(result.outcomes))
     assert 0 == faults.calls.total()
@@ -92,7 +94,7 @@ async def test_only_failures_are_kept_if_asked(storage: Storage, file: Path) -> 
 
 async def test_the_first_failure_ends_it_if_asked(storage: Storage, faults: FaultyDriver, file: Path) -> None:
     """
-    By itself, not in a group; what is under way is cancelled and nothing more is drawn.
+    Raised alone, not in a group; running items are cancelled and no more are drawn.
     """
     faults.fail("put", InvalidRequestError("no"), after=1)
     faults.hang("put", times=None, where=lambda call: call.uri.key > "002")
@@ -102,7 +104,7 @@ async def test_the_first_failure_ends_it_if_asked(storage: Storage, faults: Faul
     assert faults.calls["put"] <= 6
 
 
-async def test_what_is_there_is_skipped(storage: Storage, file: Path) -> None:
+async def test_existing_targets_are_skipped(storage: Storage, file: Path) -> None:
     await storage.put(ROOT / "001", b"old")
     options = BulkOptions(upload=UploadOptions(if_none_match="*"), download=DownloadOptions(overwrite=False))
     result = await storage.bulk_upload(uploads(file, 3), options=options)
@@ -127,14 +129,14 @@ async def test_an_impossible_key_is_one_failure(storage: Storage, file: Path, ke
     assert bad == result.failures[0].target
 
 
-async def test_a_text_that_is_no_uri_ends_it(storage: Storage, file: Path) -> None:
+async def test_an_invalid_uri_ends_it(storage: Storage, file: Path) -> None:
     with pytest.raises(InvalidURIError):
-        await storage.bulk_upload([Upload(file, "no uri")])
+        await storage.bulk_upload([Upload(file, "other://bucket/key")])
 
 
 class SourceError(Exception):
     """
-    What a caller's own generator raises.
+    The exception of a caller's own generator.
     """
 
 
@@ -156,9 +158,9 @@ async def test_a_source_that_raises_ends_it(storage: Storage, file: Path, good: 
         await storage.bulk_upload(later())
 
 
-async def test_items_are_drawn_as_workers_come_free(storage: Storage, faults: FaultyDriver) -> None:
+async def test_items_are_drawn_as_workers_become_free(storage: Storage, faults: FaultyDriver) -> None:
     """
-    Of a million, no more than are under way, by no more tasks than that.
+    Of a million items, only those in progress are drawn, with as many tasks.
     """
     drawn = 0
 
@@ -208,7 +210,7 @@ async def test_limits_hold_over_items_and_parts(memory: MemoryDriver, file: Path
 
 class TestDeletion:
     """
-    Keys are deleted together, and fail one by one.
+    Keys are deleted in batches, and fail one by one.
     """
 
     async def test_batches_are_of_one_bucket(self, storage: Storage, faults: FaultyDriver) -> None:
@@ -218,7 +220,7 @@ class TestDeletion:
 
         assert (4, 3) == (result.done, faults.calls["delete_batch"])
 
-    async def test_keys_that_are_busy_are_tried_again(self, faults: FaultyDriver, memory: MemoryDriver) -> None:
+    async def test_keys_that_failed_temporarily_are_retried(self, faults: FaultyDriver, memory: MemoryDriver) -> None:
         asked: list[list[str]] = []
 
         async def delete_batch(uris: list[ObjectURI]) -> list[StorageError | None]:
@@ -232,7 +234,9 @@ class TestDeletion:
         assert [["0", "1", "2"], ["1"], ["1"]] == asked
         assert 3 == result.done
 
-    async def test_keys_that_stay_busy_fail_as_what_they_are(self, faults: FaultyDriver, memory: MemoryDriver) -> None:
+    async def test_keys_that_keep_failing_have_their_own_errors(
+        self, faults: FaultyDriver, memory: MemoryDriver
+    ) -> None:
         async def delete_batch(uris: list[ObjectURI]) -> list[StorageError | None]:
             return [ThrottledError(f"busy {uri.key}") if uri.key != "0" else None for uri in uris]
 
@@ -257,6 +261,37 @@ class TestDeletion:
         assert {True} == {error.retryable for error in errors if error}
         assert 3 == faults.calls["delete_batch"]
 
+    async def test_retries_of_a_batch_do_not_multiply(self, faults: FaultyDriver, memory: MemoryDriver) -> None:
+        """
+        Failed requests and failed keys count as attempts of the same operation.
+        """
+
+        async def delete_batch(uris: list[ObjectURI]) -> list[StorageError | None]:
+            return [ThrottledError("busy") for _ in uris]
+
+        memory.delete_batch = delete_batch  # type: ignore[method-assign, assignment]
+        faults.fail("delete_batch", times=2)
+        storage = faults.storage(ROOT, attempts=4)
+        result = await storage.bulk_delete([ROOT / "0", ROOT / "1"])
+
+        assert (2, 4) == (result.failed, faults.calls["delete_batch"])
+
+    async def test_without_batches_many_are_deleted_at_a_time(self, storage: Storage, faults: FaultyDriver) -> None:
+        """
+        The keys of the batches that were refused share the limit.
+        """
+        faults.fail("delete_batch", NotSupportedError("no batches"), times=None)
+        stop = faults.hang("delete", times=None)
+        keys = [f"memory://{bucket}/{number}" for bucket in ("one", "two") for number in range(20)]
+        task = asyncio.ensure_future(storage.bulk_delete(keys, options=BulkOptions(max_concurrency=8)))
+        await stop.reached()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        waiting = stop.waiting
+        stop.release()
+
+        assert (8, 40) == (waiting, (await task).done)
+
     @pytest.mark.parametrize("batch", [0, 1000])
     async def test_the_first_failure_ends_it_if_asked(self, storage: Storage, faults: FaultyDriver, batch: int) -> None:
         changed(faults, delete_batch_size=batch)
@@ -266,9 +301,9 @@ class TestDeletion:
 
 
 @pytest.mark.parametrize("max_buffer_bytes", [1, 1024 * 1024])
-async def test_one_request_and_hardly_any_memory(memory: MemoryDriver, file: Path, max_buffer_bytes: int) -> None:
+async def test_one_request_and_little_memory(memory: MemoryDriver, file: Path, max_buffer_bytes: int) -> None:
     """
-    Slow, but no operation waits for itself or for another for ever.
+    Slow, but no operation deadlocks with itself or another one.
     """
     faults = FaultyDriver(memory)
     storage = faults.storage(ROOT, max_requests=1, max_buffer_bytes=max_buffer_bytes)
@@ -306,3 +341,28 @@ async def through(storage: Storage, source: ObjectURI, target: ObjectURI, option
 async def chunked(data: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(data), 100_000):
         yield data[start : start + 100_000]
+
+
+async def test_failed_items_keep_no_bodies(tmp_path: Path) -> None:
+    """
+    The errors of a result have neither a traceback nor a cause with one.
+    """
+
+    class Broken(MemoryDriver):
+        async def put(self, *args: Any) -> Any:
+            try:
+                raise ConnectionError("reset")
+            except ConnectionError as exc:
+                raise StorageError("refused") from exc
+
+    source = tmp_path / "file"
+    source.write_bytes(b"data")
+    storage = Storage(Broken("bucket"), StorageConfig(uri=ROOT))
+    result = await storage.bulk_upload([Upload(source, KEY)], options=BulkOptions(keep="failures"))
+    (error,) = [outcome.error for outcome in result.failures]
+
+    assert error is not None
+    assert error.__cause__ is not None
+    assert (None, None) == (error.__traceback__, error.__cause__.__traceback__)
+    with pytest.raises(ExceptionGroup):
+        result.raise_for_failures()

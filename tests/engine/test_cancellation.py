@@ -1,8 +1,8 @@
 """
-Wherever an operation is cancelled, it leaves nothing behind.
+An operation leaves nothing behind, wherever it is cancelled.
 
-Each is run over and over and cancelled one turn of the loop later each time, so
-every await in it meets a cancellation, those of its own clean-up included.
+Each operation runs repeatedly and is cancelled one loop iteration later each time, so
+every await in it is cancelled once, including those of its own clean-up.
 """
 
 import asyncio
@@ -17,15 +17,17 @@ from asyncstore.checksum import compute
 from asyncstore.drivers.memory import MemoryDriver
 from asyncstore.drivers.memory.driver import _with_checksums
 from asyncstore.drivers.memory.world import stored_with
-from asyncstore.engine.pool import iterating
+from asyncstore.engine.download import reader
 from asyncstore.engine.progress import track
+from asyncstore.engine.task_pool import iterating
+from asyncstore.engine.upload import writer
 from asyncstore.errors import InvalidRequestError, UnavailableError
 from asyncstore.options import BulkOptions, ByteRange, CopyOptions, DownloadOptions, UploadOptions, WriteOptions
 from asyncstore.storage import Storage
 from asyncstore.testing.faults import FaultyDriver
 from asyncstore.types import ChecksumAlgorithm, Download, Upload
-from tests.engine.build import KEY, ROOT, InFront, at_rest, changed, open_files, patterned, stream, written
-from tests.engine.stepping import WAYS, Cancelled, at_every_step
+from tests.build import KEY, ROOT, ChecksumFirst, at_rest, changed, open_files, patterned, stream, written
+from tests.stepping import WAYS, Cancelled, at_every_step
 
 DATA = patterned(3500)
 OLD = patterned(10)
@@ -43,7 +45,7 @@ pytestmark = [
 
 class Bench:
     """
-    A world with a few objects and files, made anew for each run.
+    A few objects and files, created again for each run.
     """
 
     def __init__(self, memory: MemoryDriver, faults: FaultyDriver, path: Path) -> None:
@@ -54,13 +56,16 @@ class Bench:
         self.small = written(path / "small", OLD)
         self.large = written(path / "large", DATA)
         self.target = path / "target"
+        self.buffer = bytearray()
         self.files = open_files()
 
     def check(self) -> None:
         """
-        Every object and file is the old one or the whole new one, and nothing else is there.
+        Every object and file is the old one or the complete new one, and nothing else exists.
         """
         at_rest(self.storage, self.faults)
+        # Refused while anything refers to its memory.
+        self.buffer.clear()
         assert {} == self.memory.uploads
         assert set(self.memory.objects.values()) <= {OLD, DATA}
         assert {name.read_bytes() for name in self.path.iterdir()} <= {OLD, DATA}
@@ -100,7 +105,7 @@ Everywhere = Callable[[type[Cancelled], Run], Awaitable[int]]
 
 
 async def stored(bench: Bench, *names: str) -> None:
-    # Not by way of the storage: the steps of these are not the ones to be tested.
+    # Not through the storage, whose steps would be tested too.
     for name in names:
         bench.memory._world.bucket(ROOT).write(name, _stored(name, DATA))
 
@@ -114,7 +119,7 @@ async def test_put_of_bytes(cancel_everywhere: Everywhere, way: type[Cancelled])
     await cancel_everywhere(way, lambda bench: bench.storage.put(KEY, DATA))
 
 
-async def test_put_of_bytes_by_parts(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+async def test_multipart_put_of_bytes(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
     steps = await cancel_everywhere(way, lambda bench: bench.storage.put(KEY, DATA, options=PARTS))
 
     assert steps > 10
@@ -159,7 +164,7 @@ async def test_upload_of_a_large_file(cancel_everywhere: Everywhere, way: type[C
 
 
 @pytest.mark.parametrize("max_buffer_bytes", [4000, 3999])
-async def test_upload_with_checksums_in_front(
+async def test_upload_with_checksums_sent_first(
     cancel_everywhere: Everywhere,
     way: type[Cancelled],
     faults: FaultyDriver,
@@ -167,9 +172,9 @@ async def test_upload_with_checksums_in_front(
     max_buffer_bytes: int,
 ) -> None:
     """
-    With parts that are held in memory, and with parts that are read twice.
+    With room for a few parts at a time, and for less than one.
     """
-    driver = InFront()
+    driver = ChecksumFirst()
     driver._world = memory._world
     faults.driver = driver
 
@@ -177,14 +182,13 @@ async def test_upload_with_checksums_in_front(
         bench.storage = faults.storage(ROOT, max_requests=2, max_buffer_bytes=max_buffer_bytes)
         bench.faults.fail("upload_part")
         await bench.storage.upload(bench.large, KEY, options=PARTS)
-        assert 0 == bench.storage._calls.limits.buffers.kept
 
     await cancel_everywhere(way, run)
 
 
 async def test_upload_that_retries(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
     """
-    Also in the waits between attempts.
+    Also during the waits between attempts.
     """
 
     async def run(bench: Bench) -> None:
@@ -207,7 +211,7 @@ async def test_upload_that_loses_replies(cancel_everywhere: Everywhere, way: typ
 @pytest.mark.parametrize("op", ["upload_part", "complete_multipart_upload"])
 async def test_upload_that_fails(cancel_everywhere: Everywhere, way: type[Cancelled], op: str) -> None:
     """
-    The clean-up of a failure is not cut short.
+    The cleanup after a failure is not interrupted.
     """
 
     async def run(bench: Bench) -> None:
@@ -239,7 +243,7 @@ async def test_download_of_a_large_object(cancel_everywhere: Everywhere, way: ty
 
 async def test_download_over_an_old_file(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
     """
-    The old file is there until the new one is whole.
+    The old file stays until the new one is complete.
     """
 
     async def run(bench: Bench) -> None:
@@ -284,6 +288,85 @@ async def test_read_and_read_ranges(cancel_everywhere: Everywhere, way: type[Can
     await cancel_everywhere(way, run)
 
 
+async def test_read_into(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
+    """
+    Whenever it ends, nothing refers to the memory.
+    """
+    read = []
+
+    async def run(bench: Bench) -> None:
+        await stored(bench, "old")
+        bench.faults.truncate(after=300, times=2)
+        bench.buffer = bytearray(len(DATA))
+        await bench.storage.read_into(ROOT / "old", bench.buffer, options=RANGES)
+        read.append(bytes(bench.buffer))
+
+    await cancel_everywhere(way, run)
+
+    assert read[-1] == DATA
+
+
+async def test_open_to_read(
+    cancel_everywhere: Everywhere, way: type[Cancelled], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_FIRST_WINDOW", 500)
+    monkeypatch.setattr(reader, "_LINE", 300)
+    read = []
+
+    async def run(bench: Bench) -> None:
+        await stored(bench, "old")
+        bench.faults.truncate(after=300)
+        async with bench.storage.open(ROOT / "old", read_ahead=1000, cache_size=2000) as file:
+            pieces = []
+            while piece := await file.read(250):
+                pieces.append(piece)
+            await file.seek(100)
+            read.append((b"".join(pieces), b"".join([line async for line in file])))
+
+    steps = await cancel_everywhere(way, run)
+
+    assert steps > 20
+    assert read[-1] == (DATA, DATA[100:])
+
+
+@pytest.mark.parametrize("data", [OLD, DATA])
+async def test_open_to_write(
+    cancel_everywhere: Everywhere,
+    way: type[Cancelled],
+    data: bytes,
+    memory: MemoryDriver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writer, "_COLLECTED", 400)
+
+    async def run(bench: Bench) -> None:
+        async with bench.storage.open(KEY, "wb", options=PARTS) as file:
+            for start in range(0, len(data), 300):
+                await file.write(data[start : start + 300])
+
+    await cancel_everywhere(way, run)
+
+    assert [*memory.objects.values()] == [data]
+
+
+async def test_open_to_write_and_fail(
+    cancel_everywhere: Everywhere, way: type[Cancelled], memory: MemoryDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A block that ends with an exception is aborted, also if that is cancelled.
+    """
+    monkeypatch.setattr(writer, "_COLLECTED", 400)
+
+    async def run(bench: Bench) -> None:
+        async with bench.storage.open(KEY, "wb", options=PARTS) as file:
+            await file.write(DATA)
+            raise InvalidRequestError("no")
+
+    await cancel_everywhere(way, run)
+
+    assert not memory.objects
+
+
 async def test_copy(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
     async def run(bench: Bench) -> None:
         await stored(bench, "old")
@@ -292,7 +375,7 @@ async def test_copy(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None
     await cancel_everywhere(way, run)
 
 
-async def test_copy_by_parts(
+async def test_multipart_copy(
     cancel_everywhere: Everywhere, way: type[Cancelled], faults: FaultyDriver, memory: MemoryDriver
 ) -> None:
     changed(faults, max_copy_size=1000)
@@ -333,7 +416,7 @@ async def test_bulk_download_of_a_listing(cancel_everywhere: Everywhere, way: ty
 
 async def test_bulk_download_into_a_known_directory(cancel_everywhere: Everywhere, way: type[Cancelled]) -> None:
     """
-    The second file is made, written and named by one visit to a thread.
+    The second file is created, written and renamed by one thread call.
     """
 
     async def run(bench: Bench) -> None:

@@ -1,26 +1,30 @@
 """
-Cancelled at any moment, with real threads at work, an operation leaves nothing behind.
+An operation leaves nothing behind when it is cancelled at any moment, with real threads.
 
 The systematic tests do the threads' work in the loop; these find the threads in
 whatever state they are.
 """
 
 import asyncio
+import gzip
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from asyncstore.drivers.memory import MemoryDriver
 from asyncstore.options import BulkOptions, DownloadOptions, UploadOptions
+from asyncstore.storage import Storage
 from asyncstore.testing.faults import FaultyDriver
 from asyncstore.types import Download, Upload
-from tests.engine.build import KEY, ROOT, at_rest, open_files, patterned, written
-from tests.engine.stepping import WAYS, Cancelled, cancelled_at
+from tests.build import KEY, ROOT, at_rest, open_files, patterned, written
+from tests.stepping import WAYS, Cancelled, cancelled_at
 
 DATA = patterned(60_000)
 PARTS = UploadOptions(part_size=5000, multipart_threshold=5000)
 RANGES = DownloadOptions(part_size=5000, sync=False)
 BULK = BulkOptions(upload=PARTS, download=RANGES)
+NOISE = Random(5).randbytes(300_000)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -65,4 +69,38 @@ async def test_downloads(tmp_path: Path, small_chunks: int, way: type[Cancelled]
         at_rest(storage, faults)
         for path in tmp_path.iterdir():
             path.unlink()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_reads_into_memory(small_chunks: int, way: type[Cancelled]) -> None:
+    faults = FaultyDriver(MemoryDriver())
+    storage = faults.storage(ROOT)
+    await storage.put(KEY, DATA)
+    for step in range(1, 400, 13):
+        buffer = bytearray(len(DATA))
+        await cancelled_at(step, way(), lambda: storage.read_into(KEY, buffer, options=RANGES))  # noqa: B023
+
+        # Refused while a thread writes to it.
+        buffer.clear()
+        at_rest(storage, faults)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_files_that_are_written(small_chunks: int, way: type[Cancelled]) -> None:
+    async def write(storage: Storage) -> None:
+        async with storage.open(KEY, "wb", options=PARTS, compression="gzip") as file:
+            for start in range(0, len(NOISE), 100_000):
+                await file.write(NOISE[start : start + 100_000])
+
+    for step in range(1, 400, 13):
+        memory = MemoryDriver()
+        faults = FaultyDriver(memory)
+        storage = faults.storage(ROOT, max_buffer_bytes=30_000)
+        await cancelled_at(step, way(), lambda: write(storage))  # noqa: B023
+
+        assert {} == memory.uploads
+        for data in memory.objects.values():
+            assert await asyncio.to_thread(gzip.decompress, data) == NOISE
+        at_rest(storage, faults)
     await asyncio.sleep(0)

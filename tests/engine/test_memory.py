@@ -1,7 +1,8 @@
 """
-Memory does not grow with the size of what is transferred.
+Memory does not grow with the size of a transfer.
 """
 
+import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -9,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from asyncstore.body import Body, ReadBody
 from asyncstore.config import StorageConfig
+from asyncstore.driver.body import Body, ReadBody
 from asyncstore.drivers.memory import MemoryDriver
 from asyncstore.options import DownloadOptions, MiB, ReadOptions, UploadOptions, WriteOptions
 from asyncstore.storage import Storage
 from asyncstore.types import Checksum, Metadata, ObjectInfo, Part
 from asyncstore.uri import ObjectURI
-from tests.engine.build import KEY, ROOT
+from tests.build import KEY, ROOT
 
 SIZE = 300 * MiB
 
 
 class ZeroBody(ReadBody):
     """
-    Zeros that are made as they are read.
+    Zeros, produced while they are read.
     """
 
     def __init__(self, info: Metadata, start: int, end: int) -> None:
@@ -40,13 +41,13 @@ class ZeroBody(ReadBody):
 
     async def aclose(self) -> None:
         """
-        Nothing is held.
+        Holds nothing.
         """
 
 
 class Nowhere(MemoryDriver):
     """
-    Forgets what it is given, and gives zeros.
+    Discards what is written, and reads as zeros.
     """
 
     def __init__(self) -> None:
@@ -98,7 +99,7 @@ def sparse(tmp_path: Path) -> Path:
 @pytest.fixture
 def peak() -> Iterator[Callable[[], int]]:
     """
-    Tells how much memory Python took at the most, from the fixture on.
+    Returns the peak of Python's memory since the fixture started.
     """
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
@@ -122,6 +123,29 @@ async def test_putting_a_stream(nothing: Storage, nowhere: Nowhere, peak: Callab
 
     assert SIZE == nowhere.received
     assert peak() < 64 * MiB
+
+
+async def test_parts_of_a_stream_in_flight(peak: Callable[[], int]) -> None:
+    """
+    A service that takes its time does not let one stream fill all of ``max_buffer_bytes``: two thirds at most.
+    """
+
+    class Slow(Nowhere):
+        async def upload_part(
+            self, uri: ObjectURI, upload_id: str, number: int, body: Body, options: WriteOptions
+        ) -> Part:
+            await asyncio.sleep(0.1)
+            return await super().upload_part(uri, upload_id, number, body, options)
+
+    async def zeros() -> AsyncIterator[bytes]:
+        for _ in range(SIZE // MiB):
+            yield bytes(MiB)
+
+    storage = Storage(Slow(), StorageConfig(uri=ROOT))
+    await storage.put(KEY, zeros())
+
+    assert 64 * MiB == storage.statistics().bytes_peak
+    assert peak() < 80 * MiB
 
 
 async def test_downloading(nothing: Storage, tmp_path: Path, peak: Callable[[], int]) -> None:

@@ -1,5 +1,5 @@
 """
-Bytes are divided without gaps, within what the provider allows.
+Bytes are divided without gaps, within the provider's limits.
 """
 
 import itertools
@@ -54,7 +54,7 @@ def test_every_object_fits_into_the_parts(provider: str, share: float, wanted: i
 
 
 @given(wanted=st.integers(1, 4 * GiB))
-def test_parts_are_as_wanted_where_that_does(wanted: int) -> None:
+def test_parts_have_the_wanted_size_if_possible(wanted: int) -> None:
     assert max(wanted, 5 * MiB) == part_size(5 * GiB, wanted, ABLE["s3"])
 
 
@@ -62,9 +62,9 @@ def test_parts_that_must_grow_are_whole_mebibytes() -> None:
     assert 0 == part_size(5 * TiB, 8 * MiB, ABLE["s3"]) % MiB
 
 
-def test_more_than_an_object_can_have_is_refused() -> None:
+def test_too_large_an_object_is_refused() -> None:
     check_size(5 * TiB, ABLE["s3"])
-    with pytest.raises(InvalidRequestError, match="more than"):
+    with pytest.raises(InvalidRequestError, match="at most"):
         part_size(5 * TiB + 1, MiB, ABLE["s3"])
 
 
@@ -72,7 +72,7 @@ def test_more_than_an_object_can_have_is_refused() -> None:
 @pytest.mark.parametrize("wanted", [1, 1 * MiB, 5 * MiB, 16 * MiB, 1 * GiB])
 def test_parts_of_a_stream_reach_the_largest_object(provider: str, wanted: int) -> None:
     """
-    Or four fifths of what the largest parts could hold, where that is less.
+    Or four fifths of what the largest parts could hold, if that is less.
     """
     able = ABLE[provider]
     sizes = [stream_part_size(number, wanted, able) for number in range(1, able.max_parts + 1)]
@@ -86,7 +86,7 @@ def test_parts_of_a_stream_reach_the_largest_object(provider: str, wanted: int) 
 @given(
     provider=providers, wanted=st.integers(1, GiB), largest=st.integers(16 * MiB, GiB), number=st.integers(1, 10_000)
 )
-def test_parts_of_a_stream_keep_to_what_memory_holds(provider: str, wanted: int, largest: int, number: int) -> None:
+def test_parts_of_a_stream_fit_into_memory(provider: str, wanted: int, largest: int, number: int) -> None:
     size = stream_part_size(number, wanted, ABLE[provider], largest)
 
     assert ABLE[provider].min_part_size <= size <= largest
@@ -100,7 +100,7 @@ ranges = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 100)).map(lambda
 
 
 @given(asked=ranges, gap=st.integers(0, 50))
-def test_coalesced_ranges_hold_all_that_was_asked(asked: list[tuple[int, int]], gap: int) -> None:
+def test_coalesced_ranges_contain_all_requested_bytes(asked: list[tuple[int, int]], gap: int) -> None:
     merged = coalesce(asked, gap)
 
     assert all(any(a <= start and end <= b for a, b in merged) for start, end in asked)

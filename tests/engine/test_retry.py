@@ -1,5 +1,5 @@
 """
-What is sent again, after which waits, and how often.
+What is retried, after which waits, and how often.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from asyncstore.config import RetryOptions
 from asyncstore.drivers.memory import MemoryDriver
 from asyncstore.engine.retry import Retry, is_retryable
 from asyncstore.errors import (
+    DeadlineExceededError,
     InvalidRequestError,
     NotFoundError,
     PermissionDeniedError,
@@ -26,7 +27,7 @@ from asyncstore.errors import (
 from asyncstore.options import UploadOptions
 from asyncstore.storage import Storage
 from asyncstore.testing.faults import FaultyDriver
-from tests.engine.build import KEY, ROOT, patterned
+from tests.build import KEY, ROOT, patterned
 
 BROKEN = UnavailableError("reset")
 REFUSED = UnavailableError("503", status=503)
@@ -34,7 +35,7 @@ REFUSED = UnavailableError("503", status=503)
 
 class Clock:
     """
-    Time that passes only by waiting, and by as much as each call is said to take.
+    A clock that only advances by waiting, and by what a test adds.
     """
 
     def __init__(self) -> None:
@@ -72,7 +73,7 @@ def outcomes(*errors: BaseException | None) -> Callable[[], Awaitable[str]]:
 async def test_waits_double_up_to_the_longest() -> None:
     clock = Clock()
     retry = retrying(clock, attempts=5, initial_backoff=1, max_backoff=5)
-    await retry.again(BROKEN, outcomes(REFUSED, REFUSED, REFUSED, None))
+    await retry.run_after(BROKEN, outcomes(REFUSED, REFUSED, REFUSED, None))
 
     assert [2.0, 4.0, 5.0, 5.0] == clock.waits
 
@@ -81,7 +82,7 @@ async def test_waits_double_up_to_the_longest() -> None:
 @settings(max_examples=100)
 def test_jitter_is_full(attempt: int, initial: float, longest: float) -> None:
     """
-    From nothing to the ceiling, however many attempts there were.
+    From zero to the ceiling, after any number of attempts.
     """
     bounds: list[tuple[float, float]] = []
 
@@ -91,52 +92,151 @@ def test_jitter_is_full(attempt: int, initial: float, longest: float) -> None:
 
     clock = Clock()
     retry = retrying(clock, note, attempts=1, initial_backoff=initial, max_backoff=longest)
-    state: Any = type("State", (), {"outcome": None, "attempt_number": attempt})()
 
-    assert retry._backoff(state) <= longest
+    assert retry.backoff(BROKEN, attempt) <= longest
     assert 0.0 == bounds[0][0]
 
 
-async def test_what_the_provider_asks_for_is_waited() -> None:
+async def test_the_providers_wait_is_respected() -> None:
     """
-    Also more than the longest wait of our own.
+    Even if it exceeds our longest wait.
     """
     clock = Clock()
     retry = retrying(clock, attempts=4, max_backoff=1)
     asked = [ThrottledError(retry_after=30.0), ThrottledError(retry_after=0.0), ThrottledError(retry_after=-5.0)]
-    await retry.again(asked[0], outcomes(asked[1], asked[2], None))
+    await retry.run_after(asked[0], outcomes(asked[1], asked[2], None))
 
     assert [30.0, 0.0, 0.0] == clock.waits
 
 
 async def test_no_wait_passes_the_deadline() -> None:
+    """
+    The error says what failed last, and when.
+    """
     clock = Clock()
     retry = retrying(clock, attempts=9, deadline=10)
-    error = ThrottledError(retry_after=4)
-    with pytest.raises(ThrottledError) as caught:
-        await retry.again(error, outcomes(error, error, error))
+    error = ThrottledError("slow down", retry_after=4, status=503, code="SlowDown", request_id="7f3a")
+    with pytest.raises(DeadlineExceededError, match=r"deadline of 10 s.*slow down") as caught:
+        await retry.run_after(error, outcomes(error, error, error))
 
     assert [4, 4] == clock.waits
+    assert caught.value.__cause__ is error
+    assert (503, "SlowDown", "7f3a") == (caught.value.status, caught.value.code, caught.value.request_id)
+
+
+async def test_without_a_deadline_retries_end_after_five_minutes() -> None:
+    """
+    With the error of the last attempt: no time of the caller's has run out.
+    """
+    clock = Clock()
+    retry = retrying(clock, attempts=9)
+    error = ThrottledError(retry_after=140)
+    with pytest.raises(ThrottledError) as caught:
+        await retry.run_after(error, outcomes(error, error, error))
+
+    assert [140, 140] == clock.waits
     assert caught.value is error
 
 
 async def test_the_deadline_counts_the_first_attempt(memory: MemoryDriver) -> None:
     """
-    It is for all attempts of a request, and the first may have been the long one.
+    It covers all attempts of a request, including a slow first one.
     """
     clock = Clock()
     faults = FaultyDriver(memory)
     storage = faults.storage(ROOT, deadline=10, attempts=5)
-    storage._calls.retry = retrying(clock, deadline=10, attempts=5)
+    storage._requests.retry = retrying(clock, deadline=10, attempts=5)
 
     async def slow(*_: Any) -> str:
         clock.time += 8
         raise ThrottledError(retry_after=3)
 
-    with pytest.raises(ThrottledError):
-        await storage._calls("put", KEY, slow)
+    with pytest.raises(DeadlineExceededError):
+        await storage._requests("put", KEY, slow)
 
     assert [] == clock.waits
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_the_deadline_ends_the_attempt_under_way(memory: MemoryDriver, number: int) -> None:
+    """
+    Whichever attempt it is: it is cancelled, gives its place back and is not followed by another.
+    """
+    faults = FaultyDriver(memory)
+    storage = faults.storage(ROOT, deadline=0.05, attempts=9, initial_backoff=0)
+    calls = 0
+
+    async def send() -> None:
+        nonlocal calls
+        calls += 1
+        if calls < number:
+            raise BROKEN
+        await asyncio.Event().wait()
+
+    with pytest.raises(DeadlineExceededError) as caught:
+        await storage._requests("put", KEY, send)
+
+    assert number == calls
+    assert 0 == storage.statistics().requests_in_flight
+    assert ("put", str(KEY), "memory") == (caught.value.op, caught.value.uri, caught.value.provider)
+    assert caught.value.__cause__ is (BROKEN if number > 1 else None)
+
+
+async def test_the_deadline_does_not_count_the_wait_for_a_place(memory: MemoryDriver) -> None:
+    """
+    Requests that wait for others of this program have not begun.
+    """
+    clock = Clock()
+    storage = FaultyDriver(memory).storage(ROOT, deadline=10, max_requests=1)
+    storage._requests.retry = retrying(clock, deadline=10)
+
+    async def slow() -> float:
+        clock.time += 8
+        await asyncio.sleep(0)
+        return clock.time
+
+    ended = await asyncio.gather(*(storage._requests("put", KEY, slow) for _ in range(3)))
+
+    assert [8.0, 16.0, 24.0] == ended
+
+
+async def test_a_timeout_of_the_caller_is_not_the_deadline(memory: MemoryDriver) -> None:
+    storage = FaultyDriver(memory).storage(ROOT, deadline=60)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await storage._requests("put", KEY, asyncio.Event().wait)
+
+
+async def test_a_throttled_attempt_counts_only_if_nothing_else_succeeds() -> None:
+    """
+    While the provider answers others, it is busy, not broken.
+    """
+    successes = 0
+    clock = Clock()
+    retry = retrying(clock, attempts=3, initial_backoff=1)
+    busy = ThrottledError()
+    attempts = 0
+
+    async def call() -> None:
+        nonlocal attempts, successes
+        attempts += 1
+        successes += attempts < 8
+        raise busy
+
+    with pytest.raises(ThrottledError):
+        await retry.run_after(busy, call, progress=lambda: successes)
+
+    assert 8 + 1 == attempts
+    assert [2.0] * 8 + [4.0] == clock.waits
+
+
+async def test_other_failures_count_while_others_succeed() -> None:
+    ticks = iter(range(100))
+    retry = retrying(Clock(), attempts=3)
+    with pytest.raises(UnavailableError) as caught:
+        await retry.run_after(BROKEN, outcomes(BROKEN, BROKEN), progress=lambda: next(ticks))
+
+    assert "gave up after 3 attempts" in "".join(caught.value.__notes__)
 
 
 async def test_attempts_count_the_first(storage: Storage, faults: FaultyDriver) -> None:
@@ -149,7 +249,7 @@ async def test_attempts_count_the_first(storage: Storage, faults: FaultyDriver) 
     assert (6, 5) == (storage.statistics().requests, storage.statistics().retries)
 
 
-async def test_one_attempt_is_no_retry(faults: FaultyDriver) -> None:
+async def test_one_attempt_is_not_retried(faults: FaultyDriver) -> None:
     storage = faults.storage(ROOT, attempts=1)
     faults.fail("put")
     with pytest.raises(UnavailableError):
@@ -174,7 +274,7 @@ def test_only_what_is_listed_is_retried(error: BaseException) -> None:
 
 async def test_a_cancelled_attempt_is_the_last(storage: Storage, faults: FaultyDriver) -> None:
     """
-    Not sent again, as a negative list would have it (jd/tenacity#529).
+    A list of what not to retry would retry it (jd/tenacity#529).
     """
     faults.fail("put")
     stop = faults.hang("put")
@@ -195,7 +295,7 @@ async def test_cancelled_while_it_waits(faults: FaultyDriver) -> None:
         await asyncio.Event().wait()
 
     storage = faults.storage(ROOT)
-    storage._calls.retry._sleep = sleep
+    storage._requests.retry.sleep = sleep
     faults.fail("put")
     task = asyncio.ensure_future(storage.put(KEY, b"data"))
     await waiting.wait()
@@ -211,7 +311,7 @@ async def test_cancelled_while_it_waits(faults: FaultyDriver) -> None:
 
 class TestScenarios:
     """
-    The scenarios that Google holds its own clients to.
+    The retry scenarios of Google's own clients.
     """
 
     @pytest.mark.parametrize("errors", [(REFUSED, REFUSED), (BROKEN, BROKEN), (BROKEN, REFUSED)])

@@ -1,21 +1,21 @@
 """
-What the tests of the transport send, and how.
+Bodies and requests for the tests of the transport.
 """
 
 from collections.abc import AsyncIterator
 
-from asyncstore.body import Body, BytesLike
 from asyncstore.config import HTTPOptions
+from asyncstore.driver.body import Body, BytesLike
 from asyncstore.http import HTTPClient, Reply
 from asyncstore.http.origin import Origin
 from asyncstore.http.reply import MAX_ERROR_BODY
-from tests.http.scripted import Scripted
+from tests.servers.scripted import Scripted
 
 MiB = 1024 * 1024
 
 
 class Chunks(Body):
-    """A body of chunks, which remembers whether somebody still reads it."""
+    """A body of chunks that knows whether it is still being read."""
 
     def __init__(self, *chunks: bytes, size: int | None = None, error: Exception | None = None) -> None:
         self.size = sum(map(len, chunks)) if size is None else size
@@ -35,7 +35,7 @@ class Chunks(Body):
 
 
 async def sent(server: Scripted, method: str = "GET", body: Body | None = None, stall_timeout: float = 30.0) -> Reply:
-    """Send one request with a client of its own and read what comes."""
+    """Send one request with a new client, and read the reply."""
     client = HTTPClient(HTTPOptions(stall_timeout=stall_timeout))
     try:
         found = await client.send(method, Origin.parse(server.url), "/b/k", {}, body)

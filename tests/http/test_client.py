@@ -1,10 +1,11 @@
 """
-The transport: one request is one request, and what goes wrong below HTTP is named.
+The transport: requests are sent once, and failures below HTTP are mapped to errors.
 """
 
 import asyncio
 import socket
 import ssl
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -12,18 +13,19 @@ from email.utils import format_datetime
 import aiohttp
 import pytest
 
-from asyncstore.body import BytesBody
 from asyncstore.config import HTTPOptions
+from asyncstore.driver.body import BytesBody
 from asyncstore.errors import (
     ConfigurationError,
     InvalidRequestError,
     UnavailableError,
 )
 from asyncstore.http import HTTPClient
+from asyncstore.http import client as client_module
 from asyncstore.http.origin import Origin
 from asyncstore.http.reply import MAX_ERROR_BODY
-from tests.http.scripted import OK, Answer, Exchange, hang_up, reply, saying, scripted, wait
 from tests.http.sending import MiB, sent
+from tests.servers.scripted import OK, Answer, Exchange, hang_up, reply, saying, scripted, wait
 from tests.servers.tls import ThrowawayCA
 
 
@@ -31,7 +33,7 @@ from tests.servers.tls import ThrowawayCA
 @pytest.mark.parametrize("whose", ["ours", "the caller's"])
 async def test_dropped_request_is_sent_once(method: str, whose: str) -> None:
     """
-    aiohttp's own second attempt is off, also on a connection that was used before.
+    aiohttp's own retry is off, also on a reused connection.
     """
     session = aiohttp.ClientSession() if whose == "the caller's" else None
     async with scripted(saying(OK), hang_up, saying(OK)) as server:
@@ -50,11 +52,11 @@ async def test_dropped_request_is_sent_once(method: str, whose: str) -> None:
         await session.close()
 
 
-async def test_middleware_stands_in_for_the_private_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_middleware_replaces_the_private_attribute(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Were aiohttp to rename its attribute, requests would still not be sent twice.
+    With private names switched off, a middleware prevents aiohttp from sending requests twice.
     """
-    monkeypatch.setattr("asyncstore.http.session.hasattr", lambda *_: False, raising=False)
+    monkeypatch.setenv("ASYNCSTORE_FAST_HTTP", "0")
     async with scripted(saying(OK), hang_up, saying(OK)) as server:
         client = HTTPClient(HTTPOptions())
         origin = Origin.parse(server.url)
@@ -66,17 +68,17 @@ async def test_middleware_stands_in_for_the_private_switch(monkeypatch: pytest.M
         assert len(server.requests) == 2
 
 
-async def test_attribute_that_stops_aiohttp_is_still_there() -> None:
+async def test_private_attribute_exists() -> None:
     """
-    The private attribute exists; if not, the middleware pays for it on every request.
+    aiohttp still has the private attribute; without it, every request would pay for the middleware.
     """
     async with aiohttp.ClientSession() as session:
         assert session._retry_connection is True
 
 
-async def test_path_and_query_go_out_as_they_are() -> None:
+async def test_path_and_query_are_sent_unchanged() -> None:
     """
-    Nothing is normalised on the way: not dots, not slashes, not what is encoded.
+    Dots, slashes and percent-encoding are not normalised.
     """
     async with scripted(saying(OK)) as server:
         client = HTTPClient(HTTPOptions())
@@ -90,7 +92,7 @@ async def test_path_and_query_go_out_as_they_are() -> None:
 
 async def test_headers_of_the_options() -> None:
     """
-    Extra headers go along, ours first where nobody gave another; nothing is asked to be compressed.
+    Headers from the options and the call are sent; defaults do not ask for compression.
     """
     async with scripted(saying(OK)) as server:
         client = HTTPClient(HTTPOptions(headers={"X-Team": "a"}, user_agent="mine/1"))
@@ -108,7 +110,7 @@ async def test_headers_of_the_options() -> None:
 
 async def test_redirect_is_not_followed() -> None:
     """
-    A redirect is a reply like any other: nothing goes where it points.
+    A redirect is a reply like any other; its target receives no request.
     """
     async with scripted(saying(OK)) as other, scripted(saying(reply(307, Location=other.url))) as server:
         assert (await sent(server)).status == 307
@@ -117,15 +119,15 @@ async def test_redirect_is_not_followed() -> None:
 
 async def test_compressed_reply_stays_compressed() -> None:
     """
-    What was stored compressed arrives as it was stored.
+    An object that is stored compressed is not decompressed.
     """
     async with scripted(saying(reply(200, b"\x1f\x8bnot really", Content_Encoding="gzip"))) as server:
         assert await (await sent(server)).read(100) == b"\x1f\x8bnot really"
 
 
-async def test_forbidden_header_is_refused() -> None:
+async def test_header_with_a_line_break_is_refused() -> None:
     """
-    A line feed cannot smuggle a header in; nothing is sent.
+    A line break in a value cannot inject a header; the request is not sent.
     """
     async with scripted(saying(OK)) as server:
         client = HTTPClient(HTTPOptions())
@@ -136,9 +138,9 @@ async def test_forbidden_header_is_refused() -> None:
         assert server.requests == []
 
 
-async def test_nobody_listens() -> None:
+async def test_refused_connection() -> None:
     """
-    A refused connection can be tried again.
+    A refused connection is an error that can be retried.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -153,9 +155,9 @@ async def test_nobody_listens() -> None:
     assert caught.value.__suppress_context__
 
 
-async def test_certificate_that_nobody_trusts_is_not_tried_again(tls_ca: ThrowawayCA) -> None:
+async def test_untrusted_certificate_is_not_retried(tls_ca: ThrowawayCA) -> None:
     """
-    A certificate does not get better by waiting.
+    An untrusted certificate is a permanent error.
     """
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=_server_context(tls_ca))
     url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -176,9 +178,9 @@ def _server_context(ca: ThrowawayCA) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("answer", [hang_up, saying(b"what?\r\n\r\n"), saying(reply(200, X="y" * 20_000))])
-async def test_reply_that_is_none(answer: Answer) -> None:
+async def test_invalid_reply(answer: Answer) -> None:
     """
-    No reply, one that is not HTTP, and one with headers without end: each is unavailable.
+    A closed connection, a reply that is not HTTP, and oversized headers raise UnavailableError.
     """
     async with scripted(answer) as server:
         with pytest.raises(UnavailableError):
@@ -187,20 +189,20 @@ async def test_reply_that_is_none(answer: Answer) -> None:
         assert len(server.requests) == 1
 
 
-async def test_silent_server_is_given_up() -> None:
+async def test_silent_server_times_out() -> None:
     """
-    No byte within the stall timeout ends the request, and its connection.
+    If no byte arrives within stall_timeout, the request fails and its connection is closed.
     """
     async with scripted(wait) as server:
-        with pytest.raises(UnavailableError, match="stall timeout"):
+        with pytest.raises(UnavailableError, match="stall_timeout"):
             await sent(server, stall_timeout=0.2)
 
         assert await server.settled() == 0
 
 
-async def test_slow_reply_is_not_given_up() -> None:
+async def test_slow_reply_does_not_time_out() -> None:
     """
-    A transfer that moves is never stopped, however long it takes.
+    A transfer that makes progress is never stopped, however long it takes.
     """
 
     async def drip(exchange: Exchange) -> None:
@@ -213,16 +215,32 @@ async def test_slow_reply_is_not_given_up() -> None:
         assert await (await sent(server, stall_timeout=0.4)).read(10) == b"x" * 8
 
 
-async def test_patience_ends_with_its_request() -> None:
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_switch_to_another_protocol(method: str) -> None:
     """
-    On a connection that was waited for patiently, the next request has no more time than its own.
+    A 101 that nobody asked for is an error, and its connection is closed.
+    """
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
+    async with scripted(saying(upgrade), saying(OK)) as server:
+        client = HTTPClient(HTTPOptions())
+        with pytest.raises(UnavailableError, match="another protocol"):
+            await client.send(
+                method, Origin.parse(server.url), "/", {}, BytesBody(b"data") if method == "PUT" else None
+            )
+        assert 0 == await server.settled()
+        await client.aclose()
+
+
+async def test_patience_applies_to_one_request() -> None:
+    """
+    The next request on the same connection has its own timeout, not the longer one of the request before.
     """
     async with scripted(saying(OK), wait) as server:
         client = HTTPClient(HTTPOptions(stall_timeout=0.3))
         try:
             await (await client.send("POST", Origin.parse(server.url), "/", {}, patience=100.0)).read(10)
             started = time.monotonic()
-            with pytest.raises(UnavailableError, match="stall timeout"):
+            with pytest.raises(UnavailableError, match="stall_timeout"):
                 await client.send("GET", Origin.parse(server.url), "/", {})
         finally:
             await client.aclose()
@@ -231,9 +249,9 @@ async def test_patience_ends_with_its_request() -> None:
         assert server.connections == 1
 
 
-async def test_idle_connection_is_not_given_up() -> None:
+async def test_idle_connection_does_not_time_out() -> None:
     """
-    Between two requests nothing is waited for, so nothing stalls: the connection is used again.
+    Idle time between two requests is not a stall, and the connection is reused.
     """
     async with scripted(saying(OK)) as server:
         client = HTTPClient(HTTPOptions(stall_timeout=0.2))
@@ -247,9 +265,9 @@ async def test_idle_connection_is_not_given_up() -> None:
         assert (len(server.requests), server.connections) == (3, 1)
 
 
-async def test_huge_error_body_is_cut() -> None:
+async def test_huge_error_body_is_truncated() -> None:
     """
-    Of an error nobody reads more than 64 KiB, and its connection is not used again.
+    At most 64 KiB of an error body are read.
     """
     async with scripted(saying(reply(500, b"e" * (4 * MiB)))) as server:
         found = await sent(server)
@@ -257,14 +275,14 @@ async def test_huge_error_body_is_cut() -> None:
         assert len(await found.read_error()) == MAX_ERROR_BODY
 
 
-async def test_long_reply_where_a_short_one_was_expected() -> None:
+async def test_reply_longer_than_the_limit() -> None:
     """
-    A document is read up to a limit.
+    A document that is longer than the limit is an error.
     """
     async with scripted(saying(reply(200, b"e" * MiB))) as server:
         client = HTTPClient(HTTPOptions())
         found = await client.send("GET", Origin.parse(server.url), "/", {})
-        with pytest.raises(UnavailableError, match="more than 1000 bytes"):
+        with pytest.raises(UnavailableError, match="longer than 1000 bytes"):
             await found.read(1000)
         await client.aclose()
 
@@ -275,7 +293,7 @@ async def test_long_reply_where_a_short_one_was_expected() -> None:
 )
 async def test_retry_after(text: str, expected: float | None) -> None:
     """
-    Seconds or a date, or nothing that we know.
+    Retry-After may be seconds or a date; other values are ignored.
     """
     if text == "in a minute":
         text = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
@@ -285,7 +303,7 @@ async def test_retry_after(text: str, expected: float | None) -> None:
 
 async def test_proxy_is_not_for_loopback() -> None:
     """
-    What is on this machine is asked directly, whatever the proxy.
+    Requests to this machine do not use the proxy.
     """
     async with scripted(saying(OK)) as server:
         client = HTTPClient(HTTPOptions(proxy="http://proxy.invalid:3128"))
@@ -293,9 +311,9 @@ async def test_proxy_is_not_for_loopback() -> None:
         await client.aclose()
 
 
-async def test_proxy_is_asked_for_others() -> None:
+async def test_proxy_is_used_for_other_hosts() -> None:
     """
-    Another machine is asked through the proxy.
+    Requests to other machines use the proxy.
     """
     async with scripted(saying(OK)) as proxy:
         client = HTTPClient(HTTPOptions(proxy=proxy.url))
@@ -307,7 +325,7 @@ async def test_proxy_is_asked_for_others() -> None:
 
 async def test_closed_session_of_the_caller() -> None:
     """
-    A session that is closed already is refused at once.
+    A session that is already closed is refused at once.
     """
     async with aiohttp.ClientSession() as session:
         pass
@@ -316,9 +334,9 @@ async def test_closed_session_of_the_caller() -> None:
 
 
 @pytest.mark.parametrize("url", ["host", "ftp://host", "https://", "https://u:p@host", "https://host?x=1", "http://["])
-def test_what_is_no_origin(url: str) -> None:
+def test_invalid_origin(url: str) -> None:
     """
-    An endpoint is scheme, host and port, and perhaps a path.
+    An endpoint consists of scheme, host, port and an optional path.
     """
     with pytest.raises(ConfigurationError):
         Origin.parse(url)
@@ -326,9 +344,87 @@ def test_what_is_no_origin(url: str) -> None:
 
 def test_origin() -> None:
     """
-    The host is what goes into the header of that name.
+    The host is normalised for the Host header, and the path has no trailing slash.
     """
     assert Origin.parse("https://Host.example:443/base/").host == "host.example"
     assert Origin.parse("https://host.example/base/").path == "/base"
     assert Origin.parse("http://[::1]:80").loopback
     assert not Origin.parse("http://10.0.0.1").loopback
+
+
+async def test_session_that_raises_for_status() -> None:
+    """
+    The replies to errors are read whatever the caller's session is set to.
+    """
+    async with scripted(saying(reply(404, b"gone"))) as server, aiohttp.ClientSession(raise_for_status=True) as session:
+        client = HTTPClient(HTTPOptions(), session)
+        answered = await client.send("GET", Origin.parse(server.url), "/", {})
+
+        assert (404, b"gone") == (answered.status, await answered.read_error())
+
+
+async def test_closed_client_stays_closed() -> None:
+    """
+    A request that starts after the client was closed does not open another session.
+    """
+    async with scripted(saying(OK)) as server:
+        client = HTTPClient(HTTPOptions())
+        await client.aclose()
+        with pytest.raises(UnavailableError, match="closed") as refused:
+            await client.send("GET", Origin.parse(server.url), "/", {})
+
+        assert not refused.value.retryable
+        assert 0 == server.connections
+
+
+async def test_client_that_is_closed_while_it_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A request that waits for the certificate file of a client does not open a session once that is closed.
+    """
+    reading, go = threading.Event(), threading.Event()
+
+    def slowly(options: HTTPOptions) -> bool:
+        reading.set()
+        go.wait(10)
+        return True
+
+    monkeypatch.setattr(client_module, "needs_file", lambda options: True)
+    monkeypatch.setattr(client_module, "tls_of", slowly)
+    async with scripted(saying(OK)) as server:
+        client = HTTPClient(HTTPOptions())
+        request = asyncio.create_task(client.send("GET", Origin.parse(server.url), "/", {}))
+        while not reading.is_set():
+            await asyncio.sleep(0)
+        await client.aclose()
+        go.set()
+        with pytest.raises(UnavailableError, match="closed"):
+            await request
+
+        assert 0 == server.connections
+
+
+def test_client_of_another_event_loop() -> None:
+    """
+    A second event loop gets one clear error, and nothing is sent.
+    """
+    requests = []
+
+    async def use(client: HTTPClient, close: bool) -> None:
+        async with scripted(saying(OK)) as server:
+            try:
+                await (await client.send("GET", Origin.parse(server.url), "/", {})).read(10)
+            finally:
+                requests.append(len(server.requests))
+                if close:
+                    await client.aclose()
+
+    async def main() -> HTTPClient:
+        client = HTTPClient(HTTPOptions())
+        await use(client, close=True)
+        return client
+
+    client = asyncio.run(main())
+    with pytest.raises(ConfigurationError, match="another event loop"):
+        asyncio.run(use(client, close=False))
+
+    assert [1, 0] == requests

@@ -1,5 +1,5 @@
 """
-What we write Microsoft's SDK reads, and the other way round: blocking, and on asyncio.
+Microsoft's SDK reads what the driver writes, and the other way round: blocking and async.
 """
 
 import asyncio
@@ -13,19 +13,19 @@ from azure.storage.blob import BlobBlock, BlobServiceClient, ContentSettings
 from azure.storage.blob.aio import BlobServiceClient as AsyncBlobServiceClient
 
 from asyncstore import open_storage
-from asyncstore.body import BytesBody
 from asyncstore.checksum import compute
 from asyncstore.config import StorageConfig
+from asyncstore.driver.body import BytesBody
 from asyncstore.drivers.azure import AzureDriver, open_driver
 from asyncstore.errors import InvalidRequestError, NotFoundError
 from asyncstore.options import ListOptions, MiB, ReadOptions, WriteOptions
 from asyncstore.types import ChecksumAlgorithm
 from asyncstore.uri import ObjectURI, parse_uri
-from tests.auth.azure_methods import bare_environment, entra
-from tests.auth.azure_service import Entra
+from tests.auth.azure.methods import bare_environment, entra
 from tests.auth.conftest import FAKE_SECRET
-from tests.drivers.test_azure_servers import account_sas, read
+from tests.drivers.azure.test_servers import account_sas, read
 from tests.servers.azure import AzureServer, FakeCredential, blocking_client, fake_token, fresh_container
+from tests.servers.identity.azure import Entra
 
 READ = ReadOptions()
 PLAIN = WriteOptions()
@@ -74,14 +74,14 @@ async def sdk(server: AzureServer) -> AsyncIterator[AsyncBlobServiceClient]:
         yield client
 
 
-async def aside(call: Any, *args: Any, **kwargs: Any) -> Any:
+async def in_thread(call: Any, *args: Any, **kwargs: Any) -> Any:
     """Run a blocking call of the SDK in a thread."""
     return await asyncio.to_thread(call, *args, **kwargs)
 
 
 async def test_sdk_reads_what_we_put(driver: AzureDriver, root: ObjectURI, blocking: BlobServiceClient) -> None:
     """
-    Bytes, headers, metadata, tier and MD5 are what the SDK finds.
+    The SDK finds our bytes, headers, metadata, tier and MD5.
     """
     options = WriteOptions(
         content_type="text/x",
@@ -94,9 +94,9 @@ async def test_sdk_reads_what_we_put(driver: AzureDriver, root: ObjectURI, block
     )
     info = await driver.put(root / "k", BytesBody(b"data"), options)
     blob = blocking.get_blob_client(root.bucket, "k")
-    found = await aside(blob.get_blob_properties)
+    found = await in_thread(blob.get_blob_properties)
 
-    assert (await aside(blob.download_blob)).readall() == b"data"
+    assert (await in_thread(blob.download_blob)).readall() == b"data"
     kept: ContentSettings = found.content_settings
     assert (kept.content_type, kept.content_encoding, kept.content_language) == ("text/x", "identity", "de-CH")
     assert (kept.content_disposition, kept.cache_control) == ('attachment; filename="a b"', "no-cache")
@@ -108,7 +108,7 @@ async def test_sdk_reads_what_we_put(driver: AzureDriver, root: ObjectURI, block
 
 async def test_we_read_what_the_sdk_puts(driver: AzureDriver, root: ObjectURI, sdk: AsyncBlobServiceClient) -> None:
     """
-    And the other way round, with names of metadata in lower case.
+    The driver reads what the SDK wrote, with metadata names in lower case.
     """
     await sdk.get_blob_client(root.bucket, "k").upload_blob(
         b"data",
@@ -127,14 +127,14 @@ async def test_we_read_what_the_sdk_puts(driver: AzureDriver, root: ObjectURI, s
 
 async def test_sdk_reads_our_tags(driver: AzureDriver, root: ObjectURI, blocking: BlobServiceClient) -> None:
     """
-    Tags that we set are the SDK's, and are found by it.
+    The SDK reads the tags that the driver sets, and finds blobs by them.
     """
     await driver.put(root / "k", BytesBody(b"data"), PLAIN)
     await driver.set_tags(root / "k", {"project": "a b", "x": "1/2"})
 
-    found = await aside(blocking.get_blob_client(root.bucket, "k").get_blob_tags)
+    found = await in_thread(blocking.get_blob_client(root.bucket, "k").get_blob_tags)
     container = blocking.get_container_client(root.bucket)
-    named = await aside(lambda: [item["name"] for item in container.find_blobs_by_tags("\"project\"='a b'")])
+    named = await in_thread(lambda: [item["name"] for item in container.find_blobs_by_tags("\"project\"='a b'")])
 
     assert found == {"project": "a b", "x": "1/2"}
     assert named == ["k"]
@@ -143,7 +143,7 @@ async def test_sdk_reads_our_tags(driver: AzureDriver, root: ObjectURI, blocking
 @pytest.mark.parametrize("key", AWKWARD)
 async def test_awkward_key(driver: AzureDriver, root: ObjectURI, sdk: AsyncBlobServiceClient, key: str) -> None:
     """
-    Both mean the same blob by the same name, put, listed, copied and deleted.
+    The driver and the SDK agree on names in writes, reads, lists and deletions.
     """
     uri = root.with_key(key)
     await driver.put(uri, BytesBody(b"ours"), PLAIN)
@@ -161,7 +161,7 @@ async def test_awkward_key(driver: AzureDriver, root: ObjectURI, sdk: AsyncBlobS
 
 async def test_sdk_sees_our_blocks(driver: AzureDriver, root: ObjectURI, sdk: AsyncBlobServiceClient) -> None:
     """
-    Parts are uncommitted blocks, and once they are completed, committed ones.
+    Parts are uncommitted blocks, and committed ones after completion.
     """
     uri, options = root / "k", WriteOptions(metadata={"a": "1"})
     data = [bytes([number]) * MiB for number in range(3)]
@@ -180,9 +180,9 @@ async def test_sdk_sees_our_blocks(driver: AzureDriver, root: ObjectURI, sdk: As
     assert (await blob.get_blob_properties()).metadata == {"a": "1"}
 
 
-async def test_sdk_completes_what_we_began(driver: AzureDriver, root: ObjectURI, blocking: BlobServiceClient) -> None:
+async def test_sdk_completes_our_upload(driver: AzureDriver, root: ObjectURI, blocking: BlobServiceClient) -> None:
     """
-    Our parts can be committed by the SDK; our upload has ended then.
+    The SDK can commit our parts, which ends our upload.
     """
     upload_id = await driver.initiate_multipart_upload(root / "k", PLAIN)
     parts = [
@@ -190,7 +190,7 @@ async def test_sdk_completes_what_we_began(driver: AzureDriver, root: ObjectURI,
         for number, data in ((1, b"one "), (2, b"two"))
     ]
     blocks = [BlobBlock(base64.b64decode(part.etag).decode()) for part in parts]
-    await aside(blocking.get_blob_client(root.bucket, "k").commit_block_list, blocks)
+    await in_thread(blocking.get_blob_client(root.bucket, "k").commit_block_list, blocks)
 
     assert await read(driver, root / "k") == b"one two"
     with pytest.raises(NotFoundError):
@@ -201,11 +201,11 @@ async def test_blocks_of_the_sdk_are_not_ours(
     driver: AzureDriver, root: ObjectURI, blocking: BlobServiceClient
 ) -> None:
     """
-    Uncommitted blocks of other programs are no uploads of ours, and keep us from adding
-    blocks with ids of another length, as the service has it, until one of us commits.
+    Uncommitted blocks of other programs are not listed as uploads. The service refuses
+    blocks with ids of another length beside them, until one program commits.
     """
     blob = blocking.get_blob_client(root.bucket, "k")
-    await aside(blob.stage_block, "theirs", b"data")
+    await in_thread(blob.stage_block, "theirs", b"data")
     upload_id = await driver.initiate_multipart_upload(root / "k", PLAIN)
 
     assert (await driver.list_multipart_uploads(root, None)).uploads == []
@@ -214,15 +214,15 @@ async def test_blocks_of_the_sdk_are_not_ours(
     assert failure.value.code == "InvalidBlobOrBlock"
     assert "another program" in failure.value.message
 
-    await aside(blob.commit_block_list, [])
+    await in_thread(blob.commit_block_list, [])
     await driver.upload_part(root / "k", upload_id, 1, BytesBody(b"part"), PLAIN)
 
 
-async def test_we_read_what_the_sdk_uploads_by_blocks(
+async def test_we_read_what_the_sdk_uploads_in_blocks(
     driver: AzureDriver, root: ObjectURI, server: AzureServer
 ) -> None:
     """
-    A blob of the SDK's parallel upload is read, whole and in part.
+    The driver reads a blob from a parallel upload of the SDK.
     """
     data = bytes(range(256)) * (5 * MiB // 256)
     async with AsyncBlobServiceClient.from_connection_string(
@@ -236,7 +236,7 @@ async def test_we_read_what_the_sdk_uploads_by_blocks(
 
 async def test_native_client(server: AzureServer, driver: AzureDriver, root: ObjectURI) -> None:
     """
-    The SDK's own client is on the same endpoint, with the same key; it appends, which no other verb does.
+    The SDK's own client has the same endpoint and key; it appends, which the driver does not offer.
     """
     async with driver.native() as client:
         blob = client.get_blob_client(root.bucket, "log")
@@ -250,7 +250,7 @@ async def test_native_client(server: AzureServer, driver: AzureDriver, root: Obj
 
 async def test_native_client_by_signature(server: AzureServer, root: ObjectURI) -> None:
     """
-    So it is with a signature, which is nowhere to be seen.
+    A native client can also use a signature.
     """
     token = account_sas(server)
     driver = open_driver(StorageConfig.build(root, {**server.place, "sas_token": token}))
@@ -263,7 +263,7 @@ async def test_native_client_by_signature(server: AzureServer, root: ObjectURI) 
 
 async def test_native_client_by_token(azurite_tls: AzureServer) -> None:
     """
-    And with a token, over TLS: both use the same one.
+    A native client can use a token over TLS, which it shares with the driver.
     """
     root = parse_uri(f"azure://{fresh_container(azurite_tls)}")
     credential = FakeCredential()
@@ -279,7 +279,7 @@ async def test_native_client_by_token(azurite_tls: AzureServer) -> None:
 
 async def test_application_by_secret(azurite_tls: AzureServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A storage and the SDK's client share the tokens of an application, which is asked for one in all.
+    A storage and the SDK's client share an application's token, which is requested once.
     """
     bare_environment(monkeypatch)
     root = parse_uri(f"azure://{fresh_container(azurite_tls)}")
@@ -305,7 +305,7 @@ async def test_application_by_secret(azurite_tls: AzureServer, tmp_path: Path, m
 
 class Tokens(Entra):
     """
-    A token service whose tokens Azurite takes.
+    A token service whose tokens Azurite accepts.
     """
 
     def document(self, token: str) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """
-What we write Google's clients read, and the other way round: google-cloud-storage and gcloud-aio-storage.
+Google's clients (google-cloud-storage, gcloud-aio-storage) read what we write, and the other way round.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from asyncstore.options import CopyOptions, MiB, ReadOptions
 from asyncstore.testing.conformance.payloads import payload
 from asyncstore.testing.servers.gcs import GCSServer, Settings
 from asyncstore.types import ChecksumAlgorithm
-from tests.servers_check.gcs import account, key_file, sdk
+from tests.servers.gcs_client import account, key_file, sdk
 
 AWKWARD = [
     "a b+c%20d",
@@ -54,33 +54,33 @@ async def storage(server: GCSServer) -> AsyncIterator[Storage]:
 
 @pytest.fixture
 async def theirs(server: GCSServer) -> AsyncIterator[Bucket]:
-    """The bucket, as google-cloud-storage has it; its calls block."""
+    """The bucket in google-cloud-storage; its calls block."""
     with sdk(server.url) as client:
         yield client.bucket("bucket")
 
 
-async def aside(call: Any, *args: Any, **kwargs: Any) -> Any:
+async def in_thread(call: Any, *args: Any, **kwargs: Any) -> Any:
     return await asyncio.to_thread(call, *args, **kwargs)
 
 
 @pytest.mark.parametrize("size", [4, len(DATA)], ids=["small", "parts"])
 async def test_google_reads_what_we_put(storage: Storage, theirs: Bucket, size: int) -> None:
     """
-    Bytes, headers, metadata, checksum and generation are what Google's client finds.
+    Google's client finds the bytes, headers, metadata, checksum and generation that we wrote.
     """
     info = await storage.put(storage.root / "k", DATA[:size], options=PARTS)
 
-    blob = await aside(theirs.get_blob, "k")
-    assert await aside(blob.download_as_bytes) == DATA[:size]
+    blob = await in_thread(theirs.get_blob, "k")
+    assert await in_thread(blob.download_as_bytes) == DATA[:size]
     assert (blob.content_type, blob.metadata, blob.size) == ("text/x", {"a": "1 2"}, size)
     assert str(blob.generation) == info.etag == info.version_id
     assert base64.b64decode(blob.crc32c) == compute(ChecksumAlgorithm.CRC32C, DATA[:size]).value
 
 
 @pytest.mark.parametrize("way", ["conditional", "resumable", "stream"])
-async def test_google_reads_what_we_put_otherwise(storage: Storage, theirs: Bucket, way: str) -> None:
+async def test_google_reads_every_kind_of_upload(storage: Storage, theirs: Bucket, way: str) -> None:
     """
-    So it is of uploads that are composed, resumable or streamed.
+    Google's client reads composed, resumable and streamed uploads.
     """
     condition: dict[str, Any] = {"if_none_match": "*"} if way == "conditional" else {}
     limit = 1 << 40 if way == "resumable" else 5 * MiB
@@ -88,20 +88,20 @@ async def test_google_reads_what_we_put_otherwise(storage: Storage, theirs: Buck
     source = io.BytesIO(DATA) if way == "stream" else DATA
     await storage.put(storage.root / "k", source, options=options)
 
-    blob = await aside(theirs.get_blob, "k")
-    assert await aside(blob.download_as_bytes) == DATA
+    blob = await in_thread(theirs.get_blob, "k")
+    assert await in_thread(blob.download_as_bytes) == DATA
     assert blob.metadata == {"a": "é"}
-    assert [one.name for one in await aside(lambda: list(theirs.list_blobs()))] == ["k"]
+    assert [one.name for one in await in_thread(lambda: list(theirs.list_blobs()))] == ["k"]
 
 
 @pytest.mark.parametrize("size", [5, len(DATA)])
 async def test_we_read_what_google_puts(storage: Storage, theirs: Bucket, size: int) -> None:
     """
-    And the other way round, with the checksum that the service made, by one request and resumable.
+    We read what Google uploads, in one request and resumable, with the checksum that the service computed.
     """
     blob = theirs.blob("k", chunk_size=None if size == 5 else MiB)
     blob.metadata, blob.cache_control, blob.content_language = {"Some-Key": "a välue"}, "no-store", "de"
-    await aside(blob.upload_from_file, io.BytesIO(DATA[:size]), size=size, content_type="text/x", checksum="crc32c")
+    await in_thread(blob.upload_from_file, io.BytesIO(DATA[:size]), size=size, content_type="text/x", checksum="crc32c")
 
     found = await storage.stat(storage.root / "k")
     async with storage.get(storage.root / "k") as stream:
@@ -112,12 +112,12 @@ async def test_we_read_what_google_puts(storage: Storage, theirs: Bucket, size: 
     assert found.etag == str(blob.generation)
 
 
-async def test_we_read_what_google_uploads_by_parts(storage: Storage, theirs: Bucket, tmp_path: Path) -> None:
+async def test_we_read_what_google_uploads_in_parts(storage: Storage, theirs: Bucket, tmp_path: Path) -> None:
     """
-    An object of Google's own uploads by parts has a checksum that we compare, and no MD5.
+    An object from Google's multipart uploads has a CRC32C, which we verify, and no MD5.
     """
     (tmp_path / "file").write_bytes(DATA)
-    await aside(
+    await in_thread(
         transfer_manager.upload_chunks_concurrently,
         str(tmp_path / "file"),
         theirs.blob("k"),
@@ -132,11 +132,11 @@ async def test_we_read_what_google_uploads_by_parts(storage: Storage, theirs: Bu
 
 async def test_we_read_what_google_composes(storage: Storage, theirs: Bucket) -> None:
     """
-    A composed object is an object like any other.
+    We read an object that Google composed.
     """
     for name in ("one", "two"):
         await storage.put(storage.root / name, name.encode())
-    await aside(theirs.blob("k").compose, [theirs.blob("one"), theirs.blob("two")])
+    await in_thread(theirs.blob("k").compose, [theirs.blob("one"), theirs.blob("two")])
 
     assert await storage.read(storage.root / "k") == b"onetwo"
 
@@ -144,30 +144,30 @@ async def test_we_read_what_google_composes(storage: Storage, theirs: Bucket) ->
 @pytest.mark.parametrize("key", AWKWARD)
 async def test_awkward_key(storage: Storage, theirs: Bucket, server: GCSServer, key: str) -> None:
     """
-    All mean the same object by the same key, put, listed, copied and deleted.
+    Both clients mean the same object by a key when they write, list, copy and delete it.
     """
     uri = storage.root.with_key(key)
     await storage.put(uri, b"ours")
-    assert await aside(theirs.blob(key).download_as_bytes) == b"ours"
+    assert await in_thread(theirs.blob(key).download_as_bytes) == b"ours"
     async with storage.native() as client:
         assert await client.download("bucket", key) == b"ours"
-    await aside(theirs.blob(key).upload_from_string, b"theirs")
+    await in_thread(theirs.blob(key).upload_from_string, b"theirs")
     assert await storage.read(uri) == b"theirs"
     await storage.copy(uri, storage.root / "copy" / key)
-    listed = [blob.name for blob in await aside(lambda: list(theirs.list_blobs()))]
+    listed = [blob.name for blob in await in_thread(lambda: list(theirs.list_blobs()))]
     assert listed == [info.key async for info in storage.list()]
     result = await storage.bulk_delete([uri, storage.root / "copy" / key])
 
     assert result.done == 2
-    assert await aside(lambda: list(theirs.list_blobs())) == []
+    assert await in_thread(lambda: list(theirs.list_blobs())) == []
 
 
 async def test_etag_is_their_generation(storage: Storage, theirs: Bucket) -> None:
     """
-    What Google's client wrote since our read is not written over.
+    An object that Google's client has replaced since our read is not overwritten.
     """
     old = await storage.put(storage.root / "k", b"old")
-    await aside(theirs.blob("k").upload_from_string, b"theirs", if_generation_match=int(old.etag or 0))
+    await in_thread(theirs.blob("k").upload_from_string, b"theirs", if_generation_match=int(old.etag or 0))
 
     with pytest.raises(PreconditionFailedError):
         await storage.put(storage.root / "k", b"ours", options=UploadOptions(if_match=old.etag))
@@ -175,12 +175,12 @@ async def test_etag_is_their_generation(storage: Storage, theirs: Bucket) -> Non
         await storage.copy(storage.root / "k", storage.root / "copy", options=CopyOptions(source_if_match=old.etag))
     with pytest.raises(PreconditionFailedError):
         await storage.read(storage.root / "k", options=ReadOptions(if_match=old.etag))
-    assert await aside(theirs.blob("k").download_as_bytes) == b"theirs"
+    assert await in_thread(theirs.blob("k").download_as_bytes) == b"theirs"
 
 
 async def test_native_client(storage: Storage, server: GCSServer) -> None:
     """
-    The SDK's client has our endpoint, connections and token, and leaves the storage as it is.
+    The native client uses our endpoint, connections and token, and leaves the storage open.
     """
     await storage.put(storage.root / "k", b"data")
     async with storage.native() as client:

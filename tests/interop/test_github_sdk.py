@@ -1,5 +1,5 @@
 """
-What we write PyGithub reads, and the other way round.
+PyGithub reads what the driver writes, and the other way round.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from github import UnknownObjectException
 from asyncstore import MiB, Storage, UploadOptions, open_storage
 from asyncstore.testing.conformance.payloads import payload
 from asyncstore.testing.servers.github import FAKE_TOKEN, GitHubServer
-from tests.testing.test_github_server import REPOSITORY, download, make, send, with_sdk
+from tests.servers.github import REPOSITORY, download, make, send, with_sdk
 
 NAMES = ["plain.txt", "with-dash_and.dots.tar.gz", "plus+sign", "at@sign", "UPPER"]
 
@@ -28,7 +28,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GitHubServer]
     def local(host: Any, *rest: Any, **named: Any) -> Any:
         return resolve("127.0.0.1" if str(host).endswith("localhost") else host, *rest, **named)
 
-    # PyGithub tells origins by name, and not all machines resolve names below localhost.
+    # PyGithub compares origins by host name, and not every machine resolves names below localhost.
     monkeypatch.setattr(socket, "getaddrinfo", local)
     async with GitHubServer(host="localhost", asset_host="assets.localhost") as server:
         yield server
@@ -43,7 +43,7 @@ async def storage(server: GitHubServer) -> AsyncIterator[Storage]:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_ours_is_read(server: GitHubServer, storage: Storage, name: str) -> None:
-    """What we publish has the name, type, size, digest and bytes that PyGithub sees."""
+    """PyGithub reads the name, type, size, digest and bytes of an asset that the driver wrote."""
     data = payload(100_000)
     await storage.put(storage.root / name, data, options=UploadOptions(content_type="text/x-test"))
 
@@ -65,7 +65,7 @@ async def test_ours_is_read(server: GitHubServer, storage: Storage, name: str) -
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_theirs_is_read(server: GitHubServer, storage: Storage, tmp_path: Path, name: str) -> None:
-    """What PyGithub publishes we list, describe, read and download in parts."""
+    """The driver lists, stats, reads and downloads an asset that PyGithub published."""
     data = payload(3 * MiB)
     await with_sdk(server, lambda client: send(make(client), name, data))
 
@@ -79,8 +79,8 @@ async def test_theirs_is_read(server: GitHubServer, storage: Storage, tmp_path: 
     assert await storage.read(storage.root / name) == data == (tmp_path / "file").read_bytes()
 
 
-async def test_one_replaces_the_others(server: GitHubServer, storage: Storage) -> None:
-    """We replace what PyGithub has sent, and it deletes what we have."""
+async def test_driver_and_sdk_change_the_same_asset(server: GitHubServer, storage: Storage) -> None:
+    """The driver replaces an asset of PyGithub, and PyGithub deletes an asset of the driver."""
     await with_sdk(server, lambda client: send(make(client), "a.txt", b"theirs"))
     await storage.put(storage.root / "a.txt", b"ours")
 
@@ -94,8 +94,8 @@ async def test_one_replaces_the_others(server: GitHubServer, storage: Storage) -
     assert not await storage.exists(storage.root / "a.txt")
 
 
-async def test_draft_of_ours_is_published_by_them(server: GitHubServer) -> None:
-    """Assets are gathered in a draft, which somebody publishes when it is complete."""
+async def test_sdk_publishes_our_draft(server: GitHubServer) -> None:
+    """The driver uploads assets into a draft, and PyGithub publishes it."""
     settings: dict[str, Any] = {
         "endpoint_url": server.api_url,
         "token": FAKE_TOKEN,
@@ -120,8 +120,8 @@ async def test_draft_of_ours_is_published_by_them(server: GitHubServer) -> None:
         assert await storage.read(storage.root / NAMES[0]) == NAMES[0].encode()
 
 
-async def test_what_they_say_is_renamed_is_renamed(server: GitHubServer, storage: Storage) -> None:
-    """A name that GitHub changes for PyGithub is found by us under the name that it got."""
+async def test_asset_that_github_renamed(server: GitHubServer, storage: Storage) -> None:
+    """An asset of PyGithub that GitHub renames is listed under its new name."""
     await with_sdk(server, lambda client: send(make(client), "my file (1).txt", b"data"))
 
     assert [info.key async for info in storage.list()] == ["v1/my.file.1.txt"]

@@ -1,5 +1,5 @@
 """
-What we write the official SDK reads, and the other way round.
+What the driver writes the official SDK reads, and the other way round.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from asyncstore.body import BytesBody
 from asyncstore.checksum import compute
 from asyncstore.config import StorageConfig
+from asyncstore.driver.body import BytesBody
 from asyncstore.drivers.oci import OCIDriver, open_driver
 from asyncstore.options import CopyOptions, ListOptions, MiB, ReadOptions, WriteOptions
 from asyncstore.types import ChecksumAlgorithm
 from asyncstore.uri import ObjectURI, parse_uri
+from tests.drivers.calls import copied
 from tests.servers.oci import RunningOCI, running_oci
 
 READ = ReadOptions()
@@ -71,7 +72,7 @@ def sdk(server: RunningOCI) -> Iterator[Any]:
         yield client
 
 
-async def aside(call: Any, *args: Any, **kwargs: Any) -> Any:
+async def in_thread(call: Any, *args: Any, **kwargs: Any) -> Any:
     """Run a blocking call of the SDK in a thread."""
     return await asyncio.to_thread(call, *args, **kwargs)
 
@@ -86,7 +87,7 @@ async def read(driver: OCIDriver, uri: ObjectURI) -> bytes:
 
 async def test_the_sdk_reads_what_we_put(driver: OCIDriver, root: ObjectURI, sdk: Any) -> None:
     """
-    Bytes, headers, metadata and checksums are what the SDK finds.
+    The SDK reads the bytes, headers, metadata and checksums that the driver wrote.
     """
     options = WriteOptions(
         content_type="text/x",
@@ -96,7 +97,7 @@ async def test_the_sdk_reads_what_we_put(driver: OCIDriver, root: ObjectURI, sdk
         storage_class="InfrequentAccess",
     )
     info = await driver.put(root / "k", BytesBody(b"data"), options)
-    found = await aside(sdk.get_object, root.namespace, root.bucket, "k")
+    found = await in_thread(sdk.get_object, root.namespace, root.bucket, "k")
 
     assert found.data.content == b"data"
     names = ("content-type", "cache-control", "content-language", "opc-meta-a", "opc-meta-b", "storage-tier", "etag")
@@ -108,9 +109,9 @@ async def test_the_sdk_reads_what_we_put(driver: OCIDriver, root: ObjectURI, sdk
 
 async def test_we_read_what_the_sdk_puts(driver: OCIDriver, root: ObjectURI, sdk: Any) -> None:
     """
-    And the other way round, with the checksums of the SDK's choice.
+    The driver reads what the SDK wrote, including the checksums that the SDK chose.
     """
-    await aside(
+    await in_thread(
         sdk.put_object,
         root.namespace,
         root.bucket,
@@ -132,38 +133,38 @@ async def test_we_read_what_the_sdk_puts(driver: OCIDriver, root: ObjectURI, sdk
 @pytest.mark.parametrize("key", AWKWARD)
 async def test_awkward_key(driver: OCIDriver, root: ObjectURI, sdk: Any, key: str) -> None:
     """
-    Both mean the same object by the same key: put, read, listed, copied and deleted.
+    The driver and the SDK agree on keys in reads, writes, lists, copies and deletions.
     """
     names = (root.namespace, root.bucket)
     uri = root.with_key(key)
     await driver.put(uri, BytesBody(b"ours"), WriteOptions())
-    theirs = await aside(sdk.get_object, *names, key)
+    theirs = await in_thread(sdk.get_object, *names, key)
     assert theirs.data.content == b"ours"
-    await aside(sdk.put_object, *names, key, b"theirs")
+    await in_thread(sdk.put_object, *names, key, b"theirs")
     assert await read(driver, uri) == b"theirs"
-    listed = await aside(sdk.list_objects, *names)
+    listed = await in_thread(sdk.list_objects, *names)
     ours = await driver.list_page(root, ListOptions(), None)
     assert [item.name for item in listed.data.objects] == [info.key for info in ours.objects] == [key]
-    await driver.copy(uri, root / f"copy of {key}", CopyOptions())
-    assert (await aside(sdk.get_object, *names, f"copy of {key}")).data.content == b"theirs"
+    await copied(driver, uri, root / f"copy of {key}", CopyOptions())
+    assert (await in_thread(sdk.get_object, *names, f"copy of {key}")).data.content == b"theirs"
     assert await driver.delete_batch([uri, root / f"copy of {key}"]) == [None, None]
 
-    assert (await aside(sdk.list_objects, *names)).data.objects == []
+    assert (await in_thread(sdk.list_objects, *names)).data.objects == []
 
 
 async def test_we_read_what_the_upload_manager_writes(
     driver: OCIDriver, root: ObjectURI, sdk: Any, tmp_path: Path
 ) -> None:
     """
-    A file that the SDK sends by parts is read and listed; the MD5 of its MD5s is not taken for a plain one.
+    A multipart upload of the SDK is read and listed; the MD5 of its parts' MD5s does not count as its own.
     """
     from oci.object_storage import UploadManager
 
     data = bytes(range(256)) * (25 * MiB // 256)
     path = tmp_path / "file"
-    await aside(path.write_bytes, data)
+    await in_thread(path.write_bytes, data)
     manager = UploadManager(sdk, allow_parallel_uploads=True)
-    await aside(
+    await in_thread(
         manager.upload_file, root.namespace, root.bucket, "k", str(path), part_size=10 * MiB, metadata={"a": "1"}
     )
     found = await driver.stat(root / "k", READ)
@@ -175,52 +176,52 @@ async def test_we_read_what_the_upload_manager_writes(
     assert (found.size, found.metadata, listed.size, listed.etag) == (len(data), {"a": "1"}, len(data), found.etag)
 
 
-async def test_the_upload_managers_sum_is_of_the_whole(
+async def test_checksum_of_the_upload_manager_covers_the_whole(
     driver: OCIDriver, root: ObjectURI, sdk: Any, tmp_path: Path
 ) -> None:
     """
-    With the newer checksums the CRC of an object of parts is of all its bytes, and is what we compare with.
+    With newer checksums, the CRC of a multipart object covers all its bytes, and reads are compared with it.
     """
     from oci.object_storage import UploadManager
 
     data = bytes(range(251)) * (21 * MiB // 251)
     path = tmp_path / "file"
-    await aside(path.write_bytes, data)
+    await in_thread(path.write_bytes, data)
     arguments = {"part_size": 10 * MiB, "opc_checksum_algorithm": "CRC32C"}
-    await aside(UploadManager(sdk).upload_file, root.namespace, root.bucket, "k", str(path), **arguments)
+    await in_thread(UploadManager(sdk).upload_file, root.namespace, root.bucket, "k", str(path), **arguments)
     found = await driver.stat(root / "k", READ)
 
     assert await read(driver, root / "k") == data
     assert found.checksum == compute(ChecksumAlgorithm.CRC32C, data)
 
 
-async def test_upload_begun_here_is_committed_there(driver: OCIDriver, root: ObjectURI, sdk: Any) -> None:
+async def test_upload_with_parts_of_both(driver: OCIDriver, root: ObjectURI, sdk: Any) -> None:
     """
-    An upload is the same upload to both: parts of ours and theirs make one object, ours to be excluded are.
+    Parts of the driver and of the SDK make one object, and the driver can exclude a part.
     """
     uri, options = root / "k", WriteOptions(metadata={"a": "1"}, checksum=ChecksumAlgorithm.MD5)
     names = (root.namespace, root.bucket)
     upload = await driver.initiate_multipart_upload(uri, options)
     first = await driver.upload_part(uri, upload, 1, BytesBody(b"x" * 10 * MiB), options)
     await driver.upload_part(uri, upload, 2, BytesBody(b"left out"), options)
-    await aside(sdk.upload_part, *names, "k", upload, 3, b"tail")
+    await in_thread(sdk.upload_part, *names, "k", upload, 3, b"tail")
     listed = (await driver.list_parts(uri, upload, None)).parts
-    theirs = (await aside(sdk.list_multipart_upload_parts, *names, "k", upload)).data
+    theirs = (await in_thread(sdk.list_multipart_upload_parts, *names, "k", upload)).data
     assert [(part.number, part.etag, part.size) for part in listed] == [
         (part.part_number, part.etag, part.size) for part in theirs
     ]
     assert first.checksum == listed[0].checksum
     info = await driver.complete_multipart_upload(uri, upload, [listed[0], listed[2]], options)
-    found = await aside(sdk.get_object, *names, "k")
+    found = await in_thread(sdk.get_object, *names, "k")
 
     assert found.data.content == b"x" * 10 * MiB + b"tail"
     assert (found.headers["opc-meta-a"], found.headers["etag"]) == ("1", info.etag)
     assert info.size == 10 * MiB + 4
 
 
-async def test_the_sdk_sees_the_sum_of_the_whole(driver: OCIDriver, root: ObjectURI, sdk: Any) -> None:
+async def test_the_sdk_reads_the_checksum_of_the_whole(driver: OCIDriver, root: ObjectURI, sdk: Any) -> None:
     """
-    The checksum of an object of our parts is that of its bytes, also in the SDK's words.
+    The SDK sees a CRC of all the bytes of a multipart upload.
     """
     data = [b"x" * 10 * MiB, b"tail"]
     uri, options = root / "k", WriteOptions()
@@ -228,7 +229,7 @@ async def test_the_sdk_sees_the_sum_of_the_whole(driver: OCIDriver, root: Object
     parts = [await driver.upload_part(uri, upload, n, BytesBody(d), options) for n, d in enumerate(data, 1)]
     whole = compute(ChecksumAlgorithm.CRC32C, b"".join(data))
     info = await driver.complete_multipart_upload(uri, upload, parts, options, whole)
-    found = await aside(sdk.head_object, root.namespace, root.bucket, "k")
+    found = await in_thread(sdk.head_object, root.namespace, root.bucket, "k")
 
     assert found.headers["opc-content-crc32c"] == whole.base64()
     assert info.checksum == whole
@@ -236,7 +237,7 @@ async def test_the_sdk_sees_the_sum_of_the_whole(driver: OCIDriver, root: Object
 
 async def test_preauthenticated_requests_are_the_same(driver: OCIDriver, root: ObjectURI, sdk: Any) -> None:
     """
-    Those that we make the SDK lists, and those that it makes we list and delete.
+    The SDK lists the driver's pre-authenticated requests, and the driver lists and deletes those of the SDK.
     """
     from datetime import UTC, datetime, timedelta
 
@@ -251,47 +252,47 @@ async def test_preauthenticated_requests_are_the_same(driver: OCIDriver, root: O
         access_type="ObjectReadWrite",
         time_expires=datetime.now(UTC) + timedelta(hours=2),
     )
-    await aside(sdk.create_preauthenticated_request, *names, details)
+    await in_thread(sdk.create_preauthenticated_request, *names, details)
     (ours,) = [item async for item in driver.list_preauthenticated_requests(root / "a")]
     (theirs,) = [item async for item in driver.list_preauthenticated_requests(root / "b")]
-    listed = (await aside(sdk.list_preauthenticated_requests, *names)).data
+    listed = (await in_thread(sdk.list_preauthenticated_requests, *names)).data
     assert {item.id for item in listed} == {ours.id, theirs.id}
     assert (ours.key, ours.access, theirs.name, theirs.access) == ("a", "ObjectRead", "theirs", "ObjectReadWrite")
     for item in (ours, theirs):
         await driver.delete_preauthenticated_request(root, item.id)
 
-    assert (await aside(sdk.list_preauthenticated_requests, *names)).data == []
+    assert (await in_thread(sdk.list_preauthenticated_requests, *names)).data == []
 
 
 async def test_conditions_mean_the_same(driver: OCIDriver, root: ObjectURI, sdk: Any) -> None:
     """
-    The ETag that one has the other can ask for.
+    The driver and the SDK accept each other's ETags as conditions.
     """
     from oci.exceptions import ServiceError
 
     info = await driver.put(root / "k", BytesBody(b"1"), WriteOptions())
     names = (root.namespace, root.bucket, "k")
-    put = await aside(sdk.put_object, *names, b"2", if_match=info.etag)
+    put = await in_thread(sdk.put_object, *names, b"2", if_match=info.etag)
     with pytest.raises(ServiceError) as failure:
-        await aside(sdk.put_object, *names, b"3", if_match=info.etag)
+        await in_thread(sdk.put_object, *names, b"3", if_match=info.etag)
     assert failure.value.status == 412
     await driver.put(root / "k", BytesBody(b"4"), WriteOptions(if_match=f'"{put.headers["etag"]}"'))
 
-    assert (await aside(sdk.get_object, *names)).data.content == b"4"
+    assert (await in_thread(sdk.get_object, *names)).data.content == b"4"
 
 
 async def test_native_client(driver: OCIDriver, root: ObjectURI) -> None:
     """
-    The SDK's own client is on the same endpoint, with the same credentials, and signs documents too.
+    The native client has the same endpoint and credentials, and signs documents too.
     """
     from oci.object_storage.models import RenameObjectDetails
 
     await driver.put(root / "k", BytesBody(b"data"), WriteOptions())
     async with driver.native() as client:
-        assert (await aside(client.get_namespace)).data == root.namespace
+        assert (await in_thread(client.get_namespace)).data == root.namespace
         details = RenameObjectDetails(source_name="k", new_name="other")
-        await aside(client.rename_object, root.namespace, root.bucket, details)
-        await aside(client.put_object, root.namespace, root.bucket, "put", b"by the SDK")
+        await in_thread(client.rename_object, root.namespace, root.bucket, details)
+        await in_thread(client.put_object, root.namespace, root.bucket, "put", b"by the SDK")
 
     assert await read(driver, root / "other") == b"data"
     assert await read(driver, root / "put") == b"by the SDK"
@@ -299,7 +300,7 @@ async def test_native_client(driver: OCIDriver, root: ObjectURI) -> None:
 
 async def test_metadata_md5_of_the_original(driver: OCIDriver, root: ObjectURI, sdk: Any, tmp_path: Path) -> None:
     """
-    The md5 that others store as metadata with objects of parts is what they are compared with.
+    An md5 that other tools store as metadata is the checksum of a multipart object.
     """
     from oci.object_storage import UploadManager
 
@@ -307,7 +308,7 @@ async def test_metadata_md5_of_the_original(driver: OCIDriver, root: ObjectURI, 
     digest = hashlib.md5(data, usedforsecurity=False).digest()
     manager = UploadManager(sdk)
     arguments = {"part_size": 10 * MiB, "metadata": {"md5": base64.b64encode(digest).decode()}}
-    await aside(manager.upload_stream, root.namespace, root.bucket, "k", io.BytesIO(data), **arguments)
+    await in_thread(manager.upload_stream, root.namespace, root.bucket, "k", io.BytesIO(data), **arguments)
     found = await driver.stat(root / "k", READ)
 
     assert found.checksum == compute(ChecksumAlgorithm.MD5, data)

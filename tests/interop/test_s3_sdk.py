@@ -1,5 +1,5 @@
 """
-What we write the SDKs read, and the other way round.
+boto3 reads what the driver writes, and the other way round.
 """
 
 import base64
@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from asyncstore.body import BytesBody
 from asyncstore.checksum import compute
+from asyncstore.driver.body import BytesBody
 from asyncstore.drivers.s3 import S3Driver, open_driver
 from asyncstore.options import ListOptions, ReadOptions, WriteOptions
 from asyncstore.types import ChecksumAlgorithm
 from asyncstore.uri import ObjectURI, parse_uri
-from tests.drivers.test_s3_servers import config_of, read
+from tests.drivers.s3.test_servers import config_of, read
 from tests.servers.quirks import COMPOSITE_ONLY, KEY_FORMS
 from tests.servers.s3 import S3Server, blocking_client, fresh_bucket
 
@@ -65,7 +65,7 @@ def boto(server: S3Server) -> Iterator[Any]:
         yield client
 
 
-async def aside(call: Any, *args: Any, **kwargs: Any) -> Any:
+async def in_thread(call: Any, *args: Any, **kwargs: Any) -> Any:
     """Run a blocking call of boto3 in a thread."""
     import asyncio
 
@@ -74,24 +74,24 @@ async def aside(call: Any, *args: Any, **kwargs: Any) -> Any:
 
 async def test_boto3_reads_what_we_put(driver: S3Driver, root: ObjectURI, boto: Any) -> None:
     """
-    Bytes, headers, metadata and checksum are what boto3 finds.
+    boto3 reads the bytes, headers, metadata and checksum that the driver wrote.
     """
     options = WriteOptions(content_type="text/x", cache_control="no-cache", metadata={"a": "1 2", "b": "x"})
     info = await driver.put(root / "k", BytesBody(b"data"), options)
-    found = await aside(boto.get_object, Bucket=root.bucket, Key="k", ChecksumMode="ENABLED")
+    found = await in_thread(boto.get_object, Bucket=root.bucket, Key="k", ChecksumMode="ENABLED")
 
     assert found["Body"].read() == b"data"
     assert (found["ContentType"], found["CacheControl"]) == ("text/x", "no-cache")
     assert found["Metadata"] == {"a": "1 2", "b": "x"}
     assert found["ETag"].strip('"') == info.etag
-    assert base64.b64decode(found["ChecksumCRC32C"]) == compute(ChecksumAlgorithm.CRC32C, b"data").value
+    assert base64.b64decode(found["ChecksumCRC32"]) == compute(ChecksumAlgorithm.CRC32, b"data").value
 
 
 async def test_we_read_what_boto3_puts(driver: S3Driver, root: ObjectURI, boto: Any) -> None:
     """
-    And the other way round, with the checksum that boto3 chose.
+    The driver reads what boto3 wrote, including the checksum that boto3 chose.
     """
-    await aside(
+    await in_thread(
         boto.put_object,
         Bucket=root.bucket,
         Key="k",
@@ -108,12 +108,12 @@ async def test_we_read_what_boto3_puts(driver: S3Driver, root: ObjectURI, boto: 
     assert compute(ChecksumAlgorithm.SHA256, b"data") in found.checksums
 
 
-async def test_boto3_streams_with_a_trailer(driver: S3Driver, root: ObjectURI, boto: Any) -> None:
+async def test_object_that_boto3_streamed_with_a_trailer(driver: S3Driver, root: ObjectURI, boto: Any) -> None:
     """
-    What boto3 sent in chunks with a checksum at the end is the object, without the framing.
+    An object that boto3 sent in chunks with a trailing checksum is read without the framing.
     """
     data = b"x" * (2 * MiB)
-    await aside(boto.put_object, Bucket=root.bucket, Key="k", Body=io.BytesIO(data), ChecksumAlgorithm="CRC32")
+    await in_thread(boto.put_object, Bucket=root.bucket, Key="k", Body=io.BytesIO(data), ChecksumAlgorithm="CRC32")
     found = await driver.stat(root / "k", READ)
 
     assert await read(driver, root / "k") == data
@@ -124,47 +124,49 @@ async def test_boto3_streams_with_a_trailer(driver: S3Driver, root: ObjectURI, b
 @pytest.mark.parametrize("key", AWKWARD)
 async def test_awkward_key(server: S3Server, driver: S3Driver, root: ObjectURI, boto: Any, key: str) -> None:
     """
-    Both mean the same object by the same key, put, listed and deleted.
+    The driver and boto3 agree on keys in writes, reads, lists and deletions.
     """
     if key in ("x//y", "dots/../up", "./here", "back\\slash", "/leading"):
         server.xfail_if(KEY_FORMS)
     uri = root.with_key(key)
     await driver.put(uri, BytesBody(b"ours"), WriteOptions())
-    theirs = await aside(boto.get_object, Bucket=root.bucket, Key=key)
+    theirs = await in_thread(boto.get_object, Bucket=root.bucket, Key=key)
     assert theirs["Body"].read() == b"ours"
-    await aside(boto.put_object, Bucket=root.bucket, Key=key, Body=b"theirs")
+    await in_thread(boto.put_object, Bucket=root.bucket, Key=key, Body=b"theirs")
     assert await read(driver, uri) == b"theirs"
-    listed = await aside(boto.list_objects_v2, Bucket=root.bucket)
+    listed = await in_thread(boto.list_objects_v2, Bucket=root.bucket)
     ours = await driver.list_page(root, ListOptions(), None)
     assert [item["Key"] for item in listed["Contents"]] == [info.key for info in ours.objects] == [key]
     assert await driver.delete_batch([uri]) == [None]
 
-    assert "Contents" not in await aside(boto.list_objects_v2, Bucket=root.bucket)
+    assert "Contents" not in await in_thread(boto.list_objects_v2, Bucket=root.bucket)
 
 
-async def test_upload_begun_here_is_completed_there(driver: S3Driver, root: ObjectURI, boto: Any) -> None:
+async def test_upload_with_parts_of_both(driver: S3Driver, root: ObjectURI, boto: Any) -> None:
     """
-    An upload is the same upload to both: parts of ours and theirs make one object.
+    Parts of the driver and of boto3 make one object.
     """
     uri, options = root / "k", WriteOptions(metadata={"a": "1"})
     upload = await driver.initiate_multipart_upload(uri, options)
     data = bytes(range(256)) * (5 * MiB // 256)
     await driver.upload_part(uri, upload, 1, BytesBody(data), options)
     names = {"Bucket": root.bucket, "Key": "k", "UploadId": upload}
-    await aside(boto.upload_part, **names, PartNumber=2, Body=b"tail", ChecksumAlgorithm="CRC32C")
+    await in_thread(boto.upload_part, **names, PartNumber=2, Body=b"tail", ChecksumAlgorithm="CRC32")
     listed = (await driver.list_parts(uri, upload, None)).parts
-    theirs = await aside(boto.list_parts, **names)
+    theirs = await in_thread(boto.list_parts, **names)
     assert [part.etag for part in listed] == [part["ETag"].strip('"') for part in theirs["Parts"]]
     await driver.complete_multipart_upload(uri, upload, listed, options)
-    found = await aside(boto.get_object, Bucket=root.bucket, Key="k")
+    found = await in_thread(boto.get_object, Bucket=root.bucket, Key="k")
 
     assert found["Body"].read() == data + b"tail"
     assert found["Metadata"] == {"a": "1"}
 
 
-async def test_boto3_sees_the_sum_of_the_whole(server: S3Server, driver: S3Driver, root: ObjectURI, boto: Any) -> None:
+async def test_boto3_reads_the_checksum_of_the_whole(
+    server: S3Server, driver: S3Driver, root: ObjectURI, boto: Any
+) -> None:
     """
-    The checksum of an object of parts is that of its bytes, also in boto3's words.
+    boto3 reads the checksum of all bytes of a multipart object.
     """
     server.xfail_if(COMPOSITE_ONLY)
     data = [b"x" * 5 * MiB, b"tail"]
@@ -173,17 +175,17 @@ async def test_boto3_sees_the_sum_of_the_whole(server: S3Server, driver: S3Drive
     parts = [await driver.upload_part(uri, upload, n, BytesBody(d), options) for n, d in enumerate(data, 1)]
     whole = compute(ChecksumAlgorithm.CRC64NVME, b"".join(data))
     await driver.complete_multipart_upload(uri, upload, parts, options, whole)
-    found = await aside(boto.head_object, Bucket=root.bucket, Key="k", ChecksumMode="ENABLED")
+    found = await in_thread(boto.head_object, Bucket=root.bucket, Key="k", ChecksumMode="ENABLED")
 
     assert found["ChecksumCRC64NVME"] == whole.base64()
 
 
-async def test_we_read_what_boto3_uploads_by_parts(driver: S3Driver, root: ObjectURI, boto: Any) -> None:
+async def test_we_read_what_boto3_uploads_in_parts(driver: S3Driver, root: ObjectURI, boto: Any) -> None:
     """
-    An object of boto3's transfer manager is read, and its composite checksum is not taken for a plain one.
+    An object of boto3's transfer manager is read, and its composite checksum does not count as its own.
     """
     data = bytes(range(256)) * (11 * MiB // 256)
-    await aside(boto.upload_fileobj, io.BytesIO(data), root.bucket, "k", ExtraArgs={"ChecksumAlgorithm": "SHA256"})
+    await in_thread(boto.upload_fileobj, io.BytesIO(data), root.bucket, "k", ExtraArgs={"ChecksumAlgorithm": "SHA256"})
     found = await driver.stat(root / "k", READ)
 
     assert await read(driver, root / "k") == data
@@ -192,7 +194,7 @@ async def test_we_read_what_boto3_uploads_by_parts(driver: S3Driver, root: Objec
 
 async def test_native_client(server: S3Server, driver: S3Driver, root: ObjectURI) -> None:
     """
-    The SDK's own client is on the same endpoint, with the same credentials.
+    The native client has the same endpoint, region and credentials.
     """
     await driver.put(root / "k", BytesBody(b"data"), WriteOptions())
     async with driver.native() as client:
@@ -204,32 +206,32 @@ async def test_native_client(server: S3Server, driver: S3Driver, root: ObjectURI
 
 async def test_tags_both_ways(driver: S3Driver, root: ObjectURI, boto: Any) -> None:
     """
-    Tags that boto3 sets we read, and those that we set boto3 reads.
+    boto3 reads the tags that the driver sets, and the other way round.
     """
     await driver.put(root / "k", BytesBody(b"data"), WriteOptions())
     ours, theirs = {"a b": "x + y", "c": ""}, {"d": "1", "e/f": "x@y"}
 
     await driver.set_tags(root / "k", ours)
-    found = await aside(boto.get_object_tagging, Bucket=root.bucket, Key="k")
+    found = await in_thread(boto.get_object_tagging, Bucket=root.bucket, Key="k")
     assert {tag["Key"]: tag["Value"] for tag in found["TagSet"]} == ours
 
     tags = [{"Key": key, "Value": value} for key, value in theirs.items()]
-    await aside(boto.put_object_tagging, Bucket=root.bucket, Key="k", Tagging={"TagSet": tags})
+    await in_thread(boto.put_object_tagging, Bucket=root.bucket, Key="k", Tagging={"TagSet": tags})
     assert await driver.get_tags(root / "k") == theirs
 
 
 async def test_versions_that_boto3_made(driver: S3Driver, root: ObjectURI, boto: Any) -> None:
     """
-    Versions and delete markers are those that boto3 lists: ids, sizes, which one is current.
+    The driver lists the same versions and delete markers as boto3: ids, sizes, and which one is current.
     """
     enabled = {"Status": "Enabled"}
-    await aside(boto.put_bucket_versioning, Bucket=root.bucket, VersioningConfiguration=enabled)
+    await in_thread(boto.put_bucket_versioning, Bucket=root.bucket, VersioningConfiguration=enabled)
     for data in (b"one", b"other"):
-        await aside(boto.put_object, Bucket=root.bucket, Key="a b+c%20d", Body=data)
-    await aside(boto.delete_object, Bucket=root.bucket, Key="a b+c%20d")
+        await in_thread(boto.put_object, Bucket=root.bucket, Key="a b+c%20d", Body=data)
+    await in_thread(boto.delete_object, Bucket=root.bucket, Key="a b+c%20d")
 
     page = await driver.list_versions_page(root, ListOptions(), None)
-    listed = await aside(boto.list_object_versions, Bucket=root.bucket)
+    listed = await in_thread(boto.list_object_versions, Bucket=root.bucket)
 
     ours = {(info.key, info.version_id, info.size, info.is_current) for info in page.objects if not info.is_deleted}
     assert ours == {(item["Key"], item["VersionId"], item["Size"], item["IsLatest"]) for item in listed["Versions"]}

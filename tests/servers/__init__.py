@@ -1,5 +1,5 @@
 """
-Real servers for the tests, on loopback: fetched once, started when first asked for.
+Servers that the tests talk to, on loopback: downloaded once, started on first use.
 
-Test support only; nothing here is shipped. `fixtures.py` is what tests see.
+None of this is shipped. `fixtures.py` holds the pytest fixtures.
 """

@@ -1,5 +1,5 @@
 """
-An Azure Blob server as tests see it: where it is, who may use it, how it differs.
+An Azure Blob server as tests see it: its address, its credentials, and how it differs from Azure.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class AzureServer:
     A running server that checks signatures.
 
     Attributes:
-        endpoint_url: With the account in its path.
-        ca_file: What to trust, when *endpoint_url* is https.
+        endpoint_url: Contains the account in its path.
+        ca_file: Certificates to trust, when *endpoint_url* is https.
         quirks: Names from `tests.servers.azure_quirks`.
     """
 
@@ -43,17 +43,17 @@ class AzureServer:
 
     @property
     def place(self) -> dict[str, Any]:
-        """Where a storage on it is, without what lets it in."""
+        """Settings of a storage on it, without credentials."""
         return {"endpoint_url": self.endpoint_url, "account_name": self.account_name, "ca_file": self.ca_file}
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What opens a storage on it by the account's key."""
+        """Settings of a storage on it, with the account key."""
         return {**self.place, "account_key": self.account_key}
 
     @property
     def connection_string(self) -> str:
-        """The same for the SDK."""
+        """The same settings for the SDK."""
         protocol = self.endpoint_url.partition(":")[0]
         return (
             f"DefaultEndpointsProtocol={protocol};AccountName={self.account_name};AccountKey={self.account_key};"
@@ -61,7 +61,7 @@ class AzureServer:
         )
 
     def skip_if(self, quirk: str) -> None:
-        """End the running test as an expected failure, saying why, if this server has the quirk."""
+        """End the running test as an expected failure, with the reason, if this server has the quirk."""
         if quirk in self.quirks:
             pytest.xfail(f"{self.name}: {quirk}. {SENTENCES[quirk]}")
 
@@ -75,10 +75,10 @@ class FakeToken(NamedTuple):
 
 class FakeCredential:
     """
-    A token credential as those of azure-identity, whose tokens nobody signed.
+    A token credential like those of azure-identity; its tokens are not signed.
 
     Attributes:
-        asked: Times that a token was asked for.
+        asked: Number of tokens requested.
     """
 
     def __init__(self, lifetime: float = 3600.0) -> None:
@@ -92,7 +92,7 @@ class FakeCredential:
 
 def fake_token(lifetime: float = 3600.0) -> FakeToken:
     """
-    Return a token that Azurite takes: it looks at what a token says, not at who signed it.
+    Return a token that Azurite accepts: it checks the claims, not the signature.
     """
     now = int(time.time())
     claims = {
@@ -112,7 +112,7 @@ def fake_token(lifetime: float = 3600.0) -> FakeToken:
 
 def trusting(server: AzureServer) -> aiohttp.ClientSession:
     """
-    Return a client of HTTP that trusts *server*.
+    Return an HTTP client that trusts *server*.
     """
     trust = ssl.create_default_context(cafile=server.ca_file) if server.ca_file else True
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust))
@@ -121,7 +121,7 @@ def trusting(server: AzureServer) -> aiohttp.ClientSession:
 @contextmanager
 def blocking_client(server: AzureServer) -> Iterator[BlobServiceClient]:
     """
-    Yield a client of the SDK that neither retries nor reads the environment's proxies.
+    Yield an SDK client that neither retries nor uses proxies from the environment.
     """
     transport = RequestsTransport(
         connection_verify=str(server.ca_file) if server.ca_file else True, use_env_settings=False
@@ -136,7 +136,7 @@ def fresh_container(server: AzureServer) -> str:
     """
     Create an empty container and return its name.
 
-    It is not removed: the server and all its data go at the end of the session.
+    It is not removed: the server and its data are deleted at the end of the session.
     """
     name = f"test-{uuid.uuid4().hex}"
     with blocking_client(server) as client:

@@ -1,37 +1,33 @@
 """
-Azurite: Microsoft's own emulator, in memory.
+Azurite, Microsoft's emulator of Azure Storage, in memory.
 
-It checks shared keys, signatures and checksums; tokens only over TLS, and of those
-what they say, not who signed them. See `azure_quirks` for what it does not do as the service does.
+It checks shared keys, signatures and checksums. It accepts tokens only over TLS, and checks their claims but not
+their signatures. `azure_quirks` lists how it differs from the service.
 """
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from asyncstore.auth.azure_account import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
+from asyncstore.auth.azure.account import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
 from tests.servers import azure_quirks
 from tests.servers.azure import AzureServer
-from tests.servers.install import InstallError, program
+from tests.servers.install import node, program
 from tests.servers.process import Launch, ServerProcess, free_ports, start
 from tests.servers.tls import ThrowawayCA
 
-# MiB that blobs may take together.
+# MiB that all blobs together may use.
 _MEMORY = 4096
 
 
 def start_azurite(tls: ThrowawayCA | None = None) -> ServerProcess:
-    """Start Azurite, over TLS and with tokens if there is a certificate; `server_of` says how to reach it."""
-    script = program("azurite")
-    node = shutil.which("node")
-    if node is None:
-        raise InstallError("node is not installed")
-    return start("Azurite", lambda _: _plan(node, script, tls))
+    """Start Azurite; with a certificate, over TLS and accepting tokens. `server_of` returns its address."""
+    script, runtime = program("azurite"), node()
+    return start("Azurite", lambda _: _plan(runtime, script, tls))
 
 
 def server_of(name: str, process: ServerProcess) -> AzureServer:
-    """Return how to reach a server that was started."""
+    """Return the address and credentials of a started server."""
     launch = process.launch
     scheme = "https" if launch.ca_file else "http"
     return AzureServer(
@@ -44,7 +40,7 @@ def server_of(name: str, process: ServerProcess) -> AzureServer:
     )
 
 
-def _plan(node: str, script: Path, tls: ThrowawayCA | None) -> Launch:
+def _plan(runtime: Path, script: Path, tls: ThrowawayCA | None) -> Launch:
     (port,) = free_ports(1)
     options = [
         "--blobHost=127.0.0.1",
@@ -53,14 +49,14 @@ def _plan(node: str, script: Path, tls: ThrowawayCA | None) -> Launch:
         f"--extentMemoryLimit={_MEMORY}",
         "--silent",
         "--disableTelemetry",
-        # Newer SDKs speak newer versions than it knows.
+        # SDKs can use newer API versions than it knows.
         "--skipApiVersionCheck",
         "--blobKeepAliveTimeout=60",
     ]
     if tls:
         options += [f"--cert={tls.cert_file}", f"--key={tls.key_file}", "--oauth=basic"]
     return Launch(
-        command=[node, str(script), *options],
+        command=[str(runtime), str(script), *options],
         ports={"blob": port},
         ready_url=f"{'https' if tls else 'http'}://127.0.0.1:{port}/",
         ready_status=400,

@@ -1,8 +1,8 @@
 """
-Become the command given, and be killed by the kernel when the parent dies.
+Run a command that the kernel kills when the parent process dies.
 
-Run as a program: `python -I -S die_with_parent.py PARENT_PID COMMAND ...`. It takes
-the place of `preexec_fn`, which is not safe in a process with threads.
+Usage: `python -I -S die_with_parent.py PARENT_PID COMMAND ...`. This replaces
+`preexec_fn`, which is not safe in a process with threads. Only Linux kills the command.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ if __name__ == "__main__":
     _parent, _command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        # The parent may have died before the call above took effect.
+        # The parent may have died before that call took effect.
         if os.getppid() != _parent:
             sys.exit("the parent is gone")
     os.execv(_command[0], _command)

@@ -1,5 +1,5 @@
 """
-fake-gcs-server: another making of GCS, with exact names of objects and few conditions.
+fake-gcs-server: an emulator of GCS with exact object names and few conditions.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ _HEALTH = "/_internal/healthcheck"
 
 
 def start_fake_gcs() -> ServerProcess:
-    """Start the server, with its objects in memory: its files would take names for paths."""
+    """Start the server with objects in memory: its file backend treats names as paths."""
     executable = program("fake-gcs-server")
     return start("fake_gcs", lambda folder: _plan(executable, folder))
 
 
 def endpoint(process: ServerProcess) -> GCSEndpoint:
-    """Return how to reach a server that `start_fake_gcs` started."""
+    """Return the address of a server that `start_fake_gcs` started."""
     return GCSEndpoint(process.launch.ready_url.removesuffix(_HEALTH))
 
 

@@ -1,8 +1,8 @@
 """
-gcp-storage-emulator: a third making of GCS, which answers one connection at a time.
+gcp-storage-emulator: an emulator of GCS that serves one connection at a time.
 
-What it does right is resumable sessions: status, offsets and partial chunks. It knows no conditions,
-pages, versions or ids in batches.
+Its resumable sessions are right: status, offsets and partial chunks. It has no conditions, pages,
+versions or ids in batches.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from tests.servers.process import Launch, ServerProcess, free_ports, start
 
 
 def start_gcp_emulator() -> ServerProcess:
-    """Start the server, with its objects in memory."""
+    """Start the server with objects in memory."""
     executable = program("gcp-storage-emulator")
     return start("gcp_emulator", lambda folder: _plan(executable, folder))
 
 
 def endpoint(process: ServerProcess) -> GCSEndpoint:
-    """Return how to reach a server that `start_gcp_emulator` started."""
+    """Return the address of a server that `start_gcp_emulator` started."""
     return GCSEndpoint(f"http://127.0.0.1:{process.launch.ports['gcs']}")
 
 

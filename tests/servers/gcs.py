@@ -1,5 +1,5 @@
 """
-Google Cloud Storage's stand-in, in a process of its own or in the test's.
+Our stand-in for Google Cloud Storage, in a process of its own.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _ROOT = Path(__file__).parents[2]
 @dataclass(frozen=True, slots=True)
 class GCSEndpoint:
     """
-    A running server that lets everybody do everything.
+    A running server that accepts every request without credentials.
     """
 
     url: str
 
 
 def start_gcs() -> ServerProcess:
-    """Start the stand-in; `endpoint` says how to reach it."""
+    """Start the stand-in; `endpoint` returns its address."""
     return start("gcs", _plan)
 
 
 def endpoint(process: ServerProcess) -> GCSEndpoint:
-    """Return how to reach a server that `start_gcs` started."""
+    """Return the address of a server that `start_gcs` started."""
     return GCSEndpoint(f"http://127.0.0.1:{process.launch.ports['gcs']}")
 
 
@@ -40,9 +40,15 @@ def fresh_bucket(server: GCSEndpoint, **resource: object) -> str:
     Create an empty bucket and return its name.
 
     Args:
-        resource: The bucket's settings, by the names of the JSON API.
+        resource: Settings of the bucket, named as in the JSON API.
     """
-    name = f"test-{uuid.uuid4().hex}"
+    return create_bucket(server, f"test-{uuid.uuid4().hex}", **resource)
+
+
+def create_bucket(server: GCSEndpoint, name: str, **resource: object) -> str:
+    """
+    Create an empty bucket that is called *name*, and return that.
+    """
     body = json.dumps({"name": name, **resource}).encode()
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{server.url}/storage/v1/b?project=test", body, headers)
@@ -57,7 +63,7 @@ def _plan(folder: Path) -> Launch:
     return Launch(
         command=[sys.executable, "-m", "asyncstore.testing.servers", "gcs", "--port", str(port)],
         ports={"gcs": port},
-        # Where the package is not installed it is found beside the tests.
+        # If the package is not installed, it is imported from the folder above the tests.
         environment={"PYTHONPATH": str(_ROOT)},
         ready_url=f"http://127.0.0.1:{port}/",
     )

@@ -1,7 +1,7 @@
 """
-Ministack: S3 with exact key names, order and versions, and with STS, IAM and IMDS.
+Ministack: S3 with exact key names, order and versions; STS, IAM and IMDS too.
 
-Its root key is let through unchecked, so tests get keys of IAM users, whose
+It does not check requests of its root key, so tests get keys of IAM users, whose
 signatures and policies it does check.
 """
 
@@ -24,13 +24,13 @@ _READING = ("s3:Get*", "s3:List*")
 
 
 def start_ministack(tls: ThrowawayCA | None = None) -> ServerProcess:
-    """Start ministack, over TLS if there is a certificate; `with_users` makes it usable."""
+    """Start ministack, over TLS if *tls* is set; call `with_users` before use."""
     executable = program("ministack")
     return start("ministack", lambda folder: _plan(executable, folder, tls))
 
 
 def with_users(name: str, process: ServerProcess) -> S3Server:
-    """Create an administrator and a reader in a new server, and return how to reach it."""
+    """Create an administrator and a reader on a new server; return its address and keys."""
     as_root = S3Server(
         name=name,
         endpoint_url=process.launch.ready_url.removesuffix(_HEALTH),
@@ -67,7 +67,7 @@ def _plan(executable: Path, folder: Path, tls: ThrowawayCA | None) -> Launch:
         # Opens 0.0.0.0:8883 whatever BIND_HOST says.
         "IOT_MTLS_ENABLED": "false",
         "SFTP_ENABLED": "false",
-        # It would look for containers of its own to remove.
+        # Otherwise it looks for its own containers to remove.
         "DOCKER_HOST": f"unix://{folder}/no-docker.sock",
         "S3_DATA_DIR": f"{folder}/s3",
         "STATE_DIR": f"{folder}/state",

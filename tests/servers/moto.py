@@ -1,5 +1,5 @@
 """
-Moto: STS and IAM, with signatures and the policies of users and roles checked.
+Moto: STS and IAM; it checks signatures and the policies of users and roles.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Moto:
 
     Attributes:
         user: Keys of a user who may assume roles.
-        role_arn: The user may assume it with `EXTERNAL_ID`, and it may assume the next.
+        role_arn: *user* may assume it with `EXTERNAL_ID`; it may assume *next_role_arn*.
         next_role_arn: Only *role_arn* may assume it.
     """
 
@@ -36,19 +36,19 @@ class Moto:
     role_arn: str
     next_role_arn: str
 
-    def let_in(self, requests: int) -> None:
-        """Let the next requests through unchecked: moto can check none that has no signature."""
-        _let_in(self.endpoint_url, requests)
+    def accept_unchecked(self, requests: int) -> None:
+        """Accept the next *requests* unchecked: moto refuses every unsigned request."""
+        _accept_unchecked(self.endpoint_url, requests)
 
 
 def start_moto() -> ServerProcess:
-    """Start the server; `with_roles` makes it usable."""
+    """Start the server; call `with_roles` before use."""
     executable = program("moto")
     return start("moto", lambda folder: _plan(executable, folder))
 
 
 def with_roles(process: ServerProcess) -> Moto:
-    """Create a user and two roles in a new server, and have signatures checked from then on."""
+    """Create a user and two roles on a new server; from then on it checks signatures."""
     url = process.launch.ready_url.removesuffix(_READY)
     root = S3Server("moto", url, _ROOT.access_key_id, _ROOT.secret_access_key)
     with blocking_client(root, service="iam") as iam:
@@ -58,7 +58,7 @@ def with_roles(process: ServerProcess) -> Moto:
         condition = {"StringEquals": {"sts:ExternalId": EXTERNAL_ID}}
         role = _role(iam, "role", _trust(arn, Condition=condition))
         following = _role(iam, "next", _trust("*"))
-    _let_in(url, 0)
+    _accept_unchecked(url, 0)
     return Moto(url, Keys(key["AccessKeyId"], key["SecretAccessKey"]), role, following)
 
 
@@ -73,7 +73,7 @@ def _plan(executable: Path, folder: Path) -> Launch:
     )
 
 
-def _let_in(url: str, requests: int) -> None:
+def _accept_unchecked(url: str, requests: int) -> None:
     headers = {"Content-Type": "text/plain"}
     request = urllib.request.Request(f"{url}/moto-api/reset-auth", str(requests).encode(), headers)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

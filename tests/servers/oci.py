@@ -1,5 +1,5 @@
 """
-The stand-in for OCI Object Storage, and the official SDK to call it with.
+Our stand-in for OCI Object Storage, and the official SDK as a client.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from asyncstore.testing.servers.oci import OCIServer, User
 @dataclass(frozen=True, slots=True)
 class RunningOCI:
     """
-    A server in a thread of its own, so that the SDK, which blocks, can call it from a test's.
+    A server in its own thread, so that tests can call it with the SDK, which blocks.
 
     Attributes:
-        user: May do everything.
+        user: Has all permissions.
         readonly: May list and read.
     """
 
@@ -69,7 +69,7 @@ class RunningOCI:
 
 @cache
 def _signer(user: User) -> Any:
-    # Kept, for the SDK takes long to read a key.
+    # Cached: the SDK is slow to read a key.
     import oci
 
     return oci.signer.Signer(user.tenancy, user.user, user.fingerprint, "", private_key_content=user.private_key)
@@ -77,19 +77,19 @@ def _signer(user: User) -> Any:
 
 @cache
 def user() -> User:
-    """Return the one who may do everything; a key takes long to make, so there is one for all tests."""
+    """Return the user with all permissions; all tests share one, since generating a key is slow."""
     return User.generate()
 
 
 @cache
 def readonly_user() -> User:
-    """Return the one who may list and read."""
+    """Return the user who may list and read."""
     return User.generate(readonly=True)
 
 
 @contextmanager
 def running_oci(**arguments: Any) -> Iterator[RunningOCI]:
-    """Run a server until the block is left."""
+    """Run a server until the block ends."""
     server = OCIServer(user(), readonly_user(), **arguments)
     started: Future[Callable[[], object]] = Future()
     thread = threading.Thread(target=lambda: asyncio.run(_serve(server, started)), name="oci-stand-in", daemon=True)

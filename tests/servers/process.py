@@ -1,5 +1,5 @@
 """
-Start a server process, wait until it answers, and be sure that it ends.
+Start a server process, wait until it answers, and make sure that it ends.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pathlib import Path
 
 from tests.servers.scratch import Scratch
 
-# SeaweedFS opens a second port this far above each one it is given. Both ranges
-# stay below 32768, where Linux starts to hand out ports to outgoing connections.
+# SeaweedFS opens a second port this far above each configured one. Both ranges
+# stay below 32768, where Linux starts to assign ports to outgoing connections.
 GRPC_OFFSET = 10_000
 _PORTS = range(12_000, 22_000)
 
@@ -37,24 +37,24 @@ _BOOTSTRAP = Path(__file__).with_name("die_with_parent.py")
 
 
 class ServerStartError(RuntimeError):
-    """A server ended, or did not answer in time; the message ends with its log."""
+    """A server exited, or did not answer in time; the message ends with its log."""
 
 
 class ServerEndedError(ServerStartError):
-    """A server ended before it answered, perhaps because a port was taken."""
+    """A server exited before it answered, perhaps because a port was in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """
-    How to start a server in a given folder.
+    How to start a server in one folder.
 
     Attributes:
-        environment: All the variables it gets, beside a few that name folders:
-            nothing of the developer's own settings and credentials reaches it.
-        ready_url: Answers with *ready_status* once the server can be used.
-        ca_file: What to trust when *ready_url* is https.
-        leftovers: Files it leaves outside its folder.
+        environment: All its variables, besides a few that name folders. The
+            developer's own settings and credentials do not reach it.
+        ready_url: Answers with *ready_status* once the server is ready.
+        ca_file: Certificates to trust when *ready_url* is https.
+        leftovers: Files that it leaves outside its folder.
     """
 
     command: Sequence[str]
@@ -68,7 +68,7 @@ class Launch:
 
 class ServerProcess:
     """
-    A server that runs until `stop`, or until this process ends in any way.
+    A server that runs until `stop`, or until this process ends, even if it is killed.
     """
 
     def __init__(self, name: str, scratch: Scratch, launch: Launch) -> None:
@@ -89,10 +89,10 @@ class ServerProcess:
         return self._scratch.path
 
     def stop(self) -> None:
-        """Kill the server and its children, and remove its folder; may be called twice."""
+        """Kill the server and its children, and remove its folder. May be called twice."""
         atexit.unregister(self.stop)
-        # Killed, not asked: SeaweedFS takes up to 20 s to end politely, and
-        # there is nothing to save.
+        # Not terminated: SeaweedFS takes up to 20 s to shut down, and there is
+        # nothing to save.
         if not self._stopped:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -107,19 +107,19 @@ class ServerProcess:
         Return once the server answers.
 
         Raises:
-            ServerEndedError: It ended.
+            ServerEndedError: It exited.
             ServerStartError: It did not answer within *timeout* seconds.
         """
         deadline = time.monotonic() + timeout
         while not _answers(self.launch):
             if self._process.poll() is not None:
-                raise ServerEndedError(f"{self.name} ended with {self._process.returncode}:\n{self.log_tail()}")
+                raise ServerEndedError(f"{self.name} exited with {self._process.returncode}:\n{self.log_tail()}")
             if time.monotonic() > deadline:
-                raise ServerStartError(f"{self.name} did not answer in {timeout} s:\n{self.log_tail()}")
+                raise ServerStartError(f"{self.name} did not answer within {timeout} s:\n{self.log_tail()}")
             time.sleep(_PROBE_INTERVAL)
 
     def log_tail(self) -> str:
-        """Return the last lines the server printed."""
+        """Return the last lines that the server printed."""
         lines = self._log.read_text(errors="replace").splitlines()
         return "\n".join(lines[-_LOG_LINES_IN_ERROR:])
 
@@ -143,8 +143,8 @@ def start(name: str, plan: Callable[[Path], Launch]) -> ServerProcess:
     Start a server and return when it answers.
 
     Args:
-        plan: Writes what the server needs into the folder it is given and says how
-            to start it. Called again, to choose other ports, if the server ends
+        plan: Writes the files that the server needs into the folder, and returns how
+            to start it. Called again, to choose other ports, if the server exits
             at once: another process may have taken a port in the meantime.
 
     Raises:
@@ -168,12 +168,12 @@ def start(name: str, plan: Callable[[Path], Launch]) -> ServerProcess:
 
 def free_ports(count: int) -> list[int]:
     """
-    Return ports free now on loopback, each with `GRPC_OFFSET` above it free too.
+    Return ports that are free on loopback, and whose ports `GRPC_OFFSET` above are free too.
     """
     shuffled = random.sample(_PORTS, len(_PORTS))
     ports = list(itertools.islice(filter(_both_free, shuffled), count))
     if len(ports) < count:
-        raise ServerStartError(f"fewer than {count} free ports")
+        raise ServerStartError(f"fewer than {count} free ports on 127.0.0.1")
     return ports
 
 

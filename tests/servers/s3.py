@@ -1,5 +1,5 @@
 """
-An S3 server as tests see it: where it is, who may use it, how it differs from S3.
+An S3 server as tests see it: its address, its credentials, and how it differs from S3.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.servers.quirks import SENTENCES
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A pair of keys, made for the tests and good for nothing else."""
+    """A pair of keys, made for the tests."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -33,8 +33,8 @@ class S3Server:
     A running server that checks signatures.
 
     Attributes:
-        ca_file: What to trust, when *endpoint_url* is https.
-        readonly: Keys that may list and read, and nothing else.
+        ca_file: Certificates to trust, when *endpoint_url* is https.
+        readonly: Keys that may only list and read.
         quirks: Names from `tests.servers.quirks`.
     """
 
@@ -52,7 +52,7 @@ class S3Server:
         return Keys(self.access_key_id, self.secret_access_key)
 
     def xfail_if(self, quirk: str) -> None:
-        """End the running test as an expected failure, saying why, if this server has the quirk."""
+        """End the running test as an expected failure, with the reason, if this server has the quirk."""
         if quirk in self.quirks:
             pytest.xfail(f"{self.name}: {quirk}. {SENTENCES[quirk]}")
 
@@ -62,10 +62,10 @@ def blocking_client(
     server: S3Server, *, service: str = "s3", keys: Keys | None = None, endpoint_url: str | None = None
 ) -> Iterator[Any]:
     """
-    Yield a boto3 client that neither retries nor reads the environment's proxies.
+    Yield a boto3 client that neither retries nor uses proxies from the environment.
 
     Args:
-        endpoint_url: Instead of the server's own, e.g. a proxy in front of it.
+        endpoint_url: Replaces the server's own, for example with that of a proxy.
     """
     using = keys or server.keys
     client = _session().client(
@@ -92,17 +92,17 @@ def blocking_client(
 
 @cache
 def _session() -> Any:
-    # It keeps the service descriptions, which take half a second to read.
+    # It caches the service descriptions, which take half a second to read.
     return boto3.session.Session()
 
 
-def fresh_bucket(server: S3Server) -> str:
+def fresh_bucket(server: S3Server, *, object_lock: bool = False) -> str:
     """
-    Create an empty bucket and return its name.
+    Create an empty bucket and return its name; with *object_lock*, one whose objects can be protected.
 
-    It is not removed: the server and all its data go at the end of the session.
+    It is not removed: the server and its data are deleted at the end of the session.
     """
     name = f"test-{uuid.uuid4().hex}"
     with blocking_client(server) as client:
-        client.create_bucket(Bucket=name)
+        client.create_bucket(Bucket=name, **({"ObjectLockEnabledForBucket": True} if object_lock else {}))
     return name

@@ -1,5 +1,5 @@
 """
-A folder for a server's data, in memory where there is room.
+A folder for a server's data, in memory if there is room.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _SETTLED = 60.0
 
 class Scratch:
     """
-    A folder that is removed by `remove`, or by a later run if this one is killed.
+    A folder that `remove` removes, or a later run if this one is killed.
 
-    The owner holds a lock on a file in it for as long as it lives; a folder nobody
-    holds is rubbish.
+    The owner holds a lock on a file in it for as long as it lives; a folder without
+    a held lock is abandoned.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Scratch:
         fcntl.flock(self._alive, fcntl.LOCK_EX)
 
     def remove(self) -> None:
-        """Remove the folder and all in it; harmless when called twice."""
+        """Remove the folder and its contents. May be called twice."""
         self._alive.close()
         shutil.rmtree(self.path, ignore_errors=True)
 
@@ -48,9 +48,9 @@ def _parent() -> Path:
 
 def _sweep(parent: Path) -> None:
     for folder in parent.glob(f"{_PREFIX}*"):
-        # Gone or another user's: not ours to remove.
+        # Already gone, or owned by another user.
         with contextlib.suppress(OSError):
-            # A younger one may not have been locked by its maker yet.
+            # The owner of a newer one may not have locked it yet.
             if time.time() - folder.stat().st_mtime > _SETTLED and _abandoned(folder):
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,5 +1,5 @@
 """
-A certificate authority that exists for one test run.
+A certificate authority for one test run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class ThrowawayCA:
     Files for TLS on loopback.
 
     Attributes:
-        ca_file: What a client must trust.
+        ca_file: Certificate that a client must trust.
         cert_file, key_file: For a server at 127.0.0.1 or localhost.
     """
 
@@ -26,7 +26,7 @@ class ThrowawayCA:
 
 
 def make_ca(folder: Path) -> ThrowawayCA:
-    """Make an authority and one server certificate in *folder*."""
+    """Write a new authority and one server certificate into *folder*."""
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1", "localhost")
     made = ThrowawayCA(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")

@@ -1,5 +1,5 @@
 """
-A fault proxy with a real server behind it and a client in front.
+A fault proxy between a real server and a client.
 """
 
 from __future__ import annotations
@@ -7,15 +7,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from blockbuster import blockbuster_ctx
 
 from asyncstore.testing.faults_proxy import FaultProxy
-from tests.testing.origin import Origin, RawClient, raw_client, running_origin
+from tests import blocking
+from tests.servers.origin import Origin, RawClient, raw_client, running_origin
 
 
 @pytest.fixture
 def no_blocking() -> Iterator[None]:
-    with blockbuster_ctx():
+    with blocking.no_blocking(None):
         yield
 
 

@@ -1,5 +1,5 @@
 """
-The fault proxy forwards faithfully, follows its rules, and leaves nothing behind.
+The fault proxy forwards requests unchanged, follows its rules, and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from asyncstore.testing.faults_proxy import (
     StallRequest,
     When,
 )
-from tests.testing.origin import BODY, Origin, RawClient, eventually, raw_client
+from tests.servers.origin import BODY, Origin, RawClient, eventually, raw_client
 
 
 class TestForwarding:
     async def test_requests_on_one_connection_are_recorded(self, client: RawClient, proxy: FaultProxy) -> None:
-        """Method, raw target, headers, length and connection are what went over the wire."""
+        """Records have the method, raw target, headers, length and connection as sent over the wire."""
         await client.send("PUT", "/a%2Fb?x=%20", "X-Odd: 1", body=b"12345")
         await client.sized_reply()
         await client.send("GET", "/whole")
@@ -47,12 +47,12 @@ class TestForwarding:
 
     @pytest.mark.parametrize("path", ["/whole", "/chunked", "/until-close"])
     async def test_every_framing_of_a_reply(self, proxy: FaultProxy, path: str) -> None:
-        """A body arrives whole however its end is told."""
+        """A reply arrives whole, whether it is sized, chunked or ends with the connection."""
         async with aiohttp.ClientSession() as session, session.get(proxy.url + path) as reply:
             assert await reply.read() == BODY
 
     async def test_chunked_request(self, proxy: FaultProxy, origin: Origin) -> None:
-        """A chunked body arrives whole, and its payload is what is counted."""
+        """A chunked request arrives whole, and only its payload is counted."""
 
         async def chunks() -> AsyncIterator[bytes]:
             yield BODY
@@ -66,7 +66,7 @@ class TestForwarding:
 
     @pytest.mark.parametrize(("method", "path"), [("HEAD", "/whole"), ("GET", "/empty")])
     async def test_replies_without_body(self, client: RawClient, method: str, path: str) -> None:
-        """After a reply that has no body, whatever its headers say, the connection goes on."""
+        """After a reply that has no body, whatever its headers say, the connection stays usable."""
         await client.send(method, path)
         await client.head()
         await client.send("GET", "/whole")
@@ -74,16 +74,16 @@ class TestForwarding:
         assert await client.sized_reply() == (200, BODY)
 
     async def test_body_after_100_continue(self, client: RawClient, origin: Origin) -> None:
-        """The upstream's invitation is passed on before the body."""
+        """The upstream's 100 Continue is forwarded before the body."""
         await client.send("PUT", "/k", "Expect: 100-continue", "Content-Length: 4")
-        invited, _ = await client.head()
+        interim, _ = await client.head()
         client.writer.write(b"body")
         status, _ = await client.sized_reply()
 
-        assert (invited, status, origin.stored["/k"]) == (100, 200, b"body")
+        assert (interim, status, origin.stored["/k"]) == (100, 200, b"body")
 
     async def test_refused_before_100_continue(self, client: RawClient) -> None:
-        """When the body is not wanted the connection is still good for another request."""
+        """After a refusal without 100 Continue, the connection takes another request."""
         await client.send("PUT", "/refuse", "Expect: 100-continue", "Content-Length: 4")
         refused, _ = await client.sized_reply()
         await client.send("GET", "/whole")
@@ -92,19 +92,19 @@ class TestForwarding:
         assert (refused, status) == (403, 200)
 
     async def test_refused_after_100_continue(self, client: RawClient, proxy: FaultProxy) -> None:
-        """A body that was invited is not taken for the next request, even if the reply came before it."""
+        """A body sent after 100 Continue is not parsed as the next request, even if it follows the reply."""
         await client.send("PUT", "/invite-and-refuse", "Expect: 100-continue", "Content-Length: 4")
-        invited, _ = await client.head()
+        interim, _ = await client.head()
         refused, _ = await client.sized_reply()
         client.writer.write(b"body")
         await client.send("GET", "/whole")
         status, _ = await client.sized_reply()
 
-        assert (invited, refused, status) == (100, 403, 200)
+        assert (interim, refused, status) == (100, 403, 200)
         assert [record.body_length for record in proxy.requests] == [4, 0]
 
     async def test_early_refusal(self) -> None:
-        """A reply that comes while the body is still being sent reaches the client."""
+        """A reply that arrives while the body is still being sent reaches the client."""
 
         async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
@@ -125,7 +125,7 @@ class TestForwarding:
         assert len(proxy.requests) == 1
 
     async def test_unreachable_upstream(self) -> None:
-        """A server that is not there is a 502 that says so."""
+        """An unreachable server results in a 502 that says so."""
         async with FaultProxy("127.0.0.1", 1) as proxy, raw_client(proxy.port) as client:
             await client.send("GET", "/")
             status, body = await client.sized_reply()
@@ -134,7 +134,7 @@ class TestForwarding:
         assert b"UpstreamUnreachable" in body
 
     async def test_client_that_leaves_is_noticed(self, proxy: FaultProxy) -> None:
-        """A connection is not counted as open after its client went, even while a reply is held back."""
+        """A connection is not counted as open after its client has closed it, even while a reply is delayed."""
         proxy.add(DelayReply(60))
         async with raw_client(proxy.port) as client:
             await client.send("GET", "/whole")
@@ -144,7 +144,7 @@ class TestForwarding:
 
 
 class TestRules:
-    async def answers(self, client: RawClient, *requests: tuple[str, str]) -> list[int]:
+    async def statuses(self, client: RawClient, *requests: tuple[str, str]) -> list[int]:
         statuses = []
         for method, target in requests:
             await client.send(method, target, body=b"" if method == "PUT" else None)
@@ -152,10 +152,10 @@ class TestRules:
         return statuses
 
     async def test_method_and_target(self, client: RawClient, proxy: FaultProxy) -> None:
-        """Only what matches both is spoilt."""
+        """A fault applies only to requests that match both."""
         rule = proxy.add(CannedReply(), when=When(method="PUT", target="partNumber=2"), times=None)
 
-        statuses = await self.answers(
+        statuses = await self.statuses(
             client, ("PUT", "/k?partNumber=1"), ("PUT", "/k?partNumber=2"), ("GET", "/k?partNumber=2")
         )
 
@@ -164,30 +164,30 @@ class TestRules:
         assert [record.fault for record in proxy.requests] == [None, rule.fault, None]
 
     async def test_nth_and_times(self, client: RawClient, proxy: FaultProxy) -> None:
-        """It begins with the nth that matches and stops after so many."""
+        """A fault starts with the nth matching request, and applies *times* times."""
         proxy.add(CannedReply(), when=When(method="GET", nth=2), times=2)
 
-        assert await self.answers(client, *[("GET", "/")] * 5) == [200, 503, 503, 200, 200]
+        assert await self.statuses(client, *[("GET", "/")] * 5) == [200, 503, 503, 200, 200]
 
     async def test_first_added_is_used_first(self, client: RawClient, proxy: FaultProxy) -> None:
-        """Faults for the same requests come in the order they were added."""
+        """Faults for the same requests apply in the order in which they were added."""
         proxy.add(CannedReply(500), times=1)
         proxy.add(CannedReply(503), times=None)
-        spoilt = await self.answers(client, ("GET", "/"), ("GET", "/"))
+        faulty = await self.statuses(client, ("GET", "/"), ("GET", "/"))
         proxy.clear()
 
-        assert spoilt == [500, 503]
-        assert await self.answers(client, ("GET", "/")) == [200]
+        assert faulty == [500, 503]
+        assert await self.statuses(client, ("GET", "/")) == [200]
 
     async def test_refusal_has_no_request(self, proxy: FaultProxy) -> None:
-        """A connection cannot be refused for what it has not yet asked."""
-        with pytest.raises(ValueError, match="before it has a method"):
+        """RefuseConnection cannot depend on a method or target."""
+        with pytest.raises(ValueError, match="before a request has a method"):
             proxy.add(RefuseConnection(), when=When(method="GET"))
 
 
 @pytest.mark.parametrize("fault", [Fault(), StallReply(), StallReply(5), StallRequest(1), DelayReply(60), SlowReply(1)])
 async def test_closing_leaves_no_task(origin: Origin, fault: Fault) -> None:
-    """Whatever the proxy is in the middle of, leaving it ends every task it began."""
+    """Leaving the proxy ends every task that it started, in the middle of any fault."""
     before = asyncio.all_tasks()
 
     async with FaultProxy("127.0.0.1", origin.port) as proxy, raw_client(proxy.port) as client:
@@ -195,7 +195,7 @@ async def test_closing_leaves_no_task(origin: Origin, fault: Fault) -> None:
         await client.send("PUT", "/k", body=b"body")
         await eventually(lambda: len(proxy.requests) == 1)
         await asyncio.sleep(0.02)
-    await asyncio.sleep(0.02)  # For the server to see that its connection is gone.
+    await asyncio.sleep(0.02)  # Let the server see that its connection is closed.
 
     assert [task for task in asyncio.all_tasks() - before if "faults" in repr(task)] == []
     assert proxy.connections.open == 0

@@ -1,5 +1,5 @@
 """
-Faults come when they are asked for, and only then.
+FaultyDriver injects the faults that a test asks for, and no others.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def faults(memory: MemoryDriver) -> FaultyDriver:
 
 @pytest.fixture
 async def storage(faults: FaultyDriver) -> AsyncIterator[Storage]:
-    """A storage that does not try again, so that each fault is seen."""
+    """A storage without retries, so that each fault is visible."""
     async with faults.storage("memory://bucket", retry=ONCE) as storage:
         yield storage
 
 
-async def test_without_faults_all_is_passed_on(faults: FaultyDriver, memory: MemoryDriver, storage: Storage) -> None:
+async def test_without_faults_calls_are_forwarded(faults: FaultyDriver, memory: MemoryDriver, storage: Storage) -> None:
     """
-    What nobody asked to fail works, and is counted.
+    Without faults, calls are forwarded and counted.
     """
     await storage.put(storage.root / "key", b"data")
 
@@ -58,18 +58,18 @@ async def test_without_faults_all_is_passed_on(faults: FaultyDriver, memory: Mem
 
 def test_all_requests_of_a_driver_are_wrapped() -> None:
     """
-    A method that a driver gains is one that can fail.
+    Every request of the driver contract can have faults, including future ones.
     """
-    local = {"native", "describe", "classify", "aclose"}
+    without_requests = {"native", "describe", "classify", "aclose", "narrow", "service_time", "prepare", "check_target"}
     public = {name for name, value in vars(FaultyDriver.__base__).items() if callable(value) and name[0] != "_"}
 
-    assert public - local == OPERATIONS - {"read", "write"}
-    assert public <= vars(FaultyDriver).keys()
+    assert public - without_requests == OPERATIONS - {"read", "write"}
+    assert public - {"narrow"} <= vars(FaultyDriver).keys()
 
 
 async def test_fail_after_and_times(faults: FaultyDriver, storage: Storage) -> None:
     """
-    So many calls pass, so many fail, the rest pass again.
+    *after* calls pass, *times* calls fail, and the rest pass again.
     """
     faults.fail("stat", PermissionDeniedError("refused"), after=1, times=2)
     outcomes = []
@@ -84,7 +84,7 @@ async def test_fail_after_and_times(faults: FaultyDriver, storage: Storage) -> N
 
 async def test_where(faults: FaultyDriver, storage: Storage) -> None:
     """
-    A fault can be for some objects only.
+    A fault can apply to some objects only.
     """
     faults.fail("put", times=None, where=lambda call: call.uri.key == "bad")
 
@@ -95,7 +95,7 @@ async def test_where(faults: FaultyDriver, storage: Storage) -> None:
 
 async def test_where_by_part(faults: FaultyDriver, storage: Storage) -> None:
     """
-    A fault can be for one part.
+    A fault can apply to one part.
     """
     faults.fail("upload_part", PermissionDeniedError("refused"), where=lambda call: call.number == 2)
     options = UploadOptions(part_size=10, multipart_threshold=10, max_concurrency=1)
@@ -105,9 +105,9 @@ async def test_where_by_part(faults: FaultyDriver, storage: Storage) -> None:
     assert faults.calls["upload_part"] == 2
 
 
-async def test_lose_reply_does_it(faults: FaultyDriver, memory: MemoryDriver, storage: Storage) -> None:
+async def test_lose_reply_makes_the_call(faults: FaultyDriver, memory: MemoryDriver, storage: Storage) -> None:
     """
-    The request is carried out, and the caller is not told.
+    The request is carried out, and the caller gets an error.
     """
     faults.lose_reply("put")
 
@@ -120,25 +120,25 @@ async def test_lose_reply_does_it(faults: FaultyDriver, memory: MemoryDriver, st
 
 async def test_hang_until_released(faults: FaultyDriver, memory: MemoryDriver, storage: Storage) -> None:
     """
-    A call stands still before it is carried out, and goes on when it is released.
+    A call hangs before it is carried out, and continues when it is released.
     """
     stop = faults.hang("put")
     task = asyncio.ensure_future(storage.put(storage.root / "key", b"data"))
     await stop.reached()
     before = dict(memory.objects)
-    standing = (stop.waiting, faults.in_flight["put"], faults.in_flight["all"])
+    hanging = (stop.waiting, faults.in_flight["put"], faults.in_flight["all"])
 
     stop.release()
     await task
 
     assert before == {}
-    assert standing == (1, 1, 1)
+    assert hanging == (1, 1, 1)
     assert memory.objects == {"key": b"data"}
 
 
 async def test_hang_until_cancelled(faults: FaultyDriver, memory: MemoryDriver, storage: Storage) -> None:
     """
-    A call that is cancelled where it hangs was never carried out.
+    A call that is cancelled while it hangs is never carried out.
     """
     stop = faults.hang("put")
     task = asyncio.ensure_future(storage.put(storage.root / "key", b"data"))
@@ -151,9 +151,9 @@ async def test_hang_until_cancelled(faults: FaultyDriver, memory: MemoryDriver, 
     assert not any(faults.in_flight.values())
 
 
-async def test_hang_reply_closes_what_nobody_takes(faults: FaultyDriver, storage: Storage) -> None:
+async def test_cancelled_hang_reply_closes_the_body(faults: FaultyDriver, storage: Storage) -> None:
     """
-    A body whose reader was cancelled before it got it is closed.
+    A body whose reader was cancelled before receiving it is closed.
     """
     await storage.put(storage.root / "key", b"data")
     stop = faults.hang_reply("open_read")
@@ -169,7 +169,7 @@ async def test_hang_reply_closes_what_nobody_takes(faults: FaultyDriver, storage
 
 async def test_corrupt_both_ways(faults: FaultyDriver, memory: MemoryDriver, storage: Storage) -> None:
     """
-    One bit is changed, on the way in or out; the checksum is that of the right bytes.
+    One bit changes when sending or receiving; the checksum is still that of the original bytes.
     """
     faults.corrupt("put")
     with pytest.raises(IntegrityError):
@@ -184,7 +184,7 @@ async def test_corrupt_both_ways(faults: FaultyDriver, memory: MemoryDriver, sto
 
 async def test_truncate(faults: FaultyDriver, storage: Storage) -> None:
     """
-    A body breaks after so many bytes, which are good.
+    A body breaks after *after* bytes, which are unchanged.
     """
     await storage.put(storage.root / "key", b"0123456789")
     faults.truncate(after=4)
@@ -200,7 +200,7 @@ async def test_truncate(faults: FaultyDriver, storage: Storage) -> None:
 
 async def test_write_is_the_middle_of_the_bytes(faults: FaultyDriver, memory: MemoryDriver, storage: Storage) -> None:
     """
-    A request can fail when half of its bytes are out.
+    A request can fail after half of its bytes were sent.
     """
     faults.fail("write", PermissionDeniedError("refused"))
 
@@ -213,7 +213,7 @@ async def test_write_is_the_middle_of_the_bytes(faults: FaultyDriver, memory: Me
 
 async def test_slow_and_peak(faults: FaultyDriver, storage: Storage) -> None:
     """
-    Slow calls pile up, and the peak tells how many.
+    Slow calls overlap, and the peak counts them.
     """
     faults.slow("put", 0.01)
     tasks = [asyncio.ensure_future(storage.put(storage.root / f"{number}", b"")) for number in range(5)]
@@ -225,7 +225,7 @@ async def test_slow_and_peak(faults: FaultyDriver, storage: Storage) -> None:
 
 async def test_heal(faults: FaultyDriver, storage: Storage) -> None:
     """
-    All faults can be taken back.
+    ``heal`` removes all faults.
     """
     faults.fail("put", times=None)
     faults.heal()
@@ -233,11 +233,11 @@ async def test_heal(faults: FaultyDriver, storage: Storage) -> None:
     await storage.put(storage.root / "key", b"data")
 
 
-def test_faults_that_cannot_be(faults: FaultyDriver) -> None:
+def test_impossible_faults_are_refused(faults: FaultyDriver) -> None:
     """
-    A misspelt operation would be a test that tests nothing.
+    A misspelled operation would make a test that tests nothing.
     """
-    with pytest.raises(ValueError, match="no operation"):
+    with pytest.raises(ValueError, match="not an operation"):
         faults.fail("upload")
     with pytest.raises(ValueError, match="corrupt"):
         faults.corrupt("stat")
@@ -245,9 +245,9 @@ def test_faults_that_cannot_be(faults: FaultyDriver) -> None:
         faults.truncate("put", after=1)
 
 
-def test_what_the_driver_has_not(faults: FaultyDriver) -> None:
+def test_features_that_the_driver_lacks(faults: FaultyDriver) -> None:
     """
-    What is refused below is refused here.
+    What the wrapped driver does not support is not supported.
     """
     with pytest.raises(NotSupportedError):
         faults.native()

@@ -1,5 +1,5 @@
 """
-The type checker agrees with what callers write.
+Typical calls of the public interface pass the type checker.
 """
 
 from pathlib import Path
@@ -7,7 +7,10 @@ from pathlib import Path
 from mypy import api
 
 
-def test_what_callers_write_is_well_typed(tmp_path: Path) -> None:
+def test_public_interface_is_typed(tmp_path: Path) -> None:
+    """
+    mypy in strict mode finds no errors in ``api.py``.
+    """
     path = Path(__file__).with_name("api.py")
     root = path.parents[2]
     found, errors, status = api.run(

@@ -4,37 +4,33 @@ The driver of Azure Blob Storage.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from asyncstore.auth.azure import AzureCredentials, azure_credentials
-from asyncstore.body import Body, ReadBody
+from asyncstore.auth.azure.account import blob_endpoint, suffix_of
+from asyncstore.auth.azure.credentials import SETTINGS, azure_credentials
 from asyncstore.config import HTTPOptions, StorageConfig
-from asyncstore.driver import Capabilities, Driver
-from asyncstore.drivers.azure import batch, blocks, copying, listing, objects, tagging
+from asyncstore.driver import Capabilities
+from asyncstore.driver.encryption import key_in, without_keys
+from asyncstore.driver.settings import read_settings
+from asyncstore.drivers.azure import batch, copying, listing
 from asyncstore.drivers.azure.addresses import Addresses
-from asyncstore.drivers.azure.block_ids import AbortedUploads
-from asyncstore.drivers.azure.native import native_client
-from asyncstore.drivers.azure.settings import MAX_TAGS, AzureSettings
-from asyncstore.drivers.azure.signing import Signer
-from asyncstore.drivers.azure.wire import Wire
-from asyncstore.errors import StorageError
+from asyncstore.drivers.azure.batch import Batches
+from asyncstore.drivers.azure.copying import Copies
+from asyncstore.drivers.azure.listing import Listings
+from asyncstore.drivers.azure.settings import MAX_TAGS, READERS, AzureSettings
+from asyncstore.drivers.azure.signing import PRESIGN_OPTIONS, Signer
+from asyncstore.drivers.azure.wire import SIGNATURE_HEADERS, Wire
+from asyncstore.errors import ConfigurationError
 from asyncstore.http.client import HTTPClient
-from asyncstore.http.failures import FAILURES, translated
-from asyncstore.options import CopyOptions, DeleteOptions, ListOptions, MiB, ReadOptions, WriteOptions
-from asyncstore.types import (
-    Checksum,
-    ChecksumAlgorithm,
-    ListPage,
-    Metadata,
-    MultipartUploadPage,
-    ObjectInfo,
-    Part,
-    PartPage,
-)
+from asyncstore.http.driver import sdk_connection, take_headers
+from asyncstore.http.origin import is_safe, require_tls
+from asyncstore.options import PLAIN_PRESIGN, MiB, PresignOptions
+from asyncstore.types import ChecksumAlgorithm, PresignedURL
 from asyncstore.uri import ObjectURI, Provider
 
 CAPABILITIES: Final = Capabilities(
@@ -43,7 +39,7 @@ CAPABILITIES: Final = Capabilities(
     max_object_size=50_000 * copying.MAX_BLOCK,
     # https://learn.microsoft.com/rest/api/storageservices/put-blob
     max_put_size=5000 * MiB,
-    # Characters, not bytes, so that some longer keys are refused that the service would take:
+    # The service counts characters; counting bytes refuses some long keys that it would accept:
     # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
     max_key_bytes=1024,
     max_metadata_bytes=8192,
@@ -51,10 +47,11 @@ CAPABILITIES: Final = Capabilities(
     min_part_size=1,
     max_part_size=copying.MAX_BLOCK,
     max_parts=50_000,
-    # There are blocks, but no uploads: see asyncstore.drivers.azure.blocks.
+    # Azure has blocks, but no uploads: see asyncstore.drivers.azure.blocks.
     empty_uploads=False,
     independent_uploads=False,
     copy=True,
+    copy_keeps=frozenset({"metadata", "storage_class", "tags"}),
     max_copy_size=copying.MAX_SYNCHRONOUS,
     copy_part=True,
     delete_batch_size=batch.MAX_BLOBS,
@@ -66,31 +63,59 @@ CAPABILITIES: Final = Capabilities(
     conditional_delete=True,
     conditional_copy=True,
     storage_classes=True,
+    folders=True,
     versions=True,
     tags=MAX_TAGS,
-    # The service's CRC64 is this one.
+    encryption_kinds=frozenset({"customer_key", "scope"}),
+    # https://learn.microsoft.com/azure/storage/blobs/immutable-version-level-worm-policies
+    object_lock=True,
+    # The service's CRC64 is CRC64NVME.
     checksums=frozenset({ChecksumAlgorithm.CRC64NVME, ChecksumAlgorithm.MD5}),
+    part_checksums=ChecksumAlgorithm.CRC64NVME,
     sign=True,
+    presign_options=PRESIGN_OPTIONS,
 )
 
 
 def open_driver(config: StorageConfig) -> AzureDriver:
     """
-    Return a driver as *config* describes it; nothing is read or sent yet.
+    Return a driver for *config*; no file is read and no request sent.
 
     Raises:
-        ConfigurationError: A setting is unknown or does not fit; no account or no
-            credentials are named; credentials would go over plain HTTP.
+        ConfigurationError: A setting is unknown or invalid, the account or the
+            credentials are missing, or credentials would travel over plain HTTP.
     """
     rest = dict(config.settings)
-    credentials = azure_credentials(config.auth, rest, http=config.http, account=config.uri.namespace)
-    settings = AzureSettings.take(rest)
-    addresses = Addresses(config, credentials, settings.endpoint_suffix)
-    wire = Wire(HTTPClient(config.http, config.session), credentials, addresses, settings.api_version)
-    return AzureDriver(wire, settings, config.http)
+    suffix = _suffix(config)
+    credentials = azure_credentials(
+        config.auth, rest, http=config.http, account=config.uri.namespace, endpoint_suffix=suffix
+    )
+    settings = read_settings(AzureSettings, rest, provider="azure", readers=READERS, others=SETTINGS)
+    addresses = Addresses(config, credentials, suffix)
+    if key_in(settings.default_encryption) is not None:
+        require_tls(addresses.origin.base, allow_http=config.http.allow_http)
+    http, headers = take_headers(config.http, "x-ms-", reserved=SIGNATURE_HEADERS)
+    wire = Wire(
+        HTTPClient(http, config.session, request_id_header="x-ms-request-id"),
+        credentials,
+        addresses,
+        settings.api_version,
+        headers,
+    )
+    return AzureDriver(wire, settings, http)
 
 
-class AzureDriver(Driver):
+def _suffix(config: StorageConfig) -> str | None:
+    """
+    Return the DNS suffix of the cloud that the configuration names, if any.
+    """
+    ours, theirs = config.settings.get("endpoint_suffix"), config.uri.region
+    if ours and theirs and ours != theirs:
+        raise ConfigurationError(f"endpoint_suffix is {ours!r}, and the URI is in the cloud {theirs!r}")
+    return ours or theirs or suffix_of(urlsplit(blob_endpoint(config.endpoint_url or "")).netloc.lower())
+
+
+class AzureDriver(Copies, Listings, Batches):
     """
     One storage on Azure. Made by :func:`open_driver`.
     """
@@ -98,123 +123,64 @@ class AzureDriver(Driver):
     provider = Provider.AZURE
 
     def __init__(self, wire: Wire, settings: AzureSettings, http: HTTPOptions) -> None:
+        super().__init__(wire, settings)
         self.capabilities = CAPABILITIES
+        if not is_safe(wire.addresses.origin.base, allow_http=http.allow_http):
+            self.capabilities = without_keys(CAPABILITIES)
         if settings.async_copy:
-            self.capabilities = replace(CAPABILITIES, max_copy_size=CAPABILITIES.max_object_size)
+            self.capabilities = replace(self.capabilities, max_copy_size=CAPABILITIES.max_object_size)
+        if settings.tags:
+            # Those of the settings replace those of the source, which the engine then adds.
+            self.capabilities = replace(self.capabilities, copy_keeps=self.capabilities.copy_keeps - {"tags"})
         self.preferred_checksum = settings.checksum
-        self._wire = wire
-        self._settings = settings
         self._http = http
-        self._aborted = AbortedUploads()
         self._signer = Signer(wire)
 
-    def open_read(self, uri: ObjectURI, options: ReadOptions) -> Coroutine[Any, Any, ReadBody]:
-        # Not a coroutine of its own: one less for each of many small reads.
-        return objects.open_read(self._wire, uri, options)
-
-    async def put(self, uri: ObjectURI, body: Body, options: WriteOptions) -> ObjectInfo:
-        return await objects.put(self._wire, self._settings, uri, body, options)
-
-    async def delete(self, uri: ObjectURI, options: DeleteOptions) -> None:
-        await objects.delete(self._wire, self._settings, uri, options)
-
-    async def stat(self, uri: ObjectURI, options: ReadOptions) -> Metadata:
-        return await objects.stat(self._wire, uri, options)
-
-    async def list_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
-        return await listing.list_page(self._wire, prefix, options, token)
-
-    async def list_versions_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
-        return await listing.list_versions_page(self._wire, prefix, options, token)
-
-    async def get_tags(self, uri: ObjectURI) -> Mapping[str, str]:
-        return await tagging.get(self._wire, self._settings, uri)
-
-    async def set_tags(self, uri: ObjectURI, tags: Mapping[str, str]) -> None:
-        await tagging.replace(self._wire, self._settings, uri, tags)
-
-    async def delete_batch(self, uris: Sequence[ObjectURI]) -> Sequence[StorageError | None]:
-        return await batch.delete_batch(self._wire, self._settings, uris)
-
-    async def copy(self, source: ObjectURI, target: ObjectURI, options: CopyOptions) -> ObjectInfo:
-        return await copying.copy(self._wire, self._settings, self._aborted, source, target, options)
-
-    async def initiate_multipart_upload(self, uri: ObjectURI, options: WriteOptions) -> str:
-        return blocks.initiate(self._wire, self._settings, uri, options)
-
-    async def upload_part(self, uri: ObjectURI, upload_id: str, number: int, body: Body, options: WriteOptions) -> Part:
-        return await blocks.upload_part(
-            self._wire, self._settings, self._aborted, uri, upload_id, number, body, options
-        )
-
-    async def copy_part(
-        self,
-        source: ObjectURI,
-        target: ObjectURI,
-        upload_id: str,
-        number: int,
-        start: int,
-        end: int,
-        options: CopyOptions,
-    ) -> Part:
-        return await copying.copy_part(
-            self._wire, self._settings, self._aborted, source, target, upload_id, number, start, end, options
-        )
-
-    async def complete_multipart_upload(
-        self,
-        uri: ObjectURI,
-        upload_id: str,
-        parts: Sequence[Part],
-        options: WriteOptions,
-        checksum: Checksum | None = None,
-    ) -> ObjectInfo:
-        return await blocks.complete(
-            self._wire, self._settings, self._aborted, uri, upload_id, parts, options, checksum
-        )
-
-    async def abort_multipart_upload(self, uri: ObjectURI, upload_id: str) -> None:
-        await blocks.abort(self._wire, self._settings, self._aborted, uri, upload_id)
-
-    async def list_parts(self, uri: ObjectURI, upload_id: str, token: str | None) -> PartPage:
-        return await blocks.list_parts(self._wire, self._settings, self._aborted, uri, upload_id)
-
-    async def list_multipart_uploads(self, prefix: ObjectURI, token: str | None) -> MultipartUploadPage:
-        return await listing.list_multipart_uploads(self._wire, self._settings, prefix, token)
-
-    async def sign(self, method: str, uri: ObjectURI, expires: timedelta) -> str:
+    async def sign(
+        self, method: str, uri: ObjectURI, expires: timedelta, options: PresignOptions = PLAIN_PRESIGN
+    ) -> PresignedURL:
         """
-        Return a URL for GET, HEAD, PUT or DELETE; see :class:`Signer`.
+        Return a presigned URL for GET, HEAD, PUT or DELETE; see :class:`Signer`.
         """
-        return await self._signer.sign(method, uri, expires)
+        return await self._signer.sign(method, uri, expires, options)
 
     @asynccontextmanager
     async def native(self) -> AsyncIterator[Any]:
         """
-        Yield an azure-storage-blob client on the same endpoint, trust and credentials.
+        Yield an azure-storage-blob client with the same endpoint, TLS settings and credentials.
+
+        The SDK makes its own retries.
+
+        Raises:
+            ConfigurationError: azure-storage-blob is not installed.
+            NotSupportedError: The storage has an ``ssl_context``, which the SDK does not accept.
         """
-        wire = self._wire
-        async with native_client(wire.credentials, self._http, endpoint=wire.addresses.origin.base) as client:
+        try:
+            from azure.core.pipeline.transport import AioHttpTransport
+            from azure.storage.blob.aio import BlobServiceClient
+        except ImportError:
+            raise ConfigurationError("native() needs azure-storage-blob: pip install 'asyncstore[azure]'") from None
+        verify, proxies = sdk_connection(self._http, self.provider)
+        transport = AioHttpTransport(
+            connection_timeout=self._http.connect_timeout,
+            read_timeout=self._http.stall_timeout,
+            connection_verify=verify,
+            use_env_settings=False,
+        )
+        async with BlobServiceClient(
+            self._wire.addresses.origin.base,
+            credential=await self._wire.credentials.for_azure(),
+            transport=transport,
+            proxies=proxies,
+        ) as client:
             yield client
 
-    @property
-    def credentials(self) -> AzureCredentials:
-        return self._wire.credentials
-
     def describe(self) -> dict[str, str]:
-        wire, credentials = self._wire, self._wire.credentials
+        wire = self._wire
         return {
             "endpoint": wire.addresses.origin.base,
-            "account": wire.addresses.account or "not named",
-            "credentials": f"{credentials.auth_type} ({credentials.source})",
+            "account": wire.addresses.account or "not known",
             "checksum": str(self._settings.checksum or "none"),
             "api version": wire.api_version,
-            "clock offset": f"{wire.clock_offset:+.0f} s",
+            **super().describe(),
         }
-
-    def classify(self, error: Exception) -> StorageError | None:
-        return translated(error) if isinstance(error, FAILURES) else None
-
-    async def aclose(self) -> None:
-        await self._wire.http.aclose()
-        await self._wire.credentials.aclose()

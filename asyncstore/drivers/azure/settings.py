@@ -5,105 +5,101 @@ The settings of the Azure driver.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from asyncstore.auth.azure import API_VERSION
-from asyncstore.auth.azure_account import DEFAULT_SUFFIX
-from asyncstore.config import flag
+from asyncstore.auth.azure.credentials import API_VERSION
+from asyncstore.driver.settings import CUSTOMER_KEY, MAPPING, Reader, at_most_one, one_of
+from asyncstore.encryption import Encryption
 from asyncstore.errors import ConfigurationError
 from asyncstore.types import ChecksumAlgorithm
 
-_VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
-
 #: Tags that a blob can have: https://learn.microsoft.com/azure/storage/blobs/storage-manage-find-blobs
 MAX_TAGS: Final = 10
-
-# The service's CRC64 has the polynomial and the reflections of the one that is
-# called NVME; only the order of its bytes is another.
-_CHECKSUMS: Final = {"crc64": ChecksumAlgorithm.CRC64NVME, "md5": ChecksumAlgorithm.MD5}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzureSettings:
     """
-    What can be set for Azure beyond what all providers have.
+    Settings of Azure besides those of every provider.
 
     Attributes:
         endpoint_suffix: The cloud, such as ``core.chinacloudapi.cn`` or
-            ``core.usgovcloudapi.net``, for an account without an ``endpoint_url``.
-        api_version: The version of the service that is spoken.
-        checksum: What is sent with writes whose options name none, for the service to
-            check: ``"crc64"``, ``"md5"``, which is also stored, or ``"none"``.
-        lease_id: Goes along with every write and deletion, for blobs under a lease.
+            ``core.usgovcloudapi.net``, for an account without an ``endpoint_url``; by
+            default that of the URI, or the public cloud.
+        api_version: Version of the service's API.
+        checksum: Sent with writes whose options do not name one, for the service to
+            verify: ``"crc64"``, ``"md5"``, which is also stored, or ``"none"``.
+        lease_id: Sent with every write and deletion, for blobs under a lease.
         tags: Blob index tags of everything that is written.
-        delete_snapshots: Delete a blob along with its snapshots; a blob that has some is
-            not deleted otherwise.
-        async_copy: Let the service work off copies of more than 256 MiB by itself. It is
-            polled, and the target can be seen before it is complete; without this they
-            are made by parts and appear whole.
+        delete_snapshots: Delete a blob together with its snapshots; otherwise deleting a
+            blob that has snapshots fails.
+        encryption_key: A customer-provided encryption key: 32 bytes, or their base64. It is sent with each read and
+            write of a blob, so TLS is required.
+        encryption_scope: The encryption scope of new blobs.
+        encryption: The same as an :class:`~asyncstore.Encryption`, in place of the two before.
+        async_copy: Let the service copy blobs of more than 256 MiB in the background. It
+            is polled, and the target is visible before it is complete; otherwise such
+            copies are multipart uploads, which appear whole.
     """
 
-    endpoint_suffix: str = DEFAULT_SUFFIX
+    endpoint_suffix: str | None = None
     api_version: str = API_VERSION
     checksum: ChecksumAlgorithm | None = ChecksumAlgorithm.CRC64NVME
     lease_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     delete_snapshots: bool = False
     async_copy: bool = False
+    encryption_key: bytes | None = field(default=None, repr=False)
+    encryption_scope: str | None = None
+    encryption: Encryption | None = None
 
     def __post_init__(self) -> None:
-        if not _VERSION.fullmatch(self.api_version):
-            raise ConfigurationError(f"api_version is a date such as {API_VERSION}, not {self.api_version!r}")
         if len(self.tags) > MAX_TAGS:
-            raise ConfigurationError(f"a blob has up to {MAX_TAGS} tags, not {len(self.tags)}")
+            raise ConfigurationError(f"tags has {len(self.tags)} tags: a blob can have up to {MAX_TAGS}")
+        at_most_one(
+            encryption_key=self.encryption_key, encryption_scope=self.encryption_scope, encryption=self.encryption
+        )
 
-    @classmethod
-    def take(cls, settings: MutableMapping[str, Any]) -> AzureSettings:
-        """
-        Read *settings*, all that are left after the credentials took theirs.
-
-        Raises:
-            ConfigurationError: One is unknown or does not fit.
-        """
-        known = {item.name for item in fields(cls)}
-        if unknown := sorted(set(settings) - known):
-            raise ConfigurationError(f"azure does not know the settings {unknown}; it knows {sorted(known)}")
-        return cls(**{name: _READERS[name](value) for name, value in settings.items() if value is not None})
+    @property
+    def default_encryption(self) -> Encryption | None:
+        """How blobs are encrypted whose operation does not say."""
+        if self.encryption_key is not None:
+            return Encryption.customer_key(self.encryption_key)
+        return self.encryption if self.encryption_scope is None else Encryption.scope(self.encryption_scope)
 
     def lease_headers(self) -> dict[str, str]:
         """
-        Return what lets a request change a blob under our lease.
+        Return the header with which a request may change a blob under the lease.
         """
         return {} if self.lease_id is None else {"x-ms-lease-id": self.lease_id}
 
 
-def _read_checksum(value: Any) -> ChecksumAlgorithm | None:
-    text = str(value).strip().lower()
-    if text == "none":
-        return None
-    algorithm = _CHECKSUMS.get(text) or next((item for item in _CHECKSUMS.values() if item == text), None)
-    if algorithm is None:
-        raise ConfigurationError(f"checksum is one of {[*_CHECKSUMS, 'none']}, not {value!r}")
-    return algorithm
+def _read_version(value: Any) -> str:
+    # TOML reads an unquoted version as a date.
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text := str(value)):
+        raise ValueError
+    return text
 
 
-def _read_tags(value: Any) -> dict[str, str]:
-    if isinstance(value, str):
-        return dict(parse_qsl(value, keep_blank_values=True))
-    if isinstance(value, Mapping) and all(isinstance(text, str) for pair in value.items() for text in pair):
-        return dict(value)
-    raise ConfigurationError("tags are a mapping of text to text, or a query such as project=x&stage=y")
+def _read_tags(value: Any) -> Any:
+    return dict(parse_qsl(value, keep_blank_values=True)) if isinstance(value, str) else MAPPING.read(value)
 
 
-_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "endpoint_suffix": str,
-    "api_version": str,
-    "checksum": _read_checksum,
-    "lease_id": str,
-    "tags": _read_tags,
-    "delete_snapshots": flag,
-    "async_copy": flag,
+#: How fields are read whose annotations do not say it all.
+READERS: Final = {
+    "api_version": Reader(f"a date such as {API_VERSION}", _read_version),
+    # The service's CRC64 is CRC64NVME with its bytes in reverse order.
+    "checksum": one_of(
+        {
+            "crc64": ChecksumAlgorithm.CRC64NVME,
+            "crc64nvme": ChecksumAlgorithm.CRC64NVME,
+            "md5": ChecksumAlgorithm.MD5,
+            "none": None,
+        }
+    ),
+    "encryption_key": CUSTOMER_KEY,
+    "tags": Reader("a mapping of text to text, or a query such as project=x&stage=y", _read_tags),
 }

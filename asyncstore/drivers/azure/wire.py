@@ -1,51 +1,37 @@
 """
-Lets in and sends the requests of Azure, and mends what an error says can be mended.
+Authenticates Azure requests; the exchange recovers from clock skew and expired tokens.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from email.utils import formatdate, parsedate_to_datetime
-from types import MappingProxyType
-from typing import Final, NamedTuple
+from email.utils import formatdate
+from typing import Final, Literal, NamedTuple
 
-from asyncstore.auth.azure import AzureCredentials
-from asyncstore.auth.azure_access import Access
-from asyncstore.auth.credentials import Lease
-from asyncstore.body import Body, BytesBody
+from asyncstore.auth.azure.access import Access
+from asyncstore.auth.azure.credentials import AzureCredentials
+from asyncstore.driver.body import Body, BytesBody
 from asyncstore.drivers.azure.addresses import Addresses
-from asyncstore.drivers.azure.errors import refusal
+from asyncstore.drivers.azure.errors import service_error_of
 from asyncstore.errors import StorageError
 from asyncstore.http.client import HTTPClient
+from asyncstore.http.exchange import NO_HEADERS, Exchange
+from asyncstore.http.origin import Origin
 from asyncstore.http.reply import Reply
 from asyncstore.uri import ObjectURI
 
-NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+#: Headers that each request gets itself.
+SIGNATURE_HEADERS: Final = frozenset({"x-ms-date", "x-ms-version"})
 
-#: Bytes of the longest reply that is read into memory: a page of 5,000 long names.
-MAX_REPLY: Final = 32 * 1024 * 1024
-
-# Times that one request is mended: the clock, then what lets it in.
-_MAX_MENDS: Final = 2
-
-# Clocks that differ by less are not what a provider complains about.
-_CLOCK_TOLERANCE: Final = 60.0
-
-_BODIES: Final = frozenset({"PUT", "POST"})
+_WITH_BODY: Final = frozenset({"PUT", "POST"})
 
 
 class Request(NamedTuple):
     """
-    One request, before it is signed.
+    One request before it is signed, with the fields of :class:`asyncstore.http.exchange.Request`.
 
     Attributes:
-        uri: The blob it is about; of the container if *whole_container*.
-        query: Percent-encoded, without the ``?``.
-        headers: To be sent.
-        body: What is sent along.
-        create_only: A failed precondition means that there is a blob.
-        patience: Times the stall timeout to wait for the reply.
+        uri: A blob, or anything in the container or account that *level* names.
     """
 
     method: str
@@ -53,131 +39,84 @@ class Request(NamedTuple):
     query: str = ""
     headers: Mapping[str, str] = NO_HEADERS
     body: Body | None = None
-    whole_container: bool = False
+    level: Literal["blob", "container", "account"] = "blob"
     create_only: bool = False
+    accept: int = 0
     patience: float = 1.0
 
 
-class Wire:
+class Wire(Exchange["Access | None"]):
     """
     How one storage talks to Azure.
 
-    Attributes:
-        clock_offset: Seconds by which the provider's clock is ahead of ours.
+    Args:
+        headers: ``x-ms-`` headers of every request: shared keys sign them.
     """
 
-    def __init__(self, http: HTTPClient, credentials: AzureCredentials, addresses: Addresses, api_version: str) -> None:
-        self.http = http
-        self.credentials = credentials
+    credentials: AzureCredentials
+
+    # The clock, then the token.
+    max_recoveries = 2
+    recoverable = frozenset({401, 403})
+    # A page of 5,000 long names.
+    max_reply = 32 * 1024 * 1024
+
+    def __init__(
+        self,
+        http: HTTPClient,
+        credentials: AzureCredentials,
+        addresses: Addresses,
+        api_version: str,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
+        super().__init__(http, credentials)
         self.addresses = addresses
         self.api_version = api_version
-        self.clock_offset = 0.0
+        self._common = {"x-ms-version": api_version, **headers}
         self._second = 0
         self._date = ""
 
-    async def send(self, request: Request) -> Reply:
-        """
-        Send a request and return the reply, which is a success.
+    def locate(self, request: Request) -> tuple[Origin, str]:
+        addresses = self.addresses
+        if request.level == "blob":
+            return addresses.origin, addresses.blob(request.uri)
+        if request.level == "container":
+            return addresses.origin, addresses.container(request.uri)
+        return addresses.origin, addresses.origin.path or "/"
 
-        Raises:
-            StorageError: What Azure answered, or that it did not.
-        """
-        path = self.addresses.container(request.uri) if request.whole_container else self.addresses.blob(request.uri)
-        return await self.send_to(path, request)
+    def sign(self, request: Request, origin: Origin, path: str, keys: Access | None) -> tuple[Mapping[str, str], str]:
+        headers = {**self._common, **request.headers}
+        if request.method in _WITH_BODY:
+            # Explicit because it is signed: the HTTP client would add its own.
+            headers.setdefault("Content-Type", "application/octet-stream")
+        if keys is None:
+            return headers, request.query
+        headers["x-ms-date"] = self.date()
+        length = request.body.size if request.body is not None else 0
+        query, added = keys.authorize(request.method, path, request.query, headers.items(), length)
+        headers.update(added)
+        return headers, query
 
-    async def send_to(self, path: str, request: Request) -> Reply:
-        """
-        Send a request to *path*, percent-encoded, whatever its URI.
-
-        Where Azure blames the clock, or a token that can be renewed, the request is
-        sent again, if its body can be.
-        """
-        mends = 0
-        while True:
-            lease = self.credentials.current() or await self.credentials.get()
-            query, headers = self._admitted(request, path, lease.value)
-            reply = await self.http.send(
-                request.method,
-                self.addresses.origin,
-                path,
-                headers,
-                request.body,
-                query=query,
-                patience=request.patience,
-            )
-            if reply.status < 300:
-                return reply
-            error = await refusal(reply, create_only=request.create_only)
-            if mends == _MAX_MENDS or not await self._mend(request, reply, error, lease):
-                raise error
-            mends += 1
-
-    async def read(self, request: Request) -> tuple[Reply, bytes]:
-        """
-        Send a request and return its reply with the whole body.
-        """
-        reply = await self.send(request)
-        return reply, await reply.read(MAX_REPLY)
-
-    async def access(self) -> Access | None:
-        """
-        Return what requests are let in with at the moment.
-        """
-        return (self.credentials.current() or await self.credentials.get()).value
-
-    def now(self) -> float:
-        """
-        Return the time by the provider's clock, in seconds since the epoch.
-        """
-        return time.time() + self.clock_offset
+    def explain(self, request: Request, reply: Reply, body: bytes) -> StorageError:
+        return service_error_of(
+            reply.status, reply.headers, body, create_only=request.create_only, retry_after=reply.retry_after
+        )
 
     def date(self) -> str:
         """
-        Return the time as requests tell it.
+        Return Azure's time for the ``x-ms-date`` header.
         """
-        second = int(self.now())
+        second = int(self.clock.now())
         if second != self._second:
             self._second, self._date = second, formatdate(second, usegmt=True)
         return self._date
 
-    def _admitted(self, request: Request, path: str, access: Access | None) -> tuple[str, dict[str, str]]:
-        headers = {"x-ms-version": self.api_version, **request.headers}
-        if request.method in _BODIES:
-            # Named, since it is signed: the HTTP client would add one of its own.
-            headers.setdefault("Content-Type", "application/octet-stream")
-        if access is None:
-            return request.query, headers
-        headers["x-ms-date"] = self.date()
-        length = request.body.size if request.body is not None else 0
-        query, added = access.authorize(request.method, path, request.query, headers.items(), length)
-        headers.update(added)
-        return query, headers
 
-    async def _mend(self, request: Request, reply: Reply, error: StorageError, lease: Lease[Access | None]) -> bool:
-        if reply.status not in (401, 403) or (request.body is not None and not request.body.replayable):
-            return False
-        if error.code in self.credentials.skew_codes and self._learn_clock(reply):
-            return True
-        if reply.status == 401 or error.code in self.credentials.skew_codes:
-            self.credentials.heed(reply.headers)
-            return (await self.credentials.refresh(lease)).value != lease.value
-        return False
-
-    def _learn_clock(self, reply: Reply) -> bool:
-        try:
-            offset = parsedate_to_datetime(reply.headers.get("Date", "")).timestamp() - time.time()
-        except ValueError:
-            return False
-        if abs(offset - self.clock_offset) <= _CLOCK_TOLERANCE:
-            return False
-        self.clock_offset = offset
-        return True
-
-
-def document(
-    method: str, uri: ObjectURI, query: str, content: bytes, headers: Mapping[str, str] = NO_HEADERS
+def xml_request(
+    method: str, uri: ObjectURI, query: str, content: str, headers: Mapping[str, str] = NO_HEADERS
 ) -> Request:
     """
-    Return a request with a small document of ours.
+    Return a request whose body is the XML element *content*.
     """
-    return Request(method, uri, query, {"Content-Type": "application/xml", **headers}, BytesBody(content))
+    body = BytesBody(f'<?xml version="1.0" encoding="utf-8"?>{content}'.encode())
+    return Request(method, uri, query, {"Content-Type": "application/xml", **headers}, body)

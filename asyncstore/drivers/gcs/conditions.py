@@ -1,32 +1,31 @@
 """
-Conditions on objects, in the words of GCS.
+Converts conditions to the parameters of GCS.
 
-Writes to GCS take conditions on *generations* only, and its two APIs have different
-ETags for one object. So the ETag of an object here is its generation, which changes with
-every write and never comes back; see docs/decisions.
+Conditional writes to GCS compare *generations* only, and its two APIs have different
+ETags for the same object. So the ETag of an object here is its generation, which changes with
+every write and never repeats; see docs/decisions.
 https://cloud.google.com/storage/docs/request-preconditions
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import Final
 
-from asyncstore.errors import NotFoundError, NotModifiedError, PreconditionFailedError
+from asyncstore.errors import NotModifiedError, PreconditionFailedError
+from asyncstore.http.header_values import http_date
 from asyncstore.options import ReadOptions
 from asyncstore.types import ObjectInfo
 
 _GENERATION: Final = re.compile(r"[1-9][0-9]{0,18}")
 
-# The largest there can be, which no object will ever have: generations are microseconds.
+# The largest possible one, which no object will ever have: generations are microseconds.
 _NO_GENERATION: Final = str(2**63 - 1)
 
 
 def generation_of(etag: str) -> str:
     """
-    Return the generation that an ETag of ours means; what is none means one that no object has.
+    Return the generation in an ETag; an ETag of another form becomes a generation that no object has.
     """
     text = etag.strip('"')
     return text if _GENERATION.fullmatch(text) else _NO_GENERATION
@@ -53,7 +52,7 @@ def stat_conditions(options: ReadOptions) -> list[tuple[str, str]]:
     if options.if_match not in (None, "*"):
         pairs.append(("ifGenerationMatch", generation_of(str(options.if_match))))
     if options.if_none_match is not None:
-        # "*" is for an object that must not be there: none that is read.
+        # "*" forbids any object, so no read can succeed.
         unwanted = "0" if options.if_none_match == "*" else generation_of(options.if_none_match)
         pairs.append(("ifGenerationMatch" if unwanted == "0" else "ifGenerationNotMatch", unwanted))
     return pairs
@@ -61,26 +60,26 @@ def stat_conditions(options: ReadOptions) -> list[tuple[str, str]]:
 
 def read_headers(options: ReadOptions) -> dict[str, str]:
     """
-    Return the conditions of an XML read, other than ``if_none_match``: that API has none on generations.
+    Return the conditions of an XML read, except ``if_none_match``, which that API does not have for generations.
 
-    A date counts only where no ETag was given for the same purpose (RFC 9110, section 13.2.2).
+    A date counts only without an ETag for the same purpose (RFC 9110, section 13.2.2).
     """
     headers = {}
     if options.if_match is not None:
         if options.if_match != "*":
             headers["x-goog-if-generation-match"] = generation_of(options.if_match)
     elif options.if_unmodified_since is not None:
-        headers["If-Unmodified-Since"] = _http_date(options.if_unmodified_since)
+        headers["If-Unmodified-Since"] = http_date(options.if_unmodified_since)
     if options.if_none_match is None and options.if_modified_since is not None:
-        headers["If-Modified-Since"] = _http_date(options.if_modified_since)
+        headers["If-Modified-Since"] = http_date(options.if_modified_since)
     return headers
 
 
 def check_dates(info: ObjectInfo, options: ReadOptions) -> None:
     """
-    Hold the dates of *options* against what a JSON read returned: that API takes none.
+    Compare the dates of *options* with the reply to a JSON read, since that API has no conditions on dates.
 
-    They are compared by whole seconds, as HTTP does.
+    The comparison is by whole seconds, as in HTTP.
 
     Raises:
         PreconditionFailedError: The object was written after ``if_unmodified_since``.
@@ -91,26 +90,9 @@ def check_dates(info: ObjectInfo, options: ReadOptions) -> None:
         return
     second = written.replace(microsecond=0)
     if options.if_match is None and options.if_unmodified_since is not None and second > options.if_unmodified_since:
-        raise PreconditionFailedError(f"the object was written at {written}", provider="gcs")
+        raise PreconditionFailedError(
+            f"the object was modified at {written}, after {options.if_unmodified_since}", provider="gcs"
+        )
     since = options.if_modified_since
     if options.if_none_match is None and since is not None and second <= since:
-        raise NotModifiedError(f"the object was written at {written}", provider="gcs")
-
-
-def without_object(error: NotFoundError, if_match: str | None) -> NotFoundError | PreconditionFailedError:
-    """
-    Return what a condition on an object that is not there comes to.
-    """
-    if if_match is None:
-        return error
-    return PreconditionFailedError(
-        "there is no object, so it does not have the ETag asked for",
-        code=error.code,
-        provider=error.provider,
-        request_id=error.request_id,
-        status=error.status,
-    )
-
-
-def _http_date(moment: datetime) -> str:
-    return format_datetime(moment.astimezone(UTC), usegmt=True)
+        raise NotModifiedError(f"the object was last modified at {written}, not after {since}", provider="gcs")

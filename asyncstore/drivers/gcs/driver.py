@@ -4,232 +4,208 @@ The GCS driver.
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import quote
 
-from asyncstore.auth.credentials import require_tls
-from asyncstore.auth.gcp import GCPCredentials, gcp_credentials
-from asyncstore.auth.goog4 import MAX_EXPIRES, unsigned_url
-from asyncstore.body import Body, ReadBody
+import aiohttp
+
+from asyncstore.auth.gcp.credentials import SETTINGS, gcp_credentials
+from asyncstore.auth.gcp.goog4 import MAX_EXPIRES, policy_fields, unsigned_url
 from asyncstore.config import HTTPOptions, StorageConfig
-from asyncstore.driver import Driver
-from asyncstore.drivers.gcs import batch, components, copying, listing, multipart, objects, put, versions
-from asyncstore.drivers.gcs.capabilities import capabilities_of
+from asyncstore.driver import Capabilities
+from asyncstore.driver.encryption import key_in, without_keys
+from asyncstore.driver.presigning import expiry_of_url, form_fields
+from asyncstore.driver.settings import read_settings
+from asyncstore.drivers.gcs import batch, listing, multipart, protection
 from asyncstore.drivers.gcs.compose import ComposedUploads
-from asyncstore.drivers.gcs.endpoints import auth_of, endpoint_of
-from asyncstore.drivers.gcs.errors import NoXMLUploadsError
 from asyncstore.drivers.gcs.names import check_name, xml_path
-from asyncstore.drivers.gcs.native import native_client
-from asyncstore.drivers.gcs.resumable import ResumableUploads
-from asyncstore.drivers.gcs.settings import GCSSettings
+from asyncstore.drivers.gcs.presigning import PART_OPTIONS, PRESIGN_OPTIONS, demanded_headers, demanded_query
+from asyncstore.drivers.gcs.settings import READERS, GCSSettings, auth_of, endpoint_of
 from asyncstore.drivers.gcs.wire import Wire
-from asyncstore.errors import ConfigurationError, NotSupportedError, StorageError
+from asyncstore.errors import ConfigurationError, NotSupportedError
 from asyncstore.http.client import HTTPClient
-from asyncstore.http.failures import FAILURES, translated
-from asyncstore.options import CopyOptions, DeleteOptions, ListOptions, ReadOptions, WriteOptions
-from asyncstore.types import (
-    Checksum,
-    ListPage,
-    Metadata,
-    MultipartUploadPage,
-    ObjectInfo,
-    Part,
-    PartPage,
-)
+from asyncstore.http.driver import check_presigning
+from asyncstore.http.origin import is_safe, require_tls
+from asyncstore.options import PLAIN_PRESIGN, GiB, KiB, PostOptions, PresignOptions
+from asyncstore.types import ChecksumAlgorithm, PresignedPost, PresignedURL
 from asyncstore.uri import ObjectURI, Provider
 
-_SIGNABLE: Final = ("GET", "HEAD", "PUT", "DELETE")
+_TiB: Final = 1024 * GiB
 
-# Tokens of pages of the uploads that are composed, which come after those of the XML API.
-_COMPOSED: Final = "composed "
+CAPABILITIES: Final = Capabilities(
+    reference="https://cloud.google.com/storage/quotas",
+    max_object_size=5 * _TiB,
+    max_put_size=5 * _TiB,
+    max_key_bytes=1024,
+    max_metadata_bytes=8 * KiB,
+    multipart=True,
+    min_part_size=multipart.MIN_PART_SIZE,
+    max_part_size=5 * GiB,
+    max_parts=multipart.MAX_PARTS,
+    copy=True,
+    copy_keeps=frozenset({"metadata"}),
+    max_copy_size=5 * _TiB,
+    # Neither API copies a range into a part; a rewrite copies objects of any size.
+    copy_part=False,
+    delete_batch_size=batch.MAX_CALLS,
+    list_page_size=listing.MAX_RESULTS,
+    # https://cloud.google.com/storage/docs/request-preconditions
+    conditional_read=True,
+    conditional_create=True,
+    conditional_replace=True,
+    conditional_delete=True,
+    conditional_copy=True,
+    storage_classes=True,
+    implied_classes=frozenset({"STANDARD"}),
+    versions=True,
+    encryption_kinds=frozenset({"kms", "customer_key"}),
+    # https://cloud.google.com/storage/docs/object-lock
+    object_lock=True,
+    acls=protection.ACLS,
+    copy_from_key=True,
+    checksums=frozenset({ChecksumAlgorithm.CRC32C, ChecksumAlgorithm.MD5}),
+    # That of a part of the XML API; that of an object is its generation.
+    etag_is_md5=True,
+    sign=True,
+    presign_post=True,
+    presign_options=PRESIGN_OPTIONS,
+)
 
 
 def open_driver(config: StorageConfig) -> GCSDriver:
     """
-    Return a driver as *config* describes it; nothing is read or sent yet.
+    Return a driver for *config*; nothing is read or sent.
 
     Raises:
-        ConfigurationError: A setting is unknown or does not fit; credentials
-            would go over plain HTTP.
+        ConfigurationError: A setting is unknown or invalid, or credentials would be
+            sent over plain HTTP.
     """
     rest = dict(config.settings)
     credentials = gcp_credentials(auth_of(config), rest, http=config.http)
-    settings = GCSSettings.take(rest)
+    settings = read_settings(GCSSettings, rest, provider="gcs", readers=READERS, others=SETTINGS)
     origin = endpoint_of(config, settings)
-    if not credentials.anonymous or settings.encryption_key is not None:
+    if not credentials.anonymous or key_in(settings.default_encryption) is not None:
         require_tls(origin.base, allow_http=config.http.allow_http)
-    wire = Wire(HTTPClient(config.http, config.session), credentials, origin, settings.user_project)
-    return GCSDriver(wire, settings, config.http)
+    wire = Wire(
+        HTTPClient(config.http, config.session, request_id_header="x-guploader-uploadid"),
+        credentials,
+        origin,
+        settings.user_project,
+    )
+    return GCSDriver(wire, settings, config.http, config.uri)
 
 
-class GCSDriver(Driver):
+class GCSDriver(ComposedUploads):
     """
-    One storage on GCS. Made by :func:`open_driver`.
+    A storage on GCS; :func:`open_driver` creates it.
     """
 
     provider = Provider.GCS
 
-    def __init__(self, wire: Wire, settings: GCSSettings, http: HTTPOptions) -> None:
-        self.capabilities = capabilities_of(settings, may_sign=wire.credentials.may_sign)
-        self.preferred_checksum = settings.checksum
-        self._wire = wire
-        self._settings = settings
-        self._http = http
-        self._resumable = ResumableUploads(wire, settings)
-        self._composed = ComposedUploads(wire, settings)
-        # Until the endpoint shows that it has none.
-        self._xml_uploads = settings.multipart != "compose"
-
-    def open_read(self, uri: ObjectURI, options: ReadOptions) -> Coroutine[Any, Any, ReadBody]:
-        # Not a coroutine of its own: one less for each of many small reads.
-        return objects.open_read(self._wire, self._settings, uri, options)
-
-    async def put(self, uri: ObjectURI, body: Body, options: WriteOptions) -> ObjectInfo:
-        if body.size >= self._settings.resumable_threshold:
-            return await self._resumable.put(uri, body, options)
-        return await put.put(self._wire, self._settings, uri, body, options)
-
-    async def delete(self, uri: ObjectURI, options: DeleteOptions) -> None:
-        await objects.delete(self._wire, uri, options)
-
-    async def stat(self, uri: ObjectURI, options: ReadOptions) -> Metadata:
-        return await objects.stat(self._wire, self._settings, uri, options)
-
-    async def list_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
-        return await listing.list_page(self._wire, prefix, options, token)
-
-    async def list_versions_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
-        return await versions.list_page(self._wire, prefix, options, token)
-
-    async def delete_batch(self, uris: Sequence[ObjectURI]) -> Sequence[StorageError | None]:
-        return await batch.delete_batch(self._wire, uris)
-
-    async def copy(self, source: ObjectURI, target: ObjectURI, options: CopyOptions) -> ObjectInfo:
-        return await copying.copy(self._wire, self._settings, source, target, options)
-
-    async def initiate_multipart_upload(self, uri: ObjectURI, options: WriteOptions) -> str:
-        """
-        Start an upload: one that is composed at the end if that is set, if there is a
-        condition, or if the endpoint has no others.
-        """
-        conditional = options.if_match is not None or options.if_none_match is not None
-        # Headers are ASCII; JSON is not.
-        plain = all(value.isascii() for value in options.metadata.values())
-        if not conditional and plain and self._xml_uploads:
-            try:
-                return await multipart.initiate(self._wire, self._settings, uri, options)
-            except NoXMLUploadsError:
-                if self._settings.multipart != "auto":
-                    raise
-                self._xml_uploads = False
-        return await self._composed.initiate(uri, options)
-
-    async def upload_part(self, uri: ObjectURI, upload_id: str, number: int, body: Body, options: WriteOptions) -> Part:
-        if components.is_composed(upload_id):
-            return await self._composed.upload_part(uri, upload_id, number, body, options)
-        return await multipart.upload_part(self._wire, self._settings, uri, upload_id, number, body, options)
-
-    async def complete_multipart_upload(
-        self,
-        uri: ObjectURI,
-        upload_id: str,
-        parts: Sequence[Part],
-        options: WriteOptions,
-        checksum: Checksum | None = None,
-    ) -> ObjectInfo:
-        if components.is_composed(upload_id):
-            return await self._composed.complete(uri, upload_id, parts, options, checksum)
-        if options.if_match is not None or options.if_none_match is not None:
-            raise NotSupportedError(
-                "the condition of an upload by parts has to be given when it is started", provider=self.provider
+    def __init__(self, wire: Wire, settings: GCSSettings, http: HTTPOptions, root: ObjectURI) -> None:
+        super().__init__(wire, settings, root)
+        self.capabilities = replace(
+            CAPABILITIES, sign=wire.credentials.may_sign, presign_post=wire.credentials.may_sign
+        )
+        if not is_safe(wire.origin.base, allow_http=http.allow_http):
+            self.capabilities = without_keys(self.capabilities)
+        if settings.checksum is None:
+            self.capabilities = replace(self.capabilities, checksums=frozenset())
+        if settings.multipart == "compose":
+            # Parts of composed uploads can have any size, and are objects.
+            self.capabilities = replace(
+                self.capabilities, min_part_size=1, presign_options=PRESIGN_OPTIONS - PART_OPTIONS
             )
-        return await multipart.complete(self._wire, self._settings, uri, upload_id, parts, options, checksum)
+        self.preferred_checksum = settings.checksum
+        self._http = http
 
-    async def abort_multipart_upload(self, uri: ObjectURI, upload_id: str) -> None:
-        if components.is_composed(upload_id):
-            await self._composed.abort(uri, upload_id)
-        else:
-            await multipart.abort(self._wire, uri, upload_id)
-
-    async def list_parts(self, uri: ObjectURI, upload_id: str, token: str | None) -> PartPage:
-        if components.is_composed(upload_id):
-            return await self._composed.list_parts(uri, upload_id, token)
-        return await multipart.list_parts(self._wire, self._settings, uri, upload_id, token)
-
-    async def list_multipart_uploads(self, prefix: ObjectURI, token: str | None) -> MultipartUploadPage:
+    async def sign(
+        self, method: str, uri: ObjectURI, expires: timedelta, options: PresignOptions = PLAIN_PRESIGN
+    ) -> PresignedURL:
         """
-        Return the uploads of the XML API, page by page, and with the last of them those that are composed.
-        """
-        uploads: list[Any] = []
-        if self._xml_uploads and not (token or "").startswith(_COMPOSED):
-            try:
-                page = await multipart.list_uploads(self._wire, prefix, token)
-            except NoXMLUploadsError:
-                if self._settings.multipart != "auto":
-                    raise
-                self._xml_uploads = False
-                page = MultipartUploadPage([], None)
-            if page.next_token is not None:
-                return page
-            uploads, token = [*page.uploads], None
-        composed = await self._composed.list_uploads(prefix, token and token.removeprefix(_COMPOSED))
-        following = None if composed.next_token is None else _COMPOSED + composed.next_token
-        return MultipartUploadPage([*uploads, *composed.uploads], following)
-
-    async def sign(self, method: str, uri: ObjectURI, expires: timedelta) -> str:
-        """
-        Return a URL of the XML API for GET, HEAD, PUT or DELETE, good for up to seven days.
+        Return a presigned XML API URL for GET, HEAD, PUT or DELETE, valid for up to seven days.
 
         Raises:
-            ConfigurationError: Another method, or another time.
-            NotSupportedError: The credentials sign nothing.
+            ConfigurationError: *method* or *expires* is not supported.
+            NotSupportedError: The credentials cannot sign URLs, or the upload is not one of the XML API.
         """
-        if method not in _SIGNABLE:
-            raise ConfigurationError(f"a URL is signed for one of {_SIGNABLE}, not {method!r}")
-        if not timedelta(seconds=1) <= expires <= MAX_EXPIRES:
-            raise ConfigurationError(f"a signed URL lives from one second to seven days, not {expires}")
+        check_presigning("GCS", method, expires, longest=MAX_EXPIRES)
         check_name(uri)
+        headers, query = demanded_headers(options), demanded_query(options)
         origin, signer = self._wire.origin, await self._wire.credentials.url_signer()
+        now = self._wire.clock.now()
         unsigned = unsigned_url(
             method,
             str(origin.at(origin.path + xml_path(uri), "")),
             account=signer.account,
             algorithm=signer.algorithm,
-            when=time.time(),
+            when=now,
             expires=expires,
             host=origin.host,
+            headers=headers,
+            query=[*self._wire.billing, *query],
         )
-        return unsigned.signed(await signer.sign(unsigned.string_to_sign.encode(), unsigned.scope))
+        signed = unsigned.signed(await signer.sign(unsigned.string_to_sign.encode(), unsigned.scope))
+        return PresignedURL(signed, expiry_of_url(now, min(expires, signer.lifetime)), headers)
+
+    async def sign_post(self, uri: ObjectURI, expires: timedelta, options: PostOptions) -> PresignedPost:
+        """
+        Return a presigned form, valid for up to seven days.
+
+        https://cloud.google.com/storage/docs/xml-api/post-object-forms
+
+        Raises:
+            ConfigurationError: *expires* is not supported.
+            NotSupportedError: The credentials cannot sign, or the storage names a project to bill.
+        """
+        check_presigning("GCS", "PUT", expires, longest=MAX_EXPIRES)
+        check_name(uri)
+        if self._wire.billing:
+            raise NotSupportedError("a presigned form cannot name a project to bill", op="sign_post", provider="gcs")
+        origin, signer = self._wire.origin, await self._wire.credentials.url_signer()
+        now = self._wire.clock.now()
+        ends = expiry_of_url(now, min(expires, signer.lifetime))
+        signing, scope = policy_fields(signer, now)
+        fields = form_fields(uri, options, signing, ends)
+        fields["x-goog-signature"] = (await signer.sign(fields["policy"].encode("ascii"), scope)).hex()
+        bucket = str(origin.at(f"{origin.path}/{quote(uri.bucket)}/", ""))
+        return PresignedPost(url=bucket, fields=fields, expires_at=ends)
 
     @asynccontextmanager
     async def native(self) -> AsyncIterator[Any]:
         """
         Yield a ``gcloud.aio.storage.Storage`` on the same connections, endpoint and token.
-        """
-        wire = self._wire
-        proxy = None if wire.origin.loopback else self._http.proxy
-        async with native_client(await wire.http.session(), wire.credentials, wire.origin.base, proxy=proxy) as client:
-            yield client
 
-    @property
-    def credentials(self) -> GCPCredentials:
-        return self._wire.credentials
+        Retries and timeouts are those of the SDK.
+
+        Raises:
+            ConfigurationError: gcloud-aio-storage is not installed.
+        """
+        try:
+            from gcloud.aio.storage import Storage
+        except ImportError:
+            raise ConfigurationError(
+                "native() needs gcloud-aio-storage, which is not installed: pip install 'asyncstore[gcs]'"
+            ) from None
+        origin, credentials = self._wire.origin, self._wire.credentials
+        connector = (await self._wire.http.session()).connector
+        proxy = None if origin.loopback else self._http.proxy
+        # The same connections in another session, which decompresses: the SDK expects that.
+        async with aiohttp.ClientSession(
+            connector=connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy
+        ) as shared:
+            # With an endpoint the SDK sends a token only if api_is_dev is false.
+            arguments: dict[str, Any] = {"session": shared, "token": credentials.for_gcloud()}
+            yield Storage(**arguments, api_root=origin.base, api_is_dev=credentials.anonymous)
 
     def describe(self) -> dict[str, str]:
-        credentials = self._wire.credentials
         return {
             "endpoint": self._wire.origin.base,
-            "credentials": f"{credentials.auth_type} ({credentials.source})",
-            "multipart": self._settings.multipart,
+            "multipart": self._settings.multipart if self._xml_uploads else "compose",
             "checksum": str(self._settings.checksum or "none"),
+            **super().describe(),
         }
-
-    def classify(self, error: Exception) -> StorageError | None:
-        return translated(error) if isinstance(error, FAILURES) else None
-
-    async def aclose(self) -> None:
-        await self._wire.http.aclose()
-        await self._wire.credentials.aclose()

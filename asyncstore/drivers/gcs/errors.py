@@ -1,5 +1,5 @@
 """
-The errors of GCS, in the words of both of its APIs.
+The errors of GCS, by the codes of both of its APIs.
 
 JSON: https://cloud.google.com/storage/docs/json_api/v1/status-codes
 XML: https://cloud.google.com/storage/docs/xml-api/reference-status
@@ -8,19 +8,16 @@ XML: https://cloud.google.com/storage/docs/xml-api/reference-status
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any, Final
 
-from asyncstore.auth.redact import redact
 from asyncstore.errors import (
-    AlreadyExistsError,
     IntegrityError,
-    InvalidRequestError,
     NotFoundError,
     NotModifiedError,
     NotSupportedError,
     PermissionDeniedError,
     PreconditionFailedError,
+    ProtectedError,
     QuotaExceededError,
     RangeNotSatisfiableError,
     StorageError,
@@ -28,114 +25,72 @@ from asyncstore.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from asyncstore.http.reply import Reply
-from asyncstore.http.xml import child, parse
+from asyncstore.http.errors import ErrorTable
+from asyncstore.http.xml import child, error_in
 
-#: Characters of the provider's own words that are kept.
-_MAX_MESSAGE: Final = 500
-
-_BY_CODE: Final[Mapping[str, type[StorageError]]] = {
-    **dict.fromkeys(
-        ("notFound", "NoSuchBucket", "NoSuchKey", "NoSuchUpload", "NoSuchVersion"),
-        NotFoundError,
-    ),
-    **dict.fromkeys(("conditionNotMet", "PreconditionFailed"), PreconditionFailedError),
-    **dict.fromkeys(("notModified", "NotModified"), NotModifiedError),
-    **dict.fromkeys(("requestedRangeNotSatisfiable", "InvalidRange"), RangeNotSatisfiableError),
-    **dict.fromkeys(
-        (
-            "AuthenticationRequired",
-            "ExpiredToken",
-            "InvalidAccessKeyId",
-            "InvalidSecurity",
-            "SignatureDoesNotMatch",
-            "authError",
-            "expired",
-        ),
-        UnauthenticatedError,
-    ),
-    **dict.fromkeys(
-        (
-            "AccessDenied",
-            "AccountProblem",
-            "InvalidPayer",
-            "UserProjectAccountProblem",
-            "UserProjectMissing",
-            "accountDisabled",
-            "forbidden",
-            "insufficientPermissions",
-        ),
-        PermissionDeniedError,
-    ),
-    **dict.fromkeys(("dailyLimitExceeded", "quotaExceeded"), QuotaExceededError),
-    **dict.fromkeys(("BadDigest", "InvalidDigest", "invalidDigest"), IntegrityError),
-    **dict.fromkeys(
-        (
-            "SlowDown",
-            "ServiceUnavailable",
-            "rateLimitExceeded",
-            "tooManyRequests",
-            "userRateLimitExceeded",
-        ),
-        ThrottledError,
-    ),
-    **dict.fromkeys(
-        ("IncompleteBody", "InternalError", "RequestTimeout", "backendError", "internalError"), UnavailableError
-    ),
-}
-
-# For replies without a code of theirs, and with one that says nothing ("invalid").
-_BY_STATUS: Final[Mapping[int, type[StorageError]]] = {
-    304: NotModifiedError,
-    401: UnauthenticatedError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    408: UnavailableError,
-    412: PreconditionFailedError,
-    416: RangeNotSatisfiableError,
-    429: ThrottledError,
-    501: NotSupportedError,
-    503: ThrottledError,
-}
-
-# What servers say to a request that they do not know.
-_NO_SUCH_API: Final = frozenset({400, 404, 405, 501})
-
-# The JSON API has one reason for all that is wrong with a request; this is what it says of bytes.
+# The JSON API has a single reason for everything that is wrong with a request; its messages about checksums use these.
 _DIGEST_WORDS: Final = ("crc32c", "md5", "checksum", "hash")
+
+
+class _GCSErrors(ErrorTable):
+    def kind(self, status: int | None, code: str | None, message: str) -> type[StorageError]:
+        if status == 400 and code in ("invalid", None) and any(word in message.lower() for word in _DIGEST_WORDS):
+            return IntegrityError
+        # The reason of a hold is the same as that of a missing permission.
+        if status == 403 and "cannot be deleted, overwritten" in message:
+            return ProtectedError
+        return super().kind(status, code, message)
+
+
+_ERRORS: Final = _GCSErrors(
+    "gcs",
+    {
+        NotFoundError: "notFound NoSuchBucket NoSuchKey NoSuchUpload NoSuchVersion",
+        PreconditionFailedError: "conditionNotMet PreconditionFailed",
+        NotModifiedError: "notModified NotModified",
+        RangeNotSatisfiableError: "requestedRangeNotSatisfiable InvalidRange",
+        UnauthenticatedError: """
+            AuthenticationRequired ExpiredToken InvalidAccessKeyId InvalidSecurity
+            SignatureDoesNotMatch authError expired
+        """,
+        PermissionDeniedError: """
+            AccessDenied AccountProblem InvalidPayer UserProjectAccountProblem UserProjectMissing
+            accountDisabled forbidden insufficientPermissions orgPolicyConstraintFailed
+        """,
+        # Those of the JSON and of the XML API.
+        ProtectedError: "retentionPolicyNotMet ObjectUnderActiveHold RetentionPolicyNotMet",
+        QuotaExceededError: "dailyLimitExceeded quotaExceeded",
+        IntegrityError: "BadDigest InvalidDigest invalidDigest",
+        ThrottledError: "SlowDown ServiceUnavailable rateLimitExceeded tooManyRequests userRateLimitExceeded",
+        UnavailableError: "IncompleteBody InternalError RequestTimeout backendError internalError",
+    },
+    # The second is that of the XML API, and with a space that of fake-gcs-server.
+    target_exists="conditionNotMet PreconditionFailed",
+)
+
+# Replies of servers to a request that they do not know.
+_UNKNOWN_REQUEST: Final = frozenset({400, 404, 405, 501})
 
 
 class NoXMLUploadsError(NotSupportedError):
     """
-    The endpoint has not the multipart uploads of the XML API.
+    The endpoint does not support XML API multipart uploads.
     """
 
     def __init__(self) -> None:
         super().__init__(
-            "the endpoint has not the multipart uploads of the XML API: set multipart to 'auto' or 'compose'",
+            "this endpoint does not support XML API multipart uploads: set multipart to 'auto' or 'compose'",
             provider="gcs",
         )
 
 
-async def refusal(reply: Reply, *, create_only: bool = False, xml_uploads: bool = False) -> StorageError:
+def lacks_xml_uploads(status: int, body: bytes) -> bool:
     """
-    Read the error that *reply* is, and let go of the reply.
+    Return whether a refused multipart request shows that the endpoint does not support such requests.
 
-    Args:
-        create_only: The request was to write only where there is no object.
-        xml_uploads: It needs the multipart uploads of the XML API: whoever refuses it
-            in other words than those of that API does not have them.
+    An endpoint that supports them replies with an error of the XML API.
     """
-    body = await reply.read_error()
-    if xml_uploads and reply.status in _NO_SUCH_API and not _is_xml_error(body):
-        return NoXMLUploadsError()
-    return named(
-        reply.status,
-        body,
-        request_id=reply.request_id,
-        retry_after=reply.retry_after,
-        create_only=create_only,
-    )
+    return status in _UNKNOWN_REQUEST and error_in(body) is None
 
 
 def named(
@@ -147,67 +102,43 @@ def named(
     create_only: bool = False,
 ) -> StorageError:
     """
-    Name the error in *body*: JSON, XML, plain text or nothing.
+    Return the error in *body*: JSON, XML, plain text or nothing.
 
     Args:
-        create_only: The request was to write only where there is no object.
+        create_only: The request was to write only where no object exists.
     """
-    code, message = _words(body)
-    kind = _kind(code, status, message)
-    if create_only and kind is PreconditionFailedError:
-        kind = AlreadyExistsError
-    return kind(
-        redact(message)[:_MAX_MESSAGE] or f"GCS answered {status}",
-        code=code,
-        provider="gcs",
-        request_id=request_id,
-        status=status,
-        retry_after=retry_after,
+    code, message = _code_and_message(body)
+    return _ERRORS.error(
+        code, message, status=status, request_id=request_id, retry_after=retry_after, create_only=create_only
     )
 
 
 def is_missing_bucket(error: StorageError) -> bool:
     """
-    Tell whether it is the bucket that was not found, and not an object in it.
+    Return whether the bucket does not exist, rather than an object in it.
     """
     if error.code == "NoSuchBucket":
         return True
-    # The JSON API has but one reason for both.
+    # The JSON API has the same reason for both.
     return error.code == "notFound" and "bucket does not exist" in error.message
 
 
-def _kind(code: str | None, status: int, message: str) -> type[StorageError]:
-    if code is not None and (kind := _BY_CODE.get(code)) is not None:
-        return kind
-    if status == 400 and code in ("invalid", None) and any(word in message.lower() for word in _DIGEST_WORDS):
-        return IntegrityError
-    if (kind := _BY_STATUS.get(status)) is not None:
-        return kind
-    return UnavailableError if status >= 500 else InvalidRequestError
-
-
-def _is_xml_error(body: bytes) -> bool:
-    root = parse(body)
-    return root is not None and root.tag == "Error"
-
-
-def _words(body: bytes) -> tuple[str | None, str]:
+def _code_and_message(body: bytes) -> tuple[str | None, str]:
     text = body.lstrip()
     if text.startswith(b"{"):
-        return _json_words(text)
-    root = parse(text)
-    if root is not None and root.tag == "Error":
+        return _from_json(text)
+    if (root := error_in(text)) is not None:
         details = child(root, "Details")
         message = child(root, "Message") or ""
         return child(root, "Code"), f"{message} {details}" if details else message
-    # A proxy's page says nothing about the request.
+    # The error page of a proxy has no reason.
     return None, "" if text.startswith(b"<") else text.decode(errors="replace")
 
 
-def _json_words(text: bytes) -> tuple[str | None, str]:
+def _from_json(text: bytes) -> tuple[str | None, str]:
     try:
         error: Any = json.loads(text).get("error")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, ""
     if isinstance(error, str):
         return error, error

@@ -1,5 +1,5 @@
 """
-Where objects are on the server, in both of its APIs.
+The paths of objects in both APIs, and the names that GCS accepts.
 
 https://cloud.google.com/storage/docs/request-endpoints
 """
@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
-from asyncstore.auth.goog4 import encode_name
+from asyncstore.auth.gcp.goog4 import encode_name
 from asyncstore.errors import InvalidURIError
 from asyncstore.uri import ObjectURI
 
-#: Objects of our own: the parts of uploads that are composed. Listings leave them out.
+#: The folder of our own objects, the parts of composed uploads. Listings leave it out.
 HIDDEN: Final = ".asyncstore-multipart/"
 
 _ACME: Final = ".well-known/acme-challenge/"
@@ -30,7 +30,7 @@ def bucket_path(uri: ObjectURI, root: str = "/storage/v1") -> str:
 
 def object_path(uri: ObjectURI) -> str:
     """
-    Return the path of an object in the JSON API, where a slash in its name is no separator.
+    Return the path of an object in the JSON API, with the slashes of its name encoded.
     """
     return f"{bucket_path(uri)}/{quote(uri.key, safe='')}"
 
@@ -50,30 +50,39 @@ def _encoded_bucket(name: str) -> str:
 
 def encode_query(pairs: Iterable[tuple[str, str]]) -> str:
     """
-    Percent-encode names and values into a query string, in the order given.
+    Return a query string of *pairs* in their order, with percent-encoded values.
     """
-    # What is asked for of a reply is one of a few texts, and takes longer than all the rest.
-    return "&".join([f"{name}={_fixed(value) if name == 'fields' else quote(value, safe='')}" for name, value in pairs])
+    # The value of "fields" is one of a few long texts, so its encoding is cached.
+    return "&".join(
+        [f"{name}={_encoded_fields(value) if name == 'fields' else quote(value, safe='')}" for name, value in pairs]
+    )
 
 
 @lru_cache(maxsize=16)
-def _fixed(value: str) -> str:
+def _encoded_fields(value: str) -> str:
     return quote(value, safe="")
+
+
+def is_hidden(key: str) -> bool:
+    """
+    Return whether *key* is that of one of our own objects.
+    """
+    return HIDDEN in key and (key.startswith(HIDDEN) or f"/{HIDDEN}" in key)
 
 
 def check_name(uri: ObjectURI) -> None:
     """
-    Refuse a name that GCS gives to no object.
+    Refuse a key that GCS does not allow.
 
     https://cloud.google.com/storage/docs/objects#naming
 
     Raises:
-        InvalidURIError: It is such a name.
+        InvalidURIError: *uri* has such a key.
     """
     key = uri.key
     if "\r" in key or "\n" in key:
-        raise InvalidURIError(f"GCS has no names with a line end: {key!r}")
+        raise InvalidURIError(f"GCS does not allow line breaks in object names: {key!r}")
     if key in (".", ".."):
-        raise InvalidURIError(f"GCS has no object named {key!r}")
+        raise InvalidURIError(f"GCS does not allow an object named {key!r}")
     if key.startswith(_ACME):
-        raise InvalidURIError(f"GCS has no objects under {_ACME}")
+        raise InvalidURIError(f"GCS does not allow objects under {_ACME}: {key!r}")

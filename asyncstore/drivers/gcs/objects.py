@@ -1,145 +1,134 @@
 """
-Reading, looking at and deleting one object.
+Reads, stats and deletes one object.
 
-Bytes come by the XML API: it is the one whose replies have the user's own metadata
-beside them. Everything else is JSON; see docs/decisions.
+Reads use the XML API, whose replies carry the user metadata along with the bytes.
+Everything else is JSON; see docs/decisions.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from multidict import istr
-
-from asyncstore.body import ReadBody
-from asyncstore.conditions import resolve_range
-from asyncstore.drivers.gcs.conditions import (
-    check_dates,
-    read_headers,
-    stat_conditions,
-    without_object,
-    write_conditions,
-)
+from asyncstore.driver.body import ReadBody
+from asyncstore.drivers.gcs.conditions import check_dates, read_headers, stat_conditions, write_conditions
+from asyncstore.drivers.gcs.encryption import key_headers
 from asyncstore.drivers.gcs.errors import is_missing_bucket
-from asyncstore.drivers.gcs.headers import check_encoding, checksum_of
+from asyncstore.drivers.gcs.headers import GENERATION, check_encoding, checksum_of
 from asyncstore.drivers.gcs.headers import metadata_of as metadata_of_headers
 from asyncstore.drivers.gcs.names import check_name, encode_query, object_path, xml_path
+from asyncstore.drivers.gcs.protection import resource_of
 from asyncstore.drivers.gcs.resources import FIELDS, metadata_of
 from asyncstore.drivers.gcs.settings import GCSSettings
-from asyncstore.drivers.gcs.wire import Request, Wire
-from asyncstore.errors import NotFoundError, RangeNotSatisfiableError, UnavailableError
-from asyncstore.http.reading import ReplyBody
-from asyncstore.http.reply import Reply
+from asyncstore.drivers.gcs.wire import Request, Wire, json_object, with_json
+from asyncstore.errors import NotFoundError
+from asyncstore.http.driver import HTTPDriver
+from asyncstore.http.object_headers import without_object
+from asyncstore.http.object_reply import check_version, object_body
 from asyncstore.options import PLAIN_READ, DeleteOptions, ReadOptions
+from asyncstore.retention import Retention
 from asyncstore.types import Metadata
 from asyncstore.uri import ObjectURI
 
-_CONTENT_LENGTH: Final = istr("Content-Length")
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-
-# Without it, what is stored compressed would come decompressed.
+# Without it, GCS decompresses objects that are stored compressed.
 # https://cloud.google.com/storage/docs/transcoding
 _AS_STORED: Final[Mapping[str, str]] = {"Accept-Encoding": "gzip"}
 
 
-async def open_read(wire: Wire, settings: GCSSettings, uri: ObjectURI, options: ReadOptions) -> ReadBody:
+class Objects(HTTPDriver):
     """
-    Send a read; ``if_none_match`` is asked for first, by a request that has no bytes in its reply.
+    The requests about one object.
     """
-    check_name(uri)
-    if options.if_none_match is not None:
-        found = await stat(wire, settings, uri, replace(options, range=None))
-        # What was looked at is what is read, unless it is replaced in between: then that is new too.
-        options = replace(options, if_none_match=None, if_modified_since=None)
+
+    _wire: Wire
+    _settings: GCSSettings
+
+    def __init__(self, wire: Wire, settings: GCSSettings) -> None:
+        super().__init__(wire, settings)
+        self._encryption = settings.default_encryption
+
+    async def open_read(self, uri: ObjectURI, options: ReadOptions) -> ReadBody:
+        """
+        Send a read; ``if_none_match`` is checked first, by a request whose reply has no bytes.
+        """
+        check_name(uri)
+        if options.if_none_match is not None:
+            await self.stat(uri, options)
+            # An object that replaces it in between is new to the caller too.
+            options = replace(options, if_none_match=None, if_modified_since=None)
+        plain = options is PLAIN_READ and self._encryption is None
+        headers = _AS_STORED if plain else self._headers(options)
+        query = "" if options.version_id is None else encode_query([("generation", options.version_id)])
+        try:
+            reply = await self._wire.send(Request("GET", xml_path(uri), query, headers))
+        except NotFoundError as exc:
+            # In a bucket without versions, the requested generation has been replaced.
+            pinned = options.version_id is not None and not is_missing_bucket(exc)
+            raise without_object(exc, options.if_match if pinned else None) from None
+        check_encoding(reply)
+        body = object_body(reply, options.range, partial(metadata_of_headers, uri, reply.headers), checksum_of)
         if options.version_id is not None:
-            options = replace(options, version_id=found.version_id)
-    headers = _AS_STORED if options is PLAIN_READ and settings.encryption_key is None else _headers(settings, options)
-    try:
-        reply = await wire.send(Request("GET", xml_path(uri), _version_query(options.version_id), headers))
-    except NotFoundError as exc:
-        # Where a bucket keeps no versions, the generation that was asked for has been replaced.
-        pinned = options.version_id is not None and not is_missing_bucket(exc)
-        raise without_object(exc, options.if_match if pinned else None) from None
-    try:
-        return _read_body(uri, reply, options)
-    except BaseException:
-        reply.close()
-        raise
+            check_version(reply, options, reply.headers.get(GENERATION))
+        return body
 
+    def _headers(self, options: ReadOptions) -> Mapping[str, str]:
+        headers = {**_AS_STORED, **read_headers(options), **key_headers(options.encryption or self._encryption)}
+        if options.range is not None:
+            headers["Range"] = options.range.header()
+        return headers
 
-def _headers(settings: GCSSettings, options: ReadOptions) -> Mapping[str, str]:
-    headers = {**_AS_STORED, **read_headers(options), **settings.key_headers()}
-    if options.range is not None:
-        headers["Range"] = options.range.header()
-    return headers
+    async def stat(self, uri: ObjectURI, options: ReadOptions) -> Metadata:
+        """
+        Return the metadata of an object.
+        """
+        check_name(uri)
+        pairs = stat_conditions(options)
+        if options.version_id is not None:
+            pairs.append(("generation", options.version_id))
+        pairs.append(("fields", FIELDS))
+        headers = key_headers(options.encryption or self._encryption)
+        reply, content = await self._wire.read(Request("GET", object_path(uri), encode_query(pairs), headers))
+        info = metadata_of(uri, await json_object(reply, content))
+        check_version(reply, options, info.version_id)
+        check_dates(info, options)
+        return info
 
+    async def set_retention(
+        self,
+        uri: ObjectURI,
+        retention: Retention | None,
+        version_id: str | None = None,
+        *,
+        bypass: bool = False,
+    ) -> None:
+        pairs = [("overrideUnlockedRetention", "true")] if bypass else []
+        found = None if retention is None else resource_of(retention)
+        await self._patch(uri, {"retention": found}, version_id, pairs)
 
-def _read_body(uri: ObjectURI, reply: Reply, options: ReadOptions) -> ReplyBody:
-    length = _length(reply)
-    check_encoding(reply)
-    if reply.status == 206:
-        match = _CONTENT_RANGE.fullmatch(reply.headers.get("Content-Range", ""))
-        if match is None and length == 0:
-            # How some servers answer a suffix of nothing.
-            raise RangeNotSatisfiableError("the object is empty", status=206)
-        if match is None:
-            raise UnavailableError("a partial reply does not say which part it is", status=206)
-        start, end, size = int(match.group(1)), int(match.group(2)) + 1, int(match.group(3))
-        if length != end - start:
-            raise UnavailableError("a partial reply is not as long as it says", status=206)
-        return ReplyBody(reply, metadata_of_headers(uri, reply, size), start, end)
-    if options.range is None:
-        described = partial(metadata_of_headers, uri, reply, length)
-        return ReplyBody(reply, described, 0, length, checksum=checksum_of(reply))
-    # A server may answer the whole object where a range was asked for.
-    start, end = resolve_range(options.range, length)
-    return ReplyBody(reply, metadata_of_headers(uri, reply, length), start, end, skip=start)
+    async def set_legal_hold(self, uri: ObjectURI, held: bool, version_id: str | None = None) -> None:
+        await self._patch(uri, {"temporaryHold": held}, version_id)
 
+    async def _patch(
+        self, uri: ObjectURI, changes: dict[str, Any], version_id: str | None, pairs: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        check_name(uri)
+        headers, body = with_json(changes)
+        generation = [] if version_id is None else [("generation", version_id)]
+        query = encode_query([*generation, *pairs, ("fields", "generation")])
+        await self._wire.perform(Request("PATCH", object_path(uri), query, headers, body))
 
-def _length(reply: Reply) -> int:
-    try:
-        return int(reply.headers[_CONTENT_LENGTH])
-    except (KeyError, ValueError):
-        raise UnavailableError("the reply does not say how long it is", retryable=False, status=reply.status) from None
-
-
-async def stat(wire: Wire, settings: GCSSettings, uri: ObjectURI, options: ReadOptions) -> Metadata:
-    """
-    Return the metadata of an object.
-    """
-    check_name(uri)
-    pairs = stat_conditions(options)
-    if options.version_id is not None:
-        pairs.append(("generation", options.version_id))
-    pairs.append(("fields", FIELDS))
-    found = await wire.ask(Request("GET", object_path(uri), encode_query(pairs), settings.key_headers()))
-    info = metadata_of(uri, found)
-    check_dates(info, options)
-    return info
-
-
-async def delete(wire: Wire, uri: ObjectURI, options: DeleteOptions) -> None:
-    """
-    Delete an object or one generation of it.
-    """
-    check_name(uri)
-    pairs = write_conditions(options.if_match, None)
-    if options.version_id is not None:
-        pairs.append(("generation", options.version_id))
-    try:
-        reply = await wire.send(Request("DELETE", object_path(uri), encode_query(pairs)))
-    except NotFoundError as exc:
-        if options.if_match is not None:
-            raise without_object(exc, options.if_match) from None
-        if is_missing_bucket(exc):
-            raise
-        return
-    await reply.read_error()
-
-
-def _version_query(version_id: str | None) -> str:
-    return "" if version_id is None else encode_query([("generation", version_id)])
+    async def delete(self, uri: ObjectURI, options: DeleteOptions) -> None:
+        """
+        Delete an object or one generation of it.
+        """
+        check_name(uri)
+        pairs = write_conditions(options.if_match, None)
+        if options.version_id is not None:
+            pairs.append(("generation", options.version_id))
+        try:
+            await self._wire.perform(Request("DELETE", object_path(uri), encode_query(pairs)))
+        except NotFoundError as exc:
+            if options.if_match is not None or is_missing_bucket(exc):
+                raise without_object(exc, options.if_match) from None

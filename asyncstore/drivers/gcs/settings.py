@@ -1,127 +1,88 @@
 """
-The settings of the GCS driver.
+The settings of the GCS driver, and the endpoint and credentials that follow from them.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
+from asyncstore.auth.gcp.credentials import SETTINGS
+from asyncstore.auth.gcp.endpoints import emulator_host, storage_endpoint
+from asyncstore.config import AuthConfig, StorageConfig
+from asyncstore.driver.settings import CUSTOMER_KEY, at_most_one, one_of
+from asyncstore.encryption import Encryption
 from asyncstore.errors import ConfigurationError
+from asyncstore.http.origin import Origin
 from asyncstore.options import MiB
 from asyncstore.types import ChecksumAlgorithm
 
-_MULTIPART: Final = ("auto", "xml", "compose")
-_CHECKSUMS: Final = {"crc32c": ChecksumAlgorithm.CRC32C, "none": None}
-
-#: Bytes of a key for encryption with a key of the customer's own.
-_KEY_SIZE: Final = 32
+#: How to read the settings whose annotations do not say.
+READERS: Final = {
+    "checksum": one_of({"crc32c": ChecksumAlgorithm.CRC32C, "none": None}),
+    "encryption_key": CUSTOMER_KEY,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GCSSettings:
     """
-    What can be set for GCS beyond what all providers have.
+    The settings of GCS besides those of every provider.
 
     Attributes:
-        multipart: How large objects are written by parts: ``"xml"`` by the
-            multipart uploads of the XML API, ``"compose"`` by objects of their own
-            that are composed at the end, ``"auto"`` by the former where the endpoint
-            has it. Uploads under a condition are always composed.
-        resumable_threshold: Bytes from which on an object that is written by one
-            request goes through a resumable session, so that another attempt goes on
-            where the last one ended.
+        multipart: How multipart uploads work: ``"xml"`` uses those of the XML API,
+            ``"compose"`` writes each part as an object and composes them at the end,
+            ``"auto"`` prefers the former if the endpoint supports them. Conditional
+            uploads are always composed.
+        resumable_threshold: Size in bytes from which an object that is written without parts
+            uses a resumable session, so that a retry sends only the missing bytes.
         checksum: ``"crc32c"`` is sent with every write; ``"none"`` sends none.
-        user_project: The project that is billed, for buckets whose requester pays.
-        kms_key_name: Key of the key management service for new objects.
-        encryption_key: Encryption with 32 bytes of one's own, as bytes or
-            base64. They go along with each request, so TLS is required.
-        universe_domain: The cloud, else ``GOOGLE_CLOUD_UNIVERSE_DOMAIN``, else Google's
-            own; the endpoint follows from it.
+        user_project: The project to bill, for buckets with requester pays.
+        kms_key_name: The Cloud KMS key that encrypts new objects.
+        encryption_key: A customer-supplied encryption key: 32 bytes, or their base64.
+            It is sent with each request, so TLS is required.
+        encryption: The same as an :class:`~asyncstore.Encryption`, in place of the two before.
+        universe_domain: The cloud, which determines the endpoint. By default
+            ``GOOGLE_CLOUD_UNIVERSE_DOMAIN``, then Google's own.
     """
 
-    multipart: str = "auto"
+    multipart: Literal["auto", "xml", "compose"] = "auto"
     resumable_threshold: int = 8 * MiB
     checksum: ChecksumAlgorithm | None = ChecksumAlgorithm.CRC32C
     user_project: str | None = None
     kms_key_name: str | None = None
     encryption_key: bytes | None = field(default=None, repr=False)
+    encryption: Encryption | None = None
     universe_domain: str | None = None
 
     def __post_init__(self) -> None:
-        if self.multipart not in _MULTIPART:
-            raise ConfigurationError(f"multipart is one of {_MULTIPART}, not {self.multipart!r}")
         if self.resumable_threshold < 1:
             raise ConfigurationError(f"resumable_threshold is at least 1 byte, not {self.resumable_threshold}")
-        if self.encryption_key is not None and self.kms_key_name is not None:
-            raise ConfigurationError("encryption_key excludes kms_key_name")
+        at_most_one(encryption_key=self.encryption_key, kms_key_name=self.kms_key_name, encryption=self.encryption)
 
-    @classmethod
-    def take(cls, settings: MutableMapping[str, Any]) -> GCSSettings:
-        """
-        Read *settings*, all that are left after the credentials took theirs.
-
-        Raises:
-            ConfigurationError: One is unknown or does not fit.
-        """
-        known = {item.name for item in fields(cls)}
-        if unknown := sorted(set(settings) - known):
-            raise ConfigurationError(f"gcs does not know the settings {unknown}; it knows {sorted(known)}")
-        taken = {name: _READERS.get(name, str)(value) for name, value in settings.items() if value is not None}
-        return cls(**taken)
-
-    def key_headers(self, prefix: str = "x-goog-") -> dict[str, str]:
-        """
-        Return the customer's own key, which goes along with reads and writes.
-
-        https://cloud.google.com/storage/docs/encryption/customer-supplied-keys#headers
-        """
-        key = self.encryption_key
-        if key is None:
-            return {}
-        return {
-            f"{prefix}encryption-algorithm": "AES256",
-            f"{prefix}encryption-key": base64.b64encode(key).decode("ascii"),
-            f"{prefix}encryption-key-sha256": base64.b64encode(hashlib.sha256(key).digest()).decode("ascii"),
-        }
-
-    def write_query(self, kms_parameter: str = "kmsKeyName") -> list[tuple[str, str]]:
-        """
-        Return the parameters of a JSON request that makes an object.
-        """
-        return [] if self.kms_key_name is None else [(kms_parameter, self.kms_key_name)]
+    @property
+    def default_encryption(self) -> Encryption | None:
+        """How objects are encrypted whose operation does not say."""
+        if self.encryption_key is not None:
+            return Encryption.customer_key(self.encryption_key)
+        return self.encryption if self.kms_key_name is None else Encryption.kms(self.kms_key_name)
 
 
-def _read_checksum(value: Any) -> ChecksumAlgorithm | None:
-    text = str(value).strip().lower()
-    if text not in _CHECKSUMS:
-        raise ConfigurationError(f"checksum is one of {sorted(_CHECKSUMS)}, not {value!r}")
-    return _CHECKSUMS[text]
+def endpoint_of(config: StorageConfig, settings: GCSSettings) -> Origin:
+    """
+    Return the endpoint: ``endpoint_url``, else an emulator in the environment, else that of the cloud.
+
+    Raises:
+        ConfigurationError: It is not a valid URL.
+    """
+    return Origin.parse(config.endpoint_url or emulator_host() or storage_endpoint(settings.universe_domain))
 
 
-def _read_key(value: Any) -> bytes:
-    try:
-        key = base64.b64decode(value, validate=True) if isinstance(value, str) else bytes(value)
-    except (binascii.Error, ValueError, TypeError):
-        key = b""
-    if len(key) != _KEY_SIZE:
-        raise ConfigurationError(f"encryption_key is {_KEY_SIZE} bytes, or their base64")
-    return key
-
-
-def _read_size(value: Any) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise ConfigurationError(f"resumable_threshold is a number of bytes, not {value!r}") from None
-
-
-_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "checksum": _read_checksum,
-    "encryption_key": _read_key,
-    "resumable_threshold": _read_size,
-}
+def auth_of(config: StorageConfig) -> AuthConfig | None:
+    """
+    Return how to obtain credentials; requests to an emulator in the environment are anonymous, as in
+    Google's own clients, unless a setting of the credentials is present.
+    """
+    if config.auth is not None or config.endpoint_url is not None or emulator_host() is None:
+        return config.auth
+    return None if set(SETTINGS) & set(config.settings) else AuthConfig(auth_type="anonymous")

@@ -1,45 +1,43 @@
 """
-Sends the requests of GCS with their token, which is renewed if the provider refuses it.
+Authenticates the requests of GCS, and names the project that pays for them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
-from asyncstore.auth.gcp import GCPCredentials
-from asyncstore.auth.tokens import Lease, Secret
-from asyncstore.body import Body, BytesBody
-from asyncstore.drivers.gcs.errors import refusal
-from asyncstore.errors import UnavailableError
+from asyncstore.auth.gcp.credentials import GCPCredentials
+from asyncstore.auth.tokens import Secret
+from asyncstore.driver.body import Body, BytesBody
+from asyncstore.drivers.gcs.errors import NoXMLUploadsError, lacks_xml_uploads, named
+from asyncstore.errors import StorageError, UnavailableError
 from asyncstore.http.client import HTTPClient
+from asyncstore.http.exchange import NO_HEADERS, Exchange, parse_json
 from asyncstore.http.origin import Origin
 from asyncstore.http.reply import Reply
-
-NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
-
-#: Bytes of the longest reply that is read into memory: a page of 1,000 long names.
-MAX_REPLY: Final = 16 * 1024 * 1024
 
 _JSON_PATHS: Final = ("/storage/v1/", "/upload/storage/v1/")
 
 _JSON: Final = {"Content-Type": "application/json; charset=UTF-8"}
 
+# https://cloud.google.com/storage/docs/using-requester-pays#using
+_PROJECT: Final = "x-goog-user-project"
+
 
 class Request(NamedTuple):
     """
-    One request, before it has a token.
+    One request, before it is authenticated.
 
     Attributes:
-        path: From the root of the server, percent-encoded.
+        path: Percent-encoded, below the path of the endpoint.
         query: Percent-encoded, without the ``?``.
-        create_only: A failed precondition means that there is an object.
-        patience: Times the stall timeout to wait for the reply.
-        also: A status that is no error here, though it is not a success.
-        xml_uploads: It needs the multipart uploads of the XML API.
+        create_only: A failed condition means that the object exists.
+        patience: Multiplies ``stall_timeout`` for the reply.
+        accept: A status that counts as success besides those below 300.
+        xml_uploads: The endpoint has to support XML API multipart uploads.
     """
 
     method: str
@@ -49,110 +47,87 @@ class Request(NamedTuple):
     body: Body | None = None
     create_only: bool = False
     patience: float = 1.0
-    also: int = 0
+    accept: int = 0
     xml_uploads: bool = False
 
 
-class Wire:
+class Wire(Exchange["Secret | None"]):
     """
-    How one storage talks to GCS.
+    Locates and signs the requests of one storage, and explains their refusals.
 
     Args:
-        user_project: The project that is billed.
+        user_project: The project to bill, in preference to that of the credentials.
+
+    Attributes:
+        origin: The endpoint.
     """
+
+    credentials: GCPCredentials
 
     def __init__(
         self, http: HTTPClient, credentials: GCPCredentials, origin: Origin, user_project: str | None = None
     ) -> None:
-        self.http = http
-        self.credentials = credentials
+        super().__init__(http, credentials)
         self.origin = origin
-        self._billed = None if user_project is None else f"userProject={quote(user_project, safe='')}"
-        self._lease: Lease[Secret | None] | None = None
-        self._common: dict[str, str] = {}
+        self._project = user_project
+        self._billing = None if user_project is None else f"userProject={quote(user_project, safe='')}"
+        self._token: Secret | None = None
+        self._token_headers: dict[str, str] = {}
 
-    async def send(self, request: Request) -> Reply:
-        """
-        Send a request and return the reply, which is a success.
+    def locate(self, request: Request) -> tuple[Origin, str]:
+        return self.origin, self.origin.path + request.path
 
-        A token that is refused is renewed, and the request sent again if its body can be.
+    def sign(self, request: Request, origin: Origin, path: str, keys: Secret | None) -> tuple[Mapping[str, str], str]:
+        if keys is not self._token:
+            self._token, self._token_headers = keys, self.credentials.headers(keys)
+        headers, query = {**self._token_headers, **request.headers}, request.query
+        if self._project is None or self._billing is None:
+            return headers, query
+        if not request.path.startswith(_JSON_PATHS):
+            return {**headers, _PROJECT: self._project}, query
+        headers.pop(_PROJECT, None)
+        return headers, f"{query}&{self._billing}" if query else self._billing
 
-        Raises:
-            StorageError: What GCS answered, or that it did not.
-        """
-        lease = self.credentials.current() or await self.credentials.get()
-        reply = await self._once(request, lease)
-        if reply.status == 401 and (request.body is None or request.body.replayable):
-            error = await refusal(reply)
-            renewed = await self.credentials.refresh(lease)
-            if renewed is lease or renewed.value == lease.value:
-                raise error
-            reply = await self._once(request, renewed)
-        if reply.status < 300 or reply.status == request.also:
-            return reply
-        raise await refusal(reply, create_only=request.create_only, xml_uploads=request.xml_uploads)
-
-    async def read(self, request: Request) -> tuple[Reply, bytes]:
-        """
-        Send a request and return its reply with the whole body.
-        """
-        reply = await self.send(request)
-        return reply, await reply.read(MAX_REPLY)
+    def explain(self, request: Request, reply: Reply, body: bytes) -> StorageError:
+        if request.xml_uploads and lacks_xml_uploads(reply.status, body):
+            return NoXMLUploadsError()
+        return named(
+            reply.status,
+            body,
+            request_id=reply.request_id,
+            retry_after=reply.retry_after,
+            create_only=request.create_only,
+        )
 
     async def ask(self, request: Request) -> dict[str, Any]:
         """
         Send a request and return the JSON object in its reply.
         """
-        reply, body = await self.read(request)
-        return document(reply, body)
+        return await json_object(*await self.read(request))
+
+    @property
+    def billing(self) -> list[tuple[str, str]]:
+        """The parameter with the project to bill, as its users' requests have no header for it."""
+        return [] if self._project is None else [("userProject", self._project)]
 
     def billed(self, path: str) -> str:
         """
-        Return the address of a JSON request with the project that is billed for it.
+        Return the address of a JSON request inside a batch, with the project to bill for it.
         """
         path = self.origin.path + path
-        return path if self._billed is None else f"{path}?{self._billed}"
-
-    def _once(self, request: Request, lease: Lease[Secret | None]) -> Coroutine[Any, Any, Reply]:
-        # Not a coroutine of its own: one less for each of many small requests.
-        if lease is not self._lease:
-            self._lease = lease
-            self._common = self.credentials.headers(lease)
-            if self._billed is not None:
-                # What is set for the storage goes before what the credentials say.
-                self._common.pop("x-goog-user-project", None)
-        query = request.query
-        headers = {**self._common, **request.headers}
-        if self._billed is not None:
-            # https://cloud.google.com/storage/docs/using-requester-pays#using
-            if request.path.startswith(_JSON_PATHS):
-                query = f"{query}&{self._billed}" if query else self._billed
-            else:
-                headers["x-goog-user-project"] = unquote(self._billed.partition("=")[2])
-        return self.http.send(
-            request.method,
-            self.origin,
-            self.origin.path + request.path,
-            headers,
-            request.body,
-            query=query,
-            patience=request.patience,
-        )
+        return path if self._billing is None else f"{path}?{self._billing}"
 
 
-def document(reply: Reply, body: bytes) -> dict[str, Any]:
+async def json_object(reply: Reply, body: bytes) -> dict[str, Any]:
     """
-    Return the JSON object that a reply is.
+    Return the JSON object in *body*, the whole body of *reply*.
 
     Raises:
-        UnavailableError: It is something else.
+        UnavailableError: It is not a JSON object.
     """
-    try:
-        found = json.loads(body)
-    except ValueError:
-        found = None
+    found = await parse_json(reply, body)
     if not isinstance(found, dict):
-        raise UnavailableError("the reply is no JSON object", status=reply.status, request_id=reply.request_id)
+        raise UnavailableError("the reply is not a JSON object", status=reply.status, request_id=reply.request_id)
     return found
 
 

@@ -1,9 +1,9 @@
 """
 GitHub releases: a repository's assets as objects, with keys ``tag/asset``.
 
-What other providers do with one request needs several here, since GitHub knows
-assets by number: the release is looked up by its tag, the asset is found in it,
-and its bytes come from another host, by a link that is good for a few minutes.
+A read that takes one request elsewhere takes several here, since GitHub addresses assets by id:
+the release is looked up by its tag, the asset by its name in the release, and its bytes come
+from another host, through a link that is valid for a few minutes.
 """
 
 from asyncstore.drivers.github.driver import CAPABILITIES as CAPABILITIES

@@ -1,5 +1,5 @@
 """
-The errors of GitHub, by status and by what their bodies say.
+The errors of GitHub, from their bodies.
 
 https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api
 """
@@ -9,82 +9,64 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from asyncstore.errors import (
     AlreadyExistsError,
-    InvalidRequestError,
     NotFoundError,
-    PermissionDeniedError,
-    RangeNotSatisfiableError,
     StorageError,
     ThrottledError,
-    UnauthenticatedError,
     UnavailableError,
 )
+from asyncstore.http.clock import server_offset
+from asyncstore.http.errors import error_kind, service_error
 from asyncstore.http.reply import Reply
 
-#: Characters of GitHub's own words that are kept.
-_MAX_MESSAGE: Final = 500
-
-#: Seconds to wait where GitHub does not say: "wait for at least one minute before retrying"
+#: Seconds to wait if the reply does not say: "wait for at least one minute before retrying"
 #: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
 _SECONDARY_WAIT: Final = 60.0
 
+#: Statuses of redirects to the present path of a repository.
+REDIRECTS: Final = frozenset({301, 302, 307, 308})
+
 ALREADY_EXISTS: Final = "already_exists"
-
-_BY_STATUS: Final[Mapping[int, type[StorageError]]] = {
-    401: UnauthenticatedError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    408: UnavailableError,
-    410: NotFoundError,
-    416: RangeNotSatisfiableError,
-    429: ThrottledError,
-    451: PermissionDeniedError,
-}
-
-
-async def refusal(reply: Reply) -> StorageError:
-    """
-    Read the error that *reply* is, and let go of the reply.
-    """
-    return named(reply, await reply.read_error())
 
 
 def named(reply: Reply, body: bytes) -> StorageError:
     """
-    Name the error in *body*, which may be empty or of another making.
+    Return the error in *body*, which may be empty or written by a proxy.
     """
-    said = _document(body)
-    message, code = _message(said), _code(said)
+    document = _document(body)
+    message, code = _message(document), _code(document)
     kind = _kind(reply, message, code)
-    facts: dict[str, Any] = {"code": code, "request_id": reply.request_id, "status": reply.status, "provider": "github"}
     wait = reply.retry_after
     if kind is ThrottledError:
         wait = limit_wait(reply) if wait is None else wait
         wait = _SECONDARY_WAIT if wait is None and reply.status < 500 else wait
-    if reply.status in (301, 302, 307, 308):
-        message = "the repository has another name now: use that"
-    return kind((message or f"GitHub answered {reply.status}")[:_MAX_MESSAGE], retry_after=wait, **facts)
+    if reply.status in REDIRECTS:
+        message = "the repository was renamed, and the redirect to it cannot be followed: use its new name"
+    return service_error(
+        kind,
+        message,
+        provider="github",
+        code=code,
+        status=reply.status,
+        request_id=reply.request_id,
+        retry_after=wait,
+    )
 
 
 def limit_wait(reply: Reply) -> float | None:
     """
     Return the seconds until more requests are allowed; ``None`` if some are left.
 
-    By GitHub's own clock, so it holds also where ours is wrong.
+    Computed with GitHub's clock, so it is right even if the local clock is wrong.
     """
     headers = reply.headers
     reset = headers.get("x-ratelimit-reset", "")
     if headers.get("x-ratelimit-remaining") != "0" or not reset.isdecimal():
         return None
-    try:
-        now = parsedate_to_datetime(headers.get("Date", "")).timestamp()
-    except ValueError:
-        now = time.time()
-    return max(0.0, int(reset) - now)
+    return max(0.0, int(reset) - time.time() - (server_offset(headers) or 0.0))
 
 
 def _kind(reply: Reply, message: str, code: str | None) -> type[StorageError]:
@@ -93,11 +75,9 @@ def _kind(reply: Reply, message: str, code: str | None) -> type[StorageError]:
         return ThrottledError
     if status == 422 and code == ALREADY_EXISTS:
         return AlreadyExistsError
-    if status in (301, 302, 307, 308):
+    if status in REDIRECTS:
         return NotFoundError
-    if (kind := _BY_STATUS.get(status)) is not None:
-        return kind
-    return UnavailableError if status >= 500 else InvalidRequestError
+    return UnavailableError if status >= 500 else error_kind(status)
 
 
 def _is_limit(reply: Reply, message: str) -> bool:
@@ -110,13 +90,13 @@ def _is_limit(reply: Reply, message: str) -> bool:
 def _document(body: bytes) -> Mapping[str, Any]:
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 
 
-def _message(said: Mapping[str, Any]) -> str:
-    texts = [said.get("message"), *[_detail(item) for item in _errors(said)]]
+def _message(document: Mapping[str, Any]) -> str:
+    texts = [document.get("message"), *[_detail(item) for item in _errors(document)]]
     return ": ".join([text for text in texts if isinstance(text, str) and text])
 
 
@@ -128,11 +108,11 @@ def _detail(item: Any) -> str:
     return " ".join([str(item[name]) for name in ("resource", "field", "code") if name in item])
 
 
-def _code(said: Mapping[str, Any]) -> str | None:
-    codes = [item.get("code") for item in _errors(said) if isinstance(item, dict)]
+def _code(document: Mapping[str, Any]) -> str | None:
+    codes = [item.get("code") for item in _errors(document) if isinstance(item, dict)]
     return next((code for code in codes if isinstance(code, str)), None)
 
 
-def _errors(said: Mapping[str, Any]) -> list[Any]:
-    errors = said.get("errors")
+def _errors(document: Mapping[str, Any]) -> list[Any]:
+    errors = document.get("errors")
     return errors if isinstance(errors, list) else []

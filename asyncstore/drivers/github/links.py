@@ -1,5 +1,5 @@
 """
-Signed links to the bytes of assets, for as long as they are good.
+A cache of signed links to the bytes of assets.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from asyncstore.drivers.github.records import Asset
 from asyncstore.http.origin import Origin
 from asyncstore.uri import ObjectURI
 
-#: Seconds that a link is used. GitHub's live for five minutes and more, and do not say so
-#: in a way that is documented; one that is refused earlier is replaced.
+#: Seconds for which a link is used. GitHub's are valid for five minutes or more, which it does not document; a
+#: link that is refused earlier is replaced.
 LINK_LIFE: Final = 240.0
 
-#: Seconds for which a range of a version that was just looked up is read without another look.
+#: Seconds for which a range of a version that was just looked up is read without looking it up again.
 PIN_LIFE: Final = 60.0
 
 _Key = TypeVar("_Key")
 _Kept = TypeVar("_Kept")
 
-# Links, and pins, that are kept.
-_MOST: Final = 1024
+# Links and pins that are kept.
+_MAX_KEPT: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """
-    Where the bytes of an asset are. Whoever has it may read them, so it never shows.
+    The location of the bytes of an asset. The link grants access to them, so ``repr`` hides it.
     """
 
     origin: Origin
@@ -40,7 +40,7 @@ class Link:
 
 class Links:
     """
-    What was learnt lately: links by asset, and which asset a key named.
+    Recent lookups: links by asset, and the asset that each key names.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -50,14 +50,14 @@ class Links:
 
     def get(self, asset: Asset) -> Link | None:
         """
-        Return a link that should still be good.
+        Return a link that should still be valid.
         """
         link, until = self._links.get(asset.id, (None, 0.0))
         return link if self._clock() < until else None
 
     def keep(self, asset: Asset, link: Link) -> None:
         """
-        Remember a link that was given just now.
+        Remember a new link.
         """
         self._links.pop(asset.id, None)
         self._links[asset.id] = (link, self._clock() + LINK_LIFE)
@@ -65,20 +65,20 @@ class Links:
 
     def drop(self, asset: Asset) -> None:
         """
-        Forget a link that was refused.
+        Drop a link that was refused.
         """
         self._links.pop(asset.id, None)
 
     def pinned(self, uri: ObjectURI, etag: str | None) -> Asset | None:
         """
-        Return the asset of *uri* if it was looked up a moment ago and has *etag*.
+        Return the asset of *uri* if it was looked up within :data:`PIN_LIFE` and has *etag*.
         """
         asset, until = self._pins.get(uri, (None, 0.0))
         return asset if asset is not None and asset.etag == etag and self._clock() < until else None
 
     def pin(self, uri: ObjectURI, asset: Asset) -> None:
         """
-        Remember what *uri* named just now.
+        Remember the asset that *uri* names.
         """
         self._pins.pop(uri, None)
         self._pins[uri] = (asset, self._clock() + PIN_LIFE)
@@ -86,12 +86,12 @@ class Links:
 
     def unpin(self, uri: ObjectURI) -> None:
         """
-        Forget what *uri* named: it is being changed.
+        Forget the asset that *uri* names, before it changes.
         """
         self._pins.pop(uri, None)
 
 
 def _shorten(kept: dict[_Key, _Kept]) -> None:
-    while len(kept) > _MOST:
-        # The oldest, since what is renewed is put in anew.
+    while len(kept) > _MAX_KEPT:
+        # The oldest: renewed entries are inserted again at the end.
         del kept[next(iter(kept))]

@@ -1,9 +1,9 @@
 """
-Keys in their order, out of releases in theirs.
+Lists assets in the order of their keys.
 
-GitHub lists releases by age and knows no prefix. So all of them are gathered, one
-page with each call, and what is asked for is then given out of memory, in the
-order of keys. Under the tag of a published release one request is enough.
+GitHub lists releases by age, without prefixes. So the first calls of a listing collect all releases,
+one page each; the requested pages then come from memory, in the order of keys. Below the tag of a
+published release one request is enough.
 """
 
 from __future__ import annotations
@@ -14,56 +14,59 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from asyncstore.driver.paging import page
 from asyncstore.drivers.github.records import Release
 from asyncstore.drivers.github.releases import Releases
 from asyncstore.drivers.github.settings import GitHubSettings
+from asyncstore.drivers.github.wire import Wire
 from asyncstore.errors import NotFoundError
-from asyncstore.listing import page
 from asyncstore.options import ListOptions
 from asyncstore.types import ListPage, ObjectInfo
 from asyncstore.uri import ObjectURI
 
-#: Entries of the largest page. There is no such limit of GitHub's: they are in memory.
+#: Entries of the largest page. This is not a limit of GitHub: the entries are in memory.
 MAX_KEYS: Final = 1000
 
-# Listings that are remembered, for whoever asks for their next pages.
+# Listings that are kept in memory for their next pages.
 _KEPT: Final = 16
 
 
 @dataclass(slots=True, eq=False)
 class _Listing:
     """
-    One listing: what was gathered, and the page of releases that comes next, if any.
+    A listing: what was collected so far, the ids of the releases, and the next page of releases, if any.
     """
 
     entries: dict[str, ObjectInfo] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
     next_page: int | None = 1
 
 
-class Listings:
+class Listings(Releases):
     """
-    The listings of one storage that are under way.
+    Listings of assets.
     """
 
-    def __init__(self, releases: Releases, settings: GitHubSettings) -> None:
-        self._releases = releases
-        self._settings = settings
+    def __init__(self, wire: Wire, settings: GitHubSettings) -> None:
+        super().__init__(wire, settings)
         self._kept: dict[str, _Listing] = {}
 
     async def list_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
         """
-        Return one page; an empty one while releases are still being gathered.
+        Return one page; an empty one while releases are still being collected.
         """
-        name, _, after = (token or "").partition(" ")
+        place, _, after = (token or "").partition(" ")
+        name = place.partition("-")[0]
         listing = self._kept.get(name)
         if listing is None:
-            # The first page, or one of a listing that was forgotten: that is begun anew.
+            # The first page, or a page of a listing that was dropped and starts again.
             name, listing = self._begin()
         if listing.next_page is not None:
             await self._gather(listing, prefix)
         if listing.next_page is not None:
-            return ListPage([], f"{name} {after}")
+            # With the number of its page: each token differs from the one before.
+            return ListPage([], f"{name}-{listing.next_page} {after}")
         return _page(name, listing, prefix, options, after or options.start_after)
 
     def _begin(self) -> tuple[str, _Listing]:
@@ -80,7 +83,7 @@ class Listings:
             _add(listing, prefix, folder, [release])
         else:
             number = listing.next_page or 1
-            releases, more = await self._releases.page(prefix, number)
+            releases, more = await self._release_page(prefix, number, listing.seen)
             listing.next_page = number + 1 if more else None
             _add(listing, prefix, None, releases)
         if listing.next_page is None:
@@ -90,17 +93,16 @@ class Listings:
         """
         Return the one release that can have keys under *prefix*, if that is known.
 
-        Git has no tag ``a/b`` beside a tag ``a``. Drafts have no git tags, so there
-        may be any, and none is then the only one.
+        Git cannot have a tag ``a/b`` beside a tag ``a``. Drafts have no git tags, so with drafts there may be
+        several.
         """
         tag, slash, _ = prefix.key.rpartition("/")
         if not slash or not tag:
             return None
-        latest = self._releases.is_latest(tag)
-        if self._settings.draft and not latest:
+        if self._settings.draft and not self._is_latest(tag):
             return None
         try:
-            return await self._releases.find(prefix, tag)
+            return await self._find_release(prefix, tag)
         except NotFoundError:
             return None
 

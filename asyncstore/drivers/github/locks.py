@@ -1,5 +1,5 @@
 """
-One lock for each name, for as long as somebody uses it.
+One lock for each name, while it is in use.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Locks:
 
     def of(self, name: Hashable) -> _Lock:
         """
-        Return the lock of *name*, to be entered at once.
+        Return the lock of *name*, which the caller enters at once.
         """
         lock = self._locks.get(name)
         if lock is None:

@@ -1,5 +1,5 @@
 """
-Keys, and what GitHub lets be a tag or the name of an asset.
+Splits keys into tags and asset names, and checks them against the rules of git and GitHub.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from asyncstore.errors import InvalidURIError
 from asyncstore.uri import ObjectURI
 
-#: The tag that stands for the release which GitHub calls the latest.
+#: The tag that stands for the release that GitHub marks as the latest.
 LATEST: Final = "latest"
 
 #: Bytes of the longest name, and of the longest tag.
@@ -23,9 +23,9 @@ MAX_NAME: Final = 255
 _NAME: Final = re.compile(r"[A-Za-z0-9_+@-]+(?:\.[A-Za-z0-9_+@-]+)*")
 
 # https://git-scm.com/docs/git-check-ref-format
-_NO_TAG: Final = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(?:^|/)\.|\.(?:/|$)|\.lock(?:/|$)|^/|/$|^@$|^-|^$")
+_BAD_TAG: Final = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(?:^|/)\.|\.(?:/|$)|\.lock(?:/|$)|^/|/$|^@$|^-|^$")
 
-# Of a name that stands in for another until that is free.
+# Part of temporary names.
 _MARK: Final = ".asyncstore-"
 
 
@@ -44,7 +44,7 @@ class Name(NamedTuple):
 
 def split(uri: ObjectURI) -> Name | None:
     """
-    Return what the key names; ``None`` if there can be no asset of that name.
+    Return what the key names; ``None`` if it cannot name an asset.
     """
     tag, _, asset = uri.key.rpartition("/")
     return Name(tag, asset) if tag and asset else None
@@ -55,11 +55,11 @@ def checked(uri: ObjectURI) -> Name:
     Return what the key names, for a write.
 
     Raises:
-        InvalidURIError: It names no asset, or one that GitHub would give another name.
+        InvalidURIError: It does not name an asset, or GitHub would rename the asset.
     """
     name = split(uri)
     if name is None:
-        raise InvalidURIError(f"{uri} names no asset: a key is the tag of a release, a slash and the asset's name")
+        raise InvalidURIError(f"{uri} does not name an asset: a key is a release's tag, a slash and the asset's name")
     if not _NAME.fullmatch(name.asset):
         raise InvalidURIError(
             f"GitHub would rename the asset {name.asset!r}: names are ASCII letters, digits, _ + @ - and single "
@@ -67,14 +67,14 @@ def checked(uri: ObjectURI) -> Name:
         )
     if len(name.asset) > MAX_NAME:
         raise InvalidURIError(f"the asset's name has {len(name.asset)} bytes, and GitHub allows {MAX_NAME}")
-    if _NO_TAG.search(name.tag) or len(name.tag.encode()) > MAX_NAME:
-        raise InvalidURIError(f"git takes no tag {name.tag!r}: see git-check-ref-format")
+    if _BAD_TAG.search(name.tag) or len(name.tag.encode()) > MAX_NAME:
+        raise InvalidURIError(f"{name.tag!r} is not a valid git tag: see git-check-ref-format")
     return name
 
 
 def temporary(asset: str) -> str:
     """
-    Return a name for what will replace *asset*, that people can recognise.
+    Return a recognizable temporary name for the asset that will replace *asset*.
     """
     mark = f"{_MARK}{secrets.token_hex(8)}"
     return asset[: MAX_NAME - len(mark)].rstrip(".") + mark

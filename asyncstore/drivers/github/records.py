@@ -1,5 +1,5 @@
 """
-Releases and assets as GitHub describes them, and as we do.
+Releases and assets, read from GitHub's replies.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from asyncstore.errors import UnavailableError
+from asyncstore.http.header_values import parse_size, parse_time
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata, ObjectInfo
 from asyncstore.uri import ObjectURI
 
@@ -23,7 +24,7 @@ class Asset:
     One file of a release. Its bytes never change; another file has another id.
 
     Attributes:
-        uploaded: Whether all of it has arrived. What has not is nobody's object.
+        uploaded: Whether its upload is complete. Otherwise it is not an object.
         checksum: SHA-256 of the bytes; assets from before June 2025 have none.
     """
 
@@ -38,27 +39,27 @@ class Asset:
     @classmethod
     def read(cls, document: Any) -> Asset:
         """
-        Read what a reply says of an asset.
+        Read an asset from a reply.
 
         Raises:
-            UnavailableError: It says something else.
+            UnavailableError: The reply is malformed.
         """
         try:
             return cls(
-                id=int(document["id"]),
+                id=parse_size(document["id"]),
                 name=str(document["name"]),
-                size=int(document["size"]),
+                size=parse_size(document["size"]),
                 uploaded=document.get("state", "uploaded") == "uploaded",
                 content_type=document.get("content_type"),
                 updated_at=_moment(document.get("updated_at")),
                 checksum=_digest(document.get("digest")),
             )
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise UnavailableError("a reply does not describe the asset that was expected") from None
+            raise UnavailableError("the reply does not describe an asset") from None
 
     @property
     def etag(self) -> str:
-        """What stands for its bytes."""
+        """Its id: the bytes of an id never change."""
         return str(self.id)
 
     def info(self, uri: ObjectURI) -> ObjectInfo:
@@ -71,7 +72,7 @@ class Asset:
 
     def metadata(self, uri: ObjectURI) -> Metadata:
         """
-        Return all that is known of the asset.
+        Return the metadata of the asset.
         """
         return Metadata(
             uri=uri,
@@ -90,7 +91,7 @@ class Release:
     A release, with its assets by name.
 
     Attributes:
-        upload_url: Where new assets go; a template.
+        upload_url: The template of the URL for new assets.
     """
 
     id: int
@@ -102,26 +103,26 @@ class Release:
     @classmethod
     def read(cls, document: Any) -> Release:
         """
-        Read what a reply says of a release.
+        Read a release from a reply.
 
         Raises:
-            UnavailableError: It says something else.
+            UnavailableError: The reply is malformed.
         """
         try:
             assets = [Asset.read(item) for item in document.get("assets", ())]
             return cls(
-                id=int(document["id"]),
+                id=parse_size(document["id"]),
                 tag=str(document["tag_name"]),
                 draft=bool(document.get("draft", False)),
                 upload_url=str(document["upload_url"]),
                 assets={asset.name: asset for asset in assets},
             )
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise UnavailableError("a reply does not describe the release that was expected") from None
+            raise UnavailableError("the reply does not describe a release") from None
 
 
 def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    return None if text is None else parse_time(text)
 
 
 def _digest(text: str | None) -> Checksum | None:

@@ -1,147 +1,150 @@
 """
-Sends requests to the API, with the token, and holds them back while GitHub wants none.
+Authenticates GitHub's requests, and sends none while the rate limit is exceeded.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from asyncstore.auth.github import API_VERSION, GitHubCredentials, headers_of
-from asyncstore.body import Body, BytesBody
-from asyncstore.drivers.github.errors import limit_wait, refusal
-from asyncstore.errors import ThrottledError, UnavailableError
+from asyncstore.auth.github.credentials import API_VERSION, GitHubCredentials, headers_of
+from asyncstore.auth.tokens import Secret
+from asyncstore.driver.body import Body, BytesBody
+from asyncstore.drivers.github.addresses import repository_place, split_repository
+from asyncstore.drivers.github.errors import REDIRECTS, limit_wait, named
+from asyncstore.errors import StorageError, ThrottledError
 from asyncstore.http.client import HTTPClient
+from asyncstore.http.exchange import NO_HEADERS, Exchange
 from asyncstore.http.origin import Origin
 from asyncstore.http.reply import Reply
 from asyncstore.options import MiB
-from asyncstore.threads import in_thread
 
-#: Bytes of the longest reply that is read into memory: a page of releases with 1,000 assets each.
-MAX_REPLY: Final = 128 * MiB
+_LOG: Final = logging.getLogger("asyncstore")
 
 _JSON: Final = "application/vnd.github+json"
-_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+_API_HEADERS: Final = {"Accept": _JSON, "X-GitHub-Api-Version": API_VERSION}
 
-# Replies of more bytes are parsed in a thread.
-_PARSED_HERE: Final = MiB // 4
-
-# GitHub's longest window, for limits that a broken reply puts further off.
+# GitHub's longest rate limit window: a later time in a reply is not believed.
 _LONGEST_WAIT: Final = 3600.0
 
 
-class Wire:
+class Request(NamedTuple):
     """
-    How one storage talks to GitHub's API.
+    One request, before it is authenticated.
 
     Attributes:
-        http: The connections, which the asset host is asked through as well: without the token.
-        api: Where the API is.
+        path: Percent-encoded, relative to the API or to *origin*.
+        query: Percent-encoded, without the ``?``.
+        origin: An upload host that ``addresses.upload_place`` has checked; by default the API.
+        accept: A status that counts as success: 302 where the redirect to the bytes of an asset is wanted.
+        patience: Multiplies ``stall_timeout`` for the reply.
     """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = NO_HEADERS
+    body: Body | None = None
+    origin: Origin | None = None
+    accept: int = 0
+    patience: float = 1.0
+
+
+class Wire(Exchange["Secret | None"]):
+    """
+    Locates and signs the requests of one storage, and explains their refusals.
+
+    Attributes:
+        http: The HTTP client, also used for the asset host, without the token.
+        api: The server of the API.
+    """
+
+    credentials: GitHubCredentials
+    # A token that has expired, and a repository that was renamed.
+    max_recoveries = 2
+    recoverable = frozenset({401, *REDIRECTS})
+    # A page of releases with 1,000 assets each.
+    max_reply = 128 * MiB
 
     def __init__(
         self,
         http: HTTPClient,
         credentials: GitHubCredentials,
         api: Origin,
-        clock: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.http = http
-        self.credentials = credentials
+        super().__init__(http, credentials)
         self.api = api
-        self._clock = clock
+        self._monotonic = monotonic
         self._held_until = 0.0
+        # The present paths of repositories that were renamed or moved to another owner.
+        self._moved: dict[str, str] = {}
 
     @property
     def held(self) -> float:
-        """Seconds for which GitHub wants no more requests."""
-        return max(0.0, self._held_until - self._clock())
+        """Seconds until the rate limit is reset; 0 if it is not exceeded."""
+        return max(0.0, self._held_until - self._monotonic())
 
-    async def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: str = "",
-        headers: Mapping[str, str] = _NO_HEADERS,
-        body: Body | None = None,
-        origin: Origin | None = None,
-        patience: float = 1.0,
-    ) -> Reply:
+    def locate(self, request: Request) -> tuple[Origin, str]:
+        if request.origin is not None:
+            return request.origin, request.path
+        if not self._moved:
+            return self.api, self.api.path + request.path
+        repository, rest = split_repository(request.path)
+        return self.api, self.api.path + self._moved.get(repository, repository) + rest
+
+    def sign(self, request: Request, origin: Origin, path: str, keys: Secret | None) -> tuple[Mapping[str, str], str]:
+        return {**_API_HEADERS, **request.headers, **headers_of(keys)}, request.query
+
+    def explain(self, request: Request, reply: Reply, body: bytes) -> StorageError:
+        error = named(reply, body)
+        self._hold(limit_wait(reply))
+        if isinstance(error, ThrottledError) and reply.status < 500:
+            self._hold(error.retry_after)
+        return error
+
+    def relocate(self, request: Request, reply: Reply, body: bytes) -> bool:
         """
-        Send a request and return the reply: a success, or a 302 to somewhere else.
+        Follow a redirect to the present path of a repository that was renamed, on the API's own host.
 
-        Where the token is refused and another can be had, it is sent once more, if its
-        body can be.
+        Only replies to reads are believed. Writes follow a read, so they use its result.
+        https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects
+        """
+        if request.method != "GET" or request.origin is not None or reply.status not in REDIRECTS:
+            return False
+        repository, rest = split_repository(request.path)
+        place = repository_place(self.api, reply.headers.get("Location", ""), rest)
+        if place is None or place == self._moved.get(repository, repository):
+            return False
+        _LOG.debug("%s has moved to %s", repository, place)
+        self._moved[repository] = place
+        return True
 
-        Args:
-            path: Below the API, percent-encoded; from the root of *origin* if that is given.
-            origin: An upload host, checked by ``addresses.upload_place``.
+    async def send(self, request: Request) -> Reply:
+        """
+        Send a request; see :meth:`Exchange.send`.
 
         Raises:
-            ThrottledError: A limit is used up. While it is known to be, nothing is sent.
-            StorageError: What GitHub answered, or that it did not.
+            ThrottledError: The rate limit is exceeded. Nothing is sent until it is reset.
         """
-        renewed = False
-        while True:
-            self._check_limit()
-            lease = self.credentials.current() or await self.credentials.get()
-            reply = await self.http.send(
-                method,
-                origin or self.api,
-                path if origin is not None else self.api.path + path,
-                {"Accept": _JSON, "X-GitHub-Api-Version": API_VERSION, **headers, **headers_of(lease.value)},
-                body,
-                query=query,
-                patience=patience,
-            )
-            self._hold(limit_wait(reply))
-            if reply.status < 300 or reply.status == 302:
-                return reply
-            error = await refusal(reply)
-            if isinstance(error, ThrottledError) and reply.status < 500:
-                self._hold(error.retry_after)
-            if reply.status != 401 or renewed or not (body is None or body.replayable):
-                raise error
-            if (await self.credentials.refresh(lease)).value == lease.value:
-                raise error
-            renewed = True
-
-    async def ask(
-        self, method: str, path: str, *, query: str = "", document: Mapping[str, Any] | None = None
-    ) -> tuple[Any, Reply]:
-        """
-        Send a request whose reply is JSON, and return that with the reply.
-        """
-        body = None if document is None else BytesBody(json.dumps(document).encode())
-        headers = _NO_HEADERS if document is None else {"Content-Type": "application/json"}
-        reply = await self.send(method, path, query=query, headers=headers, body=body)
-        return await parsed(reply), reply
-
-    def _check_limit(self) -> None:
         if (wait := self.held) > 0:
-            # As if GitHub had answered: going on in spite of a limit can get a client banned.
-            raise ThrottledError("GitHub's rate limit is used up", retry_after=wait, status=429, provider="github")
+            # GitHub may ban clients that continue to send requests.
+            raise ThrottledError("GitHub's rate limit is exceeded", retry_after=wait, status=429, provider="github")
+        reply = await super().send(request)
+        self._hold(limit_wait(reply))
+        return reply
 
     def _hold(self, wait: float | None) -> None:
         if wait is not None:
-            self._held_until = max(self._held_until, self._clock() + min(wait, _LONGEST_WAIT))
+            self._held_until = max(self._held_until, self._monotonic() + min(wait, _LONGEST_WAIT))
 
 
-async def parsed(reply: Reply) -> Any:
+def with_json(method: str, path: str, document: Mapping[str, Any]) -> Request:
     """
-    Return the JSON of a reply.
-
-    Raises:
-        UnavailableError: It is none.
+    Return a request that sends *document*.
     """
-    data = await reply.read(MAX_REPLY)
-    try:
-        return json.loads(data) if len(data) <= _PARSED_HERE else await in_thread(json.loads, data)
-    except ValueError:
-        raise UnavailableError(
-            "the reply is not the JSON that was expected", status=reply.status, request_id=reply.request_id
-        ) from None
+    body = BytesBody(json.dumps(document).encode())
+    return Request(method, path, headers={"Content-Type": "application/json"}, body=body)

@@ -1,9 +1,8 @@
 """
-Writing and deleting assets.
+Writes and deletes assets.
 
-GitHub refuses a second asset of one name, so one is replaced by way of another
-name: the new one is sent and checked, then the old one is deleted, then the new one
-gets its name. https://docs.github.com/rest/releases/assets
+GitHub refuses a second asset with the same name. To replace one, the new asset is uploaded with a temporary
+name and verified, then the old asset is deleted, then the new one is renamed. https://docs.github.com/rest/releases/assets
 """
 
 from __future__ import annotations
@@ -12,16 +11,17 @@ import asyncio
 import logging
 from typing import Final
 
-from asyncstore.body import Body
-from asyncstore.cleanup import clean_up, ended
-from asyncstore.conditions import check_write
-from asyncstore.drivers.github.addresses import query, repository_path, upload_place
-from asyncstore.drivers.github.links import Links
+from asyncstore._support.cleanup import clean_up, ended
+from asyncstore.driver.body import Body
+from asyncstore.driver.conditions import check_write
+from asyncstore.drivers.github.addresses import repository_path, upload_place
+from asyncstore.drivers.github.errors import ALREADY_EXISTS
 from asyncstore.drivers.github.locks import Locks
 from asyncstore.drivers.github.names import Name, checked, split, temporary
+from asyncstore.drivers.github.reading import Reads
 from asyncstore.drivers.github.records import Asset, Release
-from asyncstore.drivers.github.releases import Releases
-from asyncstore.drivers.github.wire import Wire, parsed
+from asyncstore.drivers.github.settings import GitHubSettings
+from asyncstore.drivers.github.wire import Request, Wire, with_json
 from asyncstore.errors import (
     AlreadyExistsError,
     IntegrityError,
@@ -31,69 +31,71 @@ from asyncstore.errors import (
     StorageError,
     UnavailableError,
 )
-from asyncstore.options import DeleteOptions, MiB, WriteOptions
-from asyncstore.threads import in_thread
+from asyncstore.http.origin import encode_query
+from asyncstore.options import DeleteOptions, WriteOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, ObjectInfo
 from asyncstore.uri import ObjectURI
 
 _LOG: Final = logging.getLogger("asyncstore")
 
-#: Times the stall timeout to wait for an answer to an upload, which GitHub copies away first.
+#: Multiplies the stall timeout for the reply to an upload, which GitHub copies before it replies.
 PATIENCE: Final = 4.0
 
-#: Seconds for the two requests between the old asset and the new.
+#: Seconds for the deletion of the old asset and the renaming of the new one.
 SWAP_TIMEOUT: Final = 30.0
 
-# Writers elsewhere, who take the name meanwhile, are followed so often.
+# Renamings if other writers take the name.
 _MAX_RACES: Final = 4
 
-# A digest of more bytes is computed in a thread.
-_DIGEST_HERE: Final = MiB
+# Refusals for a name that no listing shows. One may be a writer that created the asset and deleted it at once.
+_MAX_UNLISTED: Final = 2
 
 
-class Writing:
+class Writes(Reads):
     """
-    Writes and deletes the assets of one storage.
+    Writes and deletes assets.
     """
 
-    def __init__(self, wire: Wire, releases: Releases, links: Links) -> None:
-        self._wire = wire
-        self._releases = releases
-        self._links = links
+    def __init__(self, wire: Wire, settings: GitHubSettings) -> None:
+        super().__init__(wire, settings)
         self._writers = Locks()
-        # New assets that did not get their names, and could not be deleted: the next write does it.
+        # Temporary assets that could be neither renamed nor deleted: the next write deletes them.
         self._stranded: dict[ObjectURI, set[int]] = {}
 
     async def put(self, uri: ObjectURI, body: Body, options: WriteOptions) -> ObjectInfo:
         """
-        Write an asset, in place of another if there is one.
+        Write an asset, replacing an existing one.
         """
         name = checked(uri)
-        # Two writers of one name in here would only undo each other's steps.
+        # Concurrent writers of one name would undo each other's steps.
         async with self._writers.of(uri):
             self._links.unpin(uri)
             asset = await self._put(uri, name, body, options)
             self._links.unpin(uri)
-            await self._forget_stranded(uri)
+            await self._delete_stranded(uri)
         return asset.info(uri)
 
     async def delete(self, uri: ObjectURI, options: DeleteOptions) -> None:
         """
-        Delete an asset; with ``if_match`` only the one that has that ETag.
+        Delete an asset; with ``if_match`` only if it has that ETag.
         """
         self._links.unpin(uri)
-        asset = await self._find_any(uri)
+        name = split(uri)
+        try:
+            asset = None if name is None else (await self._find_release(uri, name.tag)).assets.get(name.asset)
+        except NotFoundError:
+            asset = None
         whole = asset if asset is not None and asset.uploaded else None
         check_write(whole.etag if whole else None, options.if_match)
         if asset is None:
             return
-        # By its id: what somebody else puts there meanwhile is another's, and stays.
+        # By its id, so that an asset that replaces it in the meantime stays.
         if not await self._delete(uri, asset.id) and options.if_match is not None:
-            raise PreconditionFailedError("the object was replaced or deleted meanwhile")
+            raise PreconditionFailedError("the object was replaced or deleted by another writer")
 
     async def _put(self, uri: ObjectURI, name: Name, body: Body, options: WriteOptions) -> Asset:
-        for _ in range(_MAX_RACES):
-            release = await self._releases.ensure(uri, name.tag)
+        for _ in range(_MAX_UNLISTED):
+            release = await self._ensure_release(uri, name.tag)
             old = release.assets.get(name.asset)
             if old is not None and not old.uploaded:
                 # "This may leave an empty asset with a state of starter. It can be safely deleted."
@@ -104,22 +106,24 @@ class Writing:
                     return await self._send(uri, release, name.asset, body, options)
                 return await self._replace(uri, release, old, body, options)
             except AlreadyExistsError:
-                # Somebody else has written it since we looked.
+                if await self._named(uri, release, name.asset) is not None:
+                    # It was created since the lookup. The engine sends the bytes again, as often as it sends any.
+                    raise UnavailableError("another writer created the same asset at the same time") from None
                 if not body.replayable:
-                    raise
-        raise UnavailableError("others keep writing the same asset")
+                    break
+        raise _taken(name.asset)
 
     async def _replace(self, uri: ObjectURI, release: Release, old: Asset, body: Body, options: WriteOptions) -> Asset:
         new = await self._send(uri, release, temporary(old.name), body, options)
-        # In a task of its own: cancelled between the two steps, there would be no asset of this name.
+        # In its own task: if it were cancelled between the two steps, no asset would have this name.
         swap = asyncio.get_running_loop().create_task(self._swap(uri, release, old, new))
         interrupted = await ended(swap, SWAP_TIMEOUT)
         if interrupted is not None:
             if _failed(swap):
-                _LOG.warning("%s: the new bytes are in the asset %s, which did not get its name", uri, new.name)
+                _LOG.warning("%s: the new bytes are in the asset %s, which was not renamed", uri, new.name)
             raise interrupted
         if not swap.done() or swap.cancelled():
-            raise UnavailableError(f"the new bytes are in the asset {new.name}, which did not get its name in time")
+            raise UnavailableError(f"the new bytes are in the asset {new.name}, which was not renamed in time")
         return swap.result()
 
     async def _swap(self, uri: ObjectURI, release: Release, old: Asset, new: Asset) -> Asset:
@@ -131,7 +135,7 @@ class Writing:
             if _is_refusal(exc):
                 await clean_up(self._drop(uri, new.id), exc)
                 raise
-            # It may be gone all the same. If so the name is free, and if not we shall be told.
+            # It may have been deleted. If not, the renaming fails.
         try:
             renamed = await self._rename(uri, release, new, old.name)
         except StorageError as exc:
@@ -141,31 +145,35 @@ class Writing:
         return renamed
 
     async def _rename(self, uri: ObjectURI, release: Release, asset: Asset, name: str) -> Asset:
+        unlisted = 0
         for _ in range(_MAX_RACES):
             try:
-                found, _reply = await self._wire.ask(
-                    "PATCH", f"{repository_path(uri)}/releases/assets/{asset.id}", document={"name": name}
-                )
+                path = f"{repository_path(uri)}/releases/assets/{asset.id}"
+                _, found = await self._wire.read_json(with_json("PATCH", path, {"name": name}))
                 return Asset.read(found)
             except AlreadyExistsError:
-                # Somebody else was quicker, and the last one wins.
+                # Another writer has taken the name: the last one wins.
                 other = await self._named(uri, release, name)
+                unlisted += other is None
+                if unlisted == _MAX_UNLISTED:
+                    raise _taken(name) from None
                 if other is not None and other.id != asset.id:
                     await self._delete(uri, other.id)
             except UnavailableError:
-                # Without an answer it may have been done.
+                # The renaming may have been carried out although its reply was lost.
                 now = await self._named(uri, release, name)
                 if now is None or now.id != asset.id:
                     raise
                 return now
-        raise UnavailableError("others keep writing the same asset")
+        # Final: another attempt would send all bytes again, and then as many renamings.
+        raise UnavailableError("other writers keep writing the same asset", retryable=False)
 
     async def _named(self, uri: ObjectURI, release: Release, name: str) -> Asset | None:
-        return (await self._releases.by_id(uri, release.id)).assets.get(name)
+        return (await self._release(uri, release.id)).assets.get(name)
 
     async def _send(self, uri: ObjectURI, release: Release, name: str, body: Body, options: WriteOptions) -> Asset:
         """
-        Send an asset and check what has arrived; nothing of it stays if this fails.
+        Upload an asset and verify it; nothing of it remains if this fails.
         """
         try:
             asset = await self._upload(uri, release, name, body, options)
@@ -182,20 +190,14 @@ class Writing:
 
     async def _upload(self, uri: ObjectURI, release: Release, name: str, body: Body, options: WriteOptions) -> Asset:
         origin, path = upload_place(self._wire.api, release.upload_url)
-        reply = await self._wire.send(
-            "POST",
-            path,
-            query=query({"name": name}),
-            headers={"Content-Type": options.content_type or "application/octet-stream"},
-            body=body,
-            origin=origin,
-            patience=PATIENCE,
-        )
-        return Asset.read(await parsed(reply))
+        headers = {"Content-Type": options.content_type or "application/octet-stream"}
+        request = Request("POST", path, encode_query([("name", name)]), headers, body, origin, patience=PATIENCE)
+        _, found = await self._wire.read_json(request)
+        return Asset.read(found)
 
     async def _discard(self, uri: ObjectURI, release: Release, name: str, *, whole: bool) -> None:
         """
-        Delete what an upload may have left; what has arrived whole only if *whole*.
+        Delete what a failed upload may have left; a complete asset only if *whole*.
         """
         left = await self._named(uri, release, name)
         if left is not None and (whole or not left.uploaded):
@@ -203,10 +205,9 @@ class Writing:
 
     async def _delete(self, uri: ObjectURI, asset_id: int) -> bool:
         try:
-            reply = await self._wire.send("DELETE", f"{repository_path(uri)}/releases/assets/{asset_id}")
+            await self._wire.perform(Request("DELETE", f"{repository_path(uri)}/releases/assets/{asset_id}"))
         except NotFoundError:
             return False
-        await reply.read_error()
         return True
 
     async def _drop(self, uri: ObjectURI, asset_id: int) -> None:
@@ -214,18 +215,21 @@ class Writing:
         await self._delete(uri, asset_id)
         self._stranded[uri].discard(asset_id)
 
-    async def _forget_stranded(self, uri: ObjectURI) -> None:
+    async def _delete_stranded(self, uri: ObjectURI) -> None:
         for left in self._stranded.pop(uri, ()):
             await self._delete(uri, left)
 
-    async def _find_any(self, uri: ObjectURI) -> Asset | None:
-        name = split(uri)
-        if name is None:
-            return None
-        try:
-            return (await self._releases.find(uri, name.tag)).assets.get(name.asset)
-        except NotFoundError:
-            return None
+
+def _taken(name: str) -> InvalidRequestError:
+    # Such assets are not reported consistently by the API.
+    # https://github.com/cli/cli/issues/4863
+    return InvalidRequestError(
+        f"GitHub says that the name {name!r} is taken, but lists no asset with it: an upload may have broken off. "
+        "Delete the asset on the page of the release, or use another name",
+        provider="github",
+        code=ALREADY_EXISTS,
+        status=422,
+    )
 
 
 def _failed(task: asyncio.Task[Asset]) -> bool:
@@ -238,19 +242,17 @@ def _is_refusal(error: BaseException) -> bool:
 
 async def _check(asset: Asset, name: str, body: Body) -> None:
     if asset.name != name:
-        raise InvalidRequestError(
-            f"GitHub stored the asset as {asset.name!r} instead of {name!r}: it was deleted again"
-        )
-    if not asset.uploaded or asset.size != body.size:
-        raise IntegrityError("GitHub received another size", expected=str(body.size), actual=str(asset.size))
+        raise InvalidRequestError(f"GitHub stored the asset as {asset.name!r} instead of {name!r}, so it was deleted")
+    if not asset.uploaded:
+        raise UnavailableError("GitHub has not stored the asset completely, so it was deleted")
+    if asset.size != body.size:
+        raise IntegrityError("GitHub stored another size", expected=str(body.size), actual=str(asset.size))
     own = None if asset.checksum is None else await _digest(body)
     if own is not None and own != asset.checksum:
-        raise IntegrityError(
-            "GitHub received other bytes than were sent", expected=str(own), actual=str(asset.checksum)
-        )
+        raise IntegrityError("GitHub stored other bytes than were sent", expected=str(own), actual=str(asset.checksum))
 
 
 async def _digest(body: Body) -> Checksum | None:
-    if body.data is not None and body.size > _DIGEST_HERE:
-        return await in_thread(body.checksum, ChecksumAlgorithm.SHA256)
+    if body.data is not None:
+        await body.prepare(ChecksumAlgorithm.SHA256)
     return body.checksum(ChecksumAlgorithm.SHA256)

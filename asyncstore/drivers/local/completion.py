@@ -1,8 +1,8 @@
 """
-Parts into one file, moving as few bytes as can be.
+Joins the parts of a multipart upload into one file, copying as few bytes as possible.
 
-The parts are left as they are until the object is published, so that completing
-can fail, or be cancelled, and be asked for again.
+The parts stay unchanged until the object is published, so a completion that fails
+or is cancelled can be repeated.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ from itertools import accumulate
 from typing import Final
 
 from asyncstore.checksum import COMBINABLE, Hasher, combine
+from asyncstore.driver.conditions import check_parts
 from asyncstore.drivers.local.files import copy_bytes
 from asyncstore.drivers.local.tree import Path, Tree
 from asyncstore.drivers.local.uploads import Held, Uploads, no_upload
-from asyncstore.errors import IntegrityError, InvalidRequestError
+from asyncstore.errors import IntegrityError
 from asyncstore.options import MiB
 from asyncstore.types import Checksum, ChecksumAlgorithm, Part
 
@@ -31,7 +33,7 @@ _STEP: Final = 64 * MiB
 
 @dataclass(slots=True)
 class _Move:
-    """Bytes that are still to be copied to where they belong."""
+    """Bytes that still have to be copied to their final offset."""
 
     file: str
     start: int
@@ -41,14 +43,15 @@ class _Move:
 
 class Completion:
     """
-    The joining of an upload's parts. Every method blocks; :meth:`close` comes last.
+    Joins the parts of one upload. Every method blocks; call :meth:`close` last.
 
     Attributes:
-        directory: Where the joined file is, below the root.
-        name: Its name, until it is published.
-        descriptor: The joined file.
+        directory: Directory of the joined file, below the root.
+        name: Name of the joined file until it is published.
+        descriptor: The joined file, open.
         size: Bytes of the object.
-        published: Whether that file is an object by now.
+        mode: Mode that the umask leaves of a new file.
+        published: Whether the joined file has become the object.
     """
 
     def __init__(self, tree: Tree, uploads: Uploads, upload_id: str) -> None:
@@ -56,6 +59,7 @@ class Completion:
         self.name = ""
         self.descriptor = -1
         self.size = 0
+        self.mode = 0
         self.published = False
         self._tree = tree
         self._uploads = uploads
@@ -66,11 +70,11 @@ class Completion:
 
     def open(self, parts: Sequence[Part]) -> None:
         """
-        Choose the file to join the parts in, and what has to be copied into it.
+        Choose the file that the parts are joined in, and the parts that have to be copied into it.
 
         Raises:
-            NotFoundError: The upload is gone.
-            InvalidRequestError: A part is missing, twice there or not as given.
+            NotFoundError: The upload does not exist any more.
+            InvalidRequestError: A part is missing, named twice or has another ETag.
         """
         try:
             self._open(parts)
@@ -79,7 +83,7 @@ class Completion:
 
     def move(self) -> bool:
         """
-        Copy the next bytes to where they belong; whether there are more to come.
+        Copy the next bytes to their final offset; return whether there are more.
         """
         if not self._moves:
             return False
@@ -97,30 +101,32 @@ class Completion:
             self._moves.pop()
         return bool(self._moves)
 
-    def checksums(self, given: Checksum | None) -> tuple[Checksum, ...]:
+    def checksums(self, expected: Checksum | None) -> tuple[Checksum, ...]:
         """
-        Return those of the whole object: CRC32C, and that of *given*, which it has to match.
+        Return the checksums of the whole object: CRC32C, and the one that has to match *expected*.
 
-        CRCs are combined from those of the parts; for another algorithm, or one
-        that the parts do not have, the joined file is read.
+        CRCs are combined from those of the parts; for other algorithms, or if a part
+        lacks the CRC, the joined file is read.
 
         Raises:
-            IntegrityError: The object is not what *given* says.
+            IntegrityError: The object does not match *expected*.
         """
         os.ftruncate(self.descriptor, self.size)
         algorithms = [ChecksumAlgorithm.CRC32C]
         # A checksum of part checksums says nothing about the bytes of the whole.
-        if given is not None and given.parts is None and given.algorithm not in algorithms:
-            algorithms.append(given.algorithm)
+        if expected is not None and expected.parts is None and expected.algorithm not in algorithms:
+            algorithms.append(expected.algorithm)
         found = tuple(self._combined(algorithm) or self._computed(algorithm) for algorithm in algorithms)
         for actual in found:
-            if given is not None and given.parts is None and given.algorithm == actual.algorithm and given != actual:
-                raise IntegrityError("the parts make another object", expected=str(given), actual=str(actual))
+            same_kind = expected is not None and expected.parts is None and expected.algorithm == actual.algorithm
+            if same_kind and expected != actual:
+                message = "the joined parts do not match the checksum"
+                raise IntegrityError(message, expected=str(expected), actual=str(actual))
         return found
 
     def close(self) -> None:
         """
-        Let go of all that is open, and of a joined file that was not published.
+        Close all files, and remove a joined file that was not published.
         """
         for descriptor in (self.descriptor, self._gate):
             if descriptor >= 0:
@@ -132,10 +138,10 @@ class Completion:
 
     def _open(self, parts: Sequence[Part]) -> None:
         with self._tree.directory(self.directory) as here:
-            # Before the parts are looked at: none must come to be in between.
-            alone = self._alone(here)
+            # Lock before the parts are read, so that no part is added in between.
+            alone = self._lock(here)
             held = self._uploads.parts(self._upload_id)
-            self._held = _chosen(held, parts)
+            self._held = [held[number] for number in check_parts(parts, {n: item.part for n, item in held.items()})]
             sizes = [item.part.size for item in self._held]
             self.size = sum(sizes)
             offsets = list(accumulate([0, *sizes[:-1]]))
@@ -143,6 +149,7 @@ class Completion:
             self.name = base or f"own-{secrets.token_hex(8)}"
             flags = _OPEN if base else _OPEN | os.O_CREAT | os.O_EXCL
             self.descriptor = os.open(self.name, flags, 0o600, dir_fd=here)
+            self.mode = _mode_of_new_file(here)
         self._moves = [
             _Move(item.file, item.offset, item.part.size, offset)
             for item, offset in zip(self._held, offsets, strict=True)
@@ -150,20 +157,20 @@ class Completion:
         ]
 
     def _base(self, held: dict[int, Held], offsets: list[int]) -> str | None:
-        """Return the file that can become the object as it is; it has the most bytes in place."""
+        """Return the file that can become the object without being rewritten, with the most bytes in place."""
         place = {item.part.number: offset for item, offset in zip(self._held, offsets, strict=True)}
         in_place: dict[str, int] = {}
         misplaced = set()
         for number, item in held.items():
             if item.file.startswith("data-"):
                 in_place[item.file] = in_place.get(item.file, 0) + item.part.size
-                # Another part in that file, or one elsewhere in it, would be
-                # lost if publishing failed after all.
+                # If publishing failed, other parts in that file, or parts at
+                # another offset, would be lost.
                 if place.get(number) != item.offset:
                     misplaced.add(item.file)
         return max((file for file in in_place if file not in misplaced), key=in_place.__getitem__, default=None)
 
-    def _alone(self, here: int) -> bool:
+    def _lock(self, here: int) -> bool:
         self._gate = os.open("gate", _OPEN | os.O_CREAT, 0o600, dir_fd=here)
         try:
             fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -193,13 +200,12 @@ class Completion:
         return hasher.checksum()
 
 
-def _chosen(held: dict[int, Held], parts: Sequence[Part]) -> list[Held]:
-    numbers = sorted(part.number for part in parts)
-    if not numbers:
-        raise InvalidRequestError("an upload is made of at least one part", code="MalformedXML")
-    if len(set(numbers)) < len(numbers):
-        raise InvalidRequestError("a part is named twice", code="InvalidPartOrder")
-    for part in parts:
-        if part.number not in held or held[part.number].part.etag != part.etag.strip('"'):
-            raise InvalidRequestError(f"part {part.number} is not there with that ETag", code="InvalidPart")
-    return [held[number] for number in numbers]
+def _mode_of_new_file(directory: int) -> int:
+    # The umask cannot be read without changing it for all threads.
+    name = f"new-{secrets.token_hex(8)}"
+    descriptor = os.open(name, _OPEN | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=directory)
+    try:
+        return stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+        os.unlink(name, dir_fd=directory)

@@ -1,26 +1,27 @@
 """
-Keys as paths below the root, and back.
+Maps keys to paths below the root, and back.
 
-A key is split at ``/`` and each segment is the name of a directory, the last
-one that of a file, as it stands: the file of the key ``a/b.txt`` is ``a/b.txt``.
-Only a segment that a file system cannot hold, or that we need for ourselves, is
-escaped, so that an ordinary tree of files has its natural keys:
+A key is split at ``/``. Each segment is the name of a directory and the last one
+the name of a file, unchanged: the key ``a/b.txt`` is the file ``a/b.txt``. Only
+segments that a file system cannot store, or that the driver reserves for itself,
+are escaped, so that an existing tree of files has its natural keys:
 
 =============================================  =======================================
 segment                                        file name
 =============================================  =======================================
 empty, ``.`` or ``..``                         ``.asyncstore-e`` + segment
 ``.asyncstore``, or starts with                ``.asyncstore-e`` + segment
-``.asyncstore-``, or has a NUL
+``.asyncstore-``, or has a NUL, or is the
+name of a download's temporary file
 more than 255 bytes                            the same, cut into pieces of up to 240 bytes:
                                                a directory ``.asyncstore-+`` + piece for each
                                                but the last, which is ``.asyncstore-e`` + piece
-an object where there is a directory as well   ``.asyncstore-o`` + segment
+an object whose path is also a directory       ``.asyncstore-o`` + segment
 =============================================  =======================================
 
 In an escaped name ``%`` is ``%25`` and NUL is ``%00``. Nothing else is changed,
-so a name can be read back by eye. The last row is for keys such as ``a`` beside
-``a/b``: directories never move, the object does.
+so names stay readable. The last row is for keys such as ``a`` next to ``a/b``: the
+directory stays in place, and the object moves aside.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
-#: The directory of ours below the root.
-HIDDEN: Final = ".asyncstore"
+from asyncstore._support.temporary import BOOKKEEPING, is_temporary
+
+#: The driver's own directory below the root.
+HIDDEN: Final = BOOKKEEPING
 
 _ESCAPE: Final = HIDDEN + "-"
 _MORE: Final = _ESCAPE + "+"
@@ -40,12 +43,12 @@ _MAX_PIECE: Final = 240
 
 class Kind(Enum):
     """
-    What a name on disk stands for; the value marks it in an escaped name.
+    The meaning of a name on disk; the value is its mark in an escaped name.
     """
 
     #: A directory, or an object in its usual place.
     PLACE = "e"
-    #: An object that gave its place to a directory.
+    #: An object that has moved aside, since a directory has its path.
     ASIDE = "o"
     #: A directory with the rest of a long segment.
     MORE = "+"
@@ -60,14 +63,14 @@ def place(segment: str) -> tuple[str, ...]:
 
 def aside(segment: str) -> tuple[str, ...]:
     """
-    Return the path of an object whose usual place is a directory.
+    Return the path of an object whose usual path is a directory.
     """
     return _escaped(segment, Kind.ASIDE)
 
 
 def places(key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
-    Return the usual path of an object below the root, and the one aside.
+    Return the usual path of an object below the root, and its path aside.
     """
     *parents, last = key.split("/")
     above = tuple(name for segment in parents for name in place(segment))
@@ -76,11 +79,11 @@ def places(key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def read_name(name: str, carried: str = "") -> tuple[Kind, str] | None:
     """
-    Return what a name on disk stands for; ``None`` if it is no part of a key.
+    Return the meaning of a name on disk; ``None`` if it is not part of a key.
 
     Args:
-        carried: The pieces of the segment so far, as they are on disk, for a
-            name in a directory that is :attr:`Kind.MORE`.
+        carried: The pieces of the segment so far, as on disk, for a name in a
+            directory of :attr:`Kind.MORE`.
 
     Returns:
         The kind, and the segment, or for :attr:`Kind.MORE` the pieces so far.
@@ -88,13 +91,13 @@ def read_name(name: str, carried: str = "") -> tuple[Kind, str] | None:
     if not _encodable(name):
         return None
     if name != HIDDEN and not name.startswith(_ESCAPE):
-        return None if carried else (Kind.PLACE, name)
+        return None if carried or (name.endswith(".part") and is_temporary(name)) else (Kind.PLACE, name)
     if name.startswith(_MORE):
         return Kind.MORE, carried + name.removeprefix(_MORE)
     for kind in (Kind.PLACE, Kind.ASIDE):
         if name.startswith(_ESCAPE + kind.value):
             segment = _unescaped(carried + name.removeprefix(_ESCAPE + kind.value))
-            # Whatever we would have named otherwise is somebody else's file.
+            # A name that the driver would not have chosen is another program's file.
             expected = place(segment) if kind is Kind.PLACE else aside(segment)
             return (kind, segment) if expected[-1] == name and bool(carried) == (len(expected) > 1) else None
     return None
@@ -106,6 +109,7 @@ def _natural(segment: str) -> bool:
         and "\0" not in segment
         and segment != HIDDEN
         and not segment.startswith(_ESCAPE)
+        and not (segment.endswith(".part") and is_temporary(segment))
         and len(segment.encode()) <= _MAX_NAME
     )
 
@@ -114,7 +118,7 @@ def _encodable(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:
-        # Names that are not UTF-8 reach Python as lone surrogates; no key has any.
+        # Python represents names that are not UTF-8 with lone surrogates, which keys cannot have.
         return False
     return True
 
@@ -131,7 +135,7 @@ def _unescaped(text: str) -> str:
 def _cut(text: str) -> Iterator[str]:
     rest = text.encode()
     while len(rest) > _MAX_PIECE:
-        # Never inside of a character.
+        # Never cut inside a character.
         piece = rest[:_MAX_PIECE].decode(errors="ignore")
         yield piece
         rest = rest[len(piece.encode()) :]

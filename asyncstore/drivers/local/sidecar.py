@@ -1,14 +1,14 @@
 """
-What a file system does not keep of an object: headers, user metadata and checksums.
+Data about an object that its file cannot store: headers, user metadata and checksums.
 
-They are in small files of their own, ``.asyncstore/meta``, named by key *and*
-ETag. The one of a new version is written before the object gets its name, the
-one of the old version is removed after, so at every moment the object that is
-there has its own. One whose ETag is that of no file means nothing: a file that
-another program has changed is an object without metadata.
+They are in small files in ``.asyncstore/meta``, named by key *and* ETag. The sidecar
+of a new version is written before the object is renamed into place, and that of the
+old version is removed afterwards, so the current object always has its own. A sidecar
+whose ETag matches no file is ignored: a file that another program has changed is an
+object without metadata.
 
-Extended attributes would be in the file itself, but hold 4 KiB at the most on
-ext4 and nothing at all on many network and memory file systems.
+Extended attributes would be stored with the file itself, but hold at most 4 KiB on
+ext4, and many network and memory file systems do not support them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, fields
 from itertools import islice
 from typing import Any, Final
 
+from asyncstore._support.flush import flush, write_whole
 from asyncstore.drivers.local.names import HIDDEN
 from asyncstore.drivers.local.tree import Tree, digest
 from asyncstore.options import WriteOptions
@@ -35,7 +36,7 @@ _FEW: Final = 200
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """
-    What is kept beside an object. The names are those of :class:`~asyncstore.types.Metadata`.
+    The content of a sidecar. The names are those of :class:`~asyncstore.types.Metadata`.
     """
 
     content_type: str | None = None
@@ -49,7 +50,7 @@ class Description:
     @classmethod
     def of(cls, options: WriteOptions, checksums: tuple[Checksum, ...] = ()) -> Description:
         """
-        Take from *options* what is stored.
+        Make the description of an object that is written with *options*.
         """
         headers = {name: getattr(options, name) for name in _HEADERS}
         return cls(**headers, metadata=dict(options.metadata), checksums=checksums)
@@ -57,14 +58,14 @@ class Description:
     @classmethod
     def of_metadata(cls, info: Metadata) -> Description:
         """
-        Take all that is stored with another object.
+        Make the description of a copy that keeps the metadata of another object.
         """
         headers = {name: getattr(info, name) for name in _HEADERS}
         return cls(**headers, metadata=dict(info.metadata), checksums=tuple(info.checksums))
 
     def to_json(self) -> dict[str, Any]:
         """
-        Return what :meth:`from_json` reads.
+        Return a record for :meth:`from_json`.
         """
         record: dict[str, Any] = {name: getattr(self, name) for name in _HEADERS if getattr(self, name) is not None}
         record["metadata"] = dict(self.metadata)
@@ -74,7 +75,7 @@ class Description:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Description:
         """
-        Read a record; what does not fit is left out.
+        Read a record; unreadable checksums are left out.
         """
         pairs = record.get("checksums", {}).items()
         read = (Checksum.from_base64(ChecksumAlgorithm(name), text) for name, text in pairs)
@@ -90,7 +91,7 @@ _HEADERS: Final = tuple(item.name for item in fields(Description) if item.name n
 
 class Sidecars:
     """
-    The descriptions of all objects of a tree. Everything here blocks.
+    The sidecars of all objects of a tree. Everything here blocks.
     """
 
     def __init__(self, tree: Tree) -> None:
@@ -98,35 +99,38 @@ class Sidecars:
 
     def write(self, key: str, etag: str, description: Description) -> None:
         """
-        Keep the description of a version that is about to appear.
+        Store the description of a version that is about to be published.
         """
         directory, name = _place(key, etag)
         record = {"key": key, "etag": etag, **description.to_json()}
         with self._tree.directory(directory, make=True) as parent:
             descriptor = os.open(name, _NEW, 0o666, dir_fd=parent)
             try:
-                os.write(descriptor, json.dumps(record).encode())
+                write_whole(descriptor, json.dumps(record).encode())
                 if self._tree.sync:
-                    os.fsync(descriptor)
-                    os.fsync(parent)
+                    flush(descriptor)
+                    flush(parent)
+            except BaseException:
+                os.unlink(name, dir_fd=parent)
+                raise
             finally:
                 os.close(descriptor)
 
     def read(self, key: str, etag: str) -> Description | None:
         """
-        Return the description of a version, if there is one that can be read.
+        Return the description of a version; ``None`` if it has none, or it cannot be read.
         """
         directory, name = _place(key, etag)
         try:
             with self._tree.directory(directory) as parent:
-                record = _read(parent, name)
+                record = read_json(parent, name)
             return Description.from_json(record) if record.get("key") == key else None
         except (OSError, ValueError, AttributeError, TypeError):
             return None
 
     def some(self, *, older_than: float) -> Iterator[tuple[str, str]]:
         """
-        Yield key and ETag of a few descriptions of a part of the tree that chance chooses.
+        Yield the key and ETag of a few sidecars from a random part of the tree.
         """
         shard = (*_META, f"{random.randrange(256):02x}")  # noqa: S311 - any choice will do
         with suppress(OSError), self._tree.directory(shard) as here, os.scandir(here) as entries:
@@ -136,14 +140,17 @@ class Sidecars:
 
     def remove(self, key: str, etag: str) -> None:
         """
-        Forget a version that is gone.
+        Remove the sidecar of a version that was replaced or deleted.
         """
         directory, name = _place(key, etag)
         with suppress(OSError), self._tree.directory(directory) as parent:
             os.unlink(name, dir_fd=parent)
 
 
-def _read(directory: int, name: str) -> dict[str, Any]:
+def read_json(directory: int, name: str) -> dict[str, Any]:
+    """
+    Read a JSON file.
+    """
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     with os.fdopen(descriptor, "rb") as file:
         record: dict[str, Any] = json.load(file)
@@ -152,7 +159,7 @@ def _read(directory: int, name: str) -> dict[str, Any]:
 
 def _identity(directory: int, name: str) -> Iterator[tuple[str, str]]:
     with suppress(OSError, ValueError, KeyError, TypeError):
-        record = _read(directory, name)
+        record = read_json(directory, name)
         yield record["key"], record["etag"]
 
 

@@ -1,12 +1,12 @@
 """
-The directories below the root: entered one by one, never through a link; objects put in place and removed.
+The directory tree below the root: opens, publishes and removes files without following links.
 
-Every step is relative to an open directory and refuses symbolic links, so no
-key and no link that somebody plants leads out of the root. The root itself may
-be reached through links: that is the choice of whoever opened it.
+Every step is relative to an open directory and refuses symbolic links, so neither a
+key nor a link that an attacker creates leads out of the root. The path of the root
+itself may contain links, since the caller chose it.
 
-Everything here blocks and belongs in a thread. Locks are held within a single
-call, so a thread that waits for one never waits for a thread to be had.
+Everything here blocks and runs in a thread. A lock is held only within a single
+call, so a thread that waits for a lock never waits for a free thread as well.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ import os
 import pathlib
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Final
 
+from asyncstore._support.flush import flush
+from asyncstore._support.rename import rename_new
 from asyncstore.drivers.local.names import HIDDEN, places
 from asyncstore.errors import InvalidRequestError, NotFoundError, PermissionDeniedError, UnavailableError
 
-#: Files in the making.
+#: Temporary files of writes.
 TEMPORARY: Final = (HIDDEN, "tmp")
 _LOCKS: Final = (HIDDEN, "locks")
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NO_LINKS_HERE: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 # Other processes may make and remove directories between any two steps.
 _ATTEMPTS: Final = 100
 
@@ -41,13 +42,16 @@ class Tree:
     The files below *root*.
 
     Attributes:
-        root: Absolute path of a directory, which the first write makes.
-        sync: Flush directories to the disk after a change.
+        root: Absolute path of a directory, which the first write creates.
+        sync: Flush directories to disk after a change.
+        placeholders: Whether the file system turned out to have no way of creating a file
+            with all of its bytes at once.
     """
 
     def __init__(self, root: str, *, sync: bool) -> None:
         self.root = root
         self.sync = sync
+        self.placeholders = False
 
     @contextmanager
     def directory(self, path: Sequence[str], *, make: bool = False) -> Iterator[int]:
@@ -55,9 +59,9 @@ class Tree:
         Open a directory below the root, and close it.
 
         Raises:
-            FileNotFoundError, NotADirectoryError: There is none, and it was not
-                to be made or cannot.
-            PermissionDeniedError: There is a symbolic link on the way.
+            FileNotFoundError, NotADirectoryError: It does not exist, and *make* is
+                not set or it cannot be created.
+            PermissionDeniedError: The path contains a symbolic link.
         """
         here = self._open_root(make=make)
         try:
@@ -74,8 +78,8 @@ class Tree:
         Open an object for reading.
 
         Raises:
-            NotFoundError: There is none.
-            PermissionDeniedError: It is a symbolic link, or behind one.
+            NotFoundError: It does not exist.
+            PermissionDeniedError: It is a symbolic link, or its path contains one.
         """
         for path in places(key):
             status = self._status(path)
@@ -84,11 +88,11 @@ class Tree:
             with suppress(FileNotFoundError), self.directory(path[:-1]) as parent:
                 descriptor = os.open(path[-1], _FILE, dir_fd=parent)
                 return descriptor, os.fstat(descriptor)
-        raise NotFoundError(f"there is no object {key!r}", code="ENOENT")
+        raise NotFoundError(code="ENOENT")
 
     def find(self, key: str) -> os.stat_result | None:
         """
-        Return the state of an object's file, if there is one.
+        Return the status of an object's file, if it exists.
         """
         found = self._find(key)
         return found and found[1]
@@ -97,14 +101,14 @@ class Tree:
         self, directory: Path, name: str, key: str, check: Callable[[os.stat_result | None], None], *, create_only: bool
     ) -> os.stat_result | None:
         """
-        Give the file *name* in *directory* the place of *key*, at once; return the state of what it replaces.
+        Rename the file *name* in *directory* to that of *key*, atomically; return the status of what it replaces.
 
-        *check* sees the object that is there and may raise. Between that and
-        the end no other process that uses the same root can change it.
+        *check* gets the status of the current object, if any, and may raise. No other
+        process that uses the same root can change the object between check and rename.
 
         Args:
-            create_only: Not even a file of a program that knows nothing of our
-                locks is replaced.
+            create_only: Do not replace even a file of a program that ignores the
+                driver's locks.
         """
         for _ in range(_ATTEMPTS):
             try:
@@ -113,18 +117,19 @@ class Tree:
             except NotADirectoryError:
                 self._make_way(key)
             except (FileNotFoundError, FileExistsError, IsADirectoryError):
-                # A directory or file came or went meanwhile: look again.
+                # A directory or file appeared or vanished in between: try again.
                 continue
-        raise UnavailableError(f"the directories of {key!r} change faster than they can be used")
+        raise UnavailableError(f"the directories of the object {key!r} change too often to write to them")
 
     def remove(self, key: str, check: Callable[[os.stat_result | None], None]) -> os.stat_result | None:
         """
-        Remove an object, if it is there, and its parents as far as that leaves them empty.
+        Remove an object, if it exists, and its parent directories that are then empty.
         """
         if self.find(key) is None:
             check(None)
             return None
-        with self._locked(key):
+        # Where no write has made the directory of locks, nothing is left behind either.
+        with self._locked(key) if self._has_locks() else nullcontext():
             found = self._find(key)
             check(found and found[1])
             for path in places(key):
@@ -150,10 +155,12 @@ class Tree:
         check(found and found[1])
         target = found[0] if found else self._free_place(key)
         with self.directory(directory) as source, self.directory(target[:-1], make=True) as parent:
-            if not create_only or not _linked(source, name, parent, target[-1]):
+            if not create_only:
                 os.rename(name, target[-1], src_dir_fd=source, dst_dir_fd=parent)
+            elif not rename_new(name, target[-1], source_dir=source, target_dir=parent):
+                self.placeholders = True
             if self.sync:
-                os.fsync(parent)
+                flush(parent)
         return found and found[1]
 
     def _free_place(self, key: str) -> Path:
@@ -163,16 +170,20 @@ class Tree:
             return usual
         if stat.S_ISDIR(status.st_mode):
             return aside
-        raise InvalidRequestError(f"{'/'.join(usual)!r} is neither a file nor a directory")
+        raise InvalidRequestError(f"{'/'.join(usual)!r} exists and is neither a file nor a directory")
 
     def _make_way(self, key: str) -> None:
-        # A parent of key is an object: it moves aside, and keeps its ETag.
+        # An object has the path of a parent directory of the key: it moves aside, and keeps its ETag.
         segments = key.split("/")
         for count in range(1, len(segments)):
             outer = "/".join(segments[:count])
             usual, aside = places(outer)
             with self._locked(outer):
                 status = self._status(usual)
+                if status is not None and not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+                    raise InvalidRequestError(
+                        f"{outer!r} is neither a file nor a directory, and {key!r} needs a directory there"
+                    )
                 if status is not None and stat.S_ISREG(status.st_mode):
                     with self.directory(usual[:-1]) as parent, self.directory(aside[:-1], make=True) as other:
                         os.rename(usual[-1], aside[-1], src_dir_fd=parent, dst_dir_fd=other)
@@ -198,12 +209,16 @@ class Tree:
     def _open_root(self, *, make: bool) -> int:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         try:
+            try:
+                return os.open(self.root, flags)
+            except FileNotFoundError:
+                if not make:
+                    raise
+            pathlib.Path(self.root).mkdir(parents=True, exist_ok=True)
             return os.open(self.root, flags)
-        except FileNotFoundError:
-            if not make:
-                raise
-        pathlib.Path(self.root).mkdir(parents=True, exist_ok=True)
-        return os.open(self.root, flags)
+        except (NotADirectoryError, FileExistsError):
+            message = f"the root {self.root} of this storage is not a directory: it, or one above it, is a file"
+            raise InvalidRequestError(message, code="ENOTDIR") from None
 
     def _enter(self, parent: int, name: str, *, make: bool) -> int:
         try:
@@ -218,13 +233,20 @@ class Tree:
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=parent)
             if self.sync:
-                os.fsync(parent)
+                flush(parent)
         return self._enter(parent, name, make=False)
+
+    def _has_locks(self) -> bool:
+        try:
+            with self.directory(_LOCKS):
+                return True
+        except FileNotFoundError:
+            return False
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        # A fixed number of lock files, none of which is ever removed: that is
-        # what makes a lock on a file safe. Keys that share one just take turns.
+        # A fixed number of lock files that are never removed: a lock on a file that can
+        # be removed is not safe. Keys that share a lock file wait for each other.
         name = digest(key)[:2]
         with self.directory(_LOCKS, make=True) as parent:
             descriptor = os.open(name, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=parent)
@@ -237,21 +259,9 @@ class Tree:
 
 def digest(key: str) -> str:
     """
-    Return a name of fixed length for what belongs to *key*.
+    Return a file name of fixed length, derived from *key*.
     """
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-def _linked(source: int, name: str, parent: int, target: str) -> bool:
-    # A link, unlike a rename, fails where there is a file.
-    try:
-        os.link(name, target, src_dir_fd=source, dst_dir_fd=parent)
-    except OSError as exc:
-        if exc.errno not in _NO_LINKS_HERE:
-            raise
-        return False
-    os.unlink(name, dir_fd=source)
-    return True
 
 
 def _refuse_link(parent: int, name: str) -> None:

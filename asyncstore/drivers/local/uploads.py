@@ -1,22 +1,21 @@
 """
-Uploads by parts: where the bytes go, so that they are written once.
+Multipart uploads on disk, laid out so that bytes are usually written only once.
 
-``.asyncstore/uploads/<id>`` holds an upload:
+``.asyncstore/uploads/<id>`` contains one upload:
 
-* ``upload.json``: its key, when it began, what is to be stored with the object;
+* ``upload.json``: key, start time, headers and metadata of the object;
 * ``data-<stride>``: parts at the offset that they have in the object if all
   parts before them have *stride* bytes. The stride is the size of the largest
-  part so far, so of a regular upload all parts but perhaps the last are where
-  they belong, in whatever order they come, and completing is a rename;
-* ``slot-<n>``: part *n* was given its place there;
-* ``own-<token>``: a part on its own, because its place was given already (it is
-  sent again, and the old one is good until the new one is whole);
-* ``part-<n>.json``: where the bytes of part *n* are, once they are whole;
-* ``gate``: locked by whoever writes a part into a place, and by whoever
-  completes, for themselves alone. A part that is still being written then
-  never ends up in the published object.
+  part so far. In a regular upload all parts, except perhaps the last, are then at
+  their final offset, whatever their order, and completing is a rename;
+* ``slot-<n>``: part *n* has its slot in a data file;
+* ``own-<token>``: a part in a separate file, because its slot is taken (it is
+  uploaded again, and the old one stays valid until the new one is complete);
+* ``part-<n>.json``: where the bytes of part *n* are, once it is complete;
+* ``gate``: a lock, shared by writers of parts in slots, exclusive for a completion.
+  So a part that is still being written never ends up in the published object.
 
-Everything here blocks and belongs in a thread.
+Everything here blocks and runs in a thread.
 """
 
 from __future__ import annotations
@@ -34,8 +33,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from asyncstore._support.flush import flush, write_whole
 from asyncstore.drivers.local.names import HIDDEN
-from asyncstore.drivers.local.sidecar import Description
+from asyncstore.drivers.local.sidecar import Description, read_json
 from asyncstore.drivers.local.tree import TEMPORARY, Path, Tree
 from asyncstore.errors import NotFoundError
 from asyncstore.types import Checksum, ChecksumAlgorithm, Part
@@ -50,7 +50,7 @@ _OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 @dataclass(frozen=True, slots=True)
 class Held:
     """
-    A part that is whole, and where its bytes are.
+    A complete part, and where its bytes are.
     """
 
     part: Part
@@ -62,7 +62,7 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class Started:
     """
-    What is known of an upload since its start.
+    An unfinished upload, as it was started.
     """
 
     key: str
@@ -81,10 +81,10 @@ class Uploads:
 
     def path(self, upload_id: str) -> Path:
         """
-        Return where an upload is kept.
+        Return the directory of an upload.
 
         Raises:
-            NotFoundError: This is no id of ours.
+            NotFoundError: *upload_id* is not a valid id.
         """
         if not _ID.fullmatch(upload_id):
             raise no_upload(upload_id)
@@ -92,7 +92,7 @@ class Uploads:
 
     def start(self, key: str, upload_id: str, description: Description) -> None:
         """
-        Make an upload with an id that the caller has chosen.
+        Start an upload with an id that the caller has chosen.
         """
         record = {"key": key, "initiated": time.time(), "description": description.to_json()}
         with self._tree.directory(self.path(upload_id), make=True) as here:
@@ -100,14 +100,14 @@ class Uploads:
 
     def started(self, key: str | None, upload_id: str) -> Started:
         """
-        Return an unfinished upload, of *key* if one is given.
+        Return an unfinished upload.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: It does not exist, or is not an upload to *key*.
         """
         try:
             with self._tree.directory(self.path(upload_id)) as here:
-                record = _read_json(here, "upload.json")
+                record = read_json(here, "upload.json")
         except FileNotFoundError:
             raise no_upload(upload_id) from None
         if key not in (None, record["key"]):
@@ -134,25 +134,25 @@ class Uploads:
 
     def parts(self, upload_id: str) -> dict[int, Held]:
         """
-        Return the parts that are whole, by number.
+        Return the complete parts by number.
         """
         held = {}
         with self._tree.directory(self.path(upload_id)) as here:
             for name in names_in(here):
                 if match := _RECORD.fullmatch(name):
                     number = int(match.group(1))
-                    held[number] = _held(number, _read_json(here, name))
+                    held[number] = _held(number, read_json(here, name))
         return held
 
     def drop(self, upload_id: str) -> None:
         """
-        Remove an upload and its parts; one that is gone already is no error.
+        Remove an upload and its parts, if it exists.
         """
         if not _ID.fullmatch(upload_id):
             return
         gone = secrets.token_hex(16)
-        # Renamed first, so that it is gone at once, also for a part that is
-        # being written: what that leaves is junk, which is swept some day.
+        # Rename it first, so that it disappears at once, also for a part that is being
+        # written. Leftovers are removed with other stale temporary files.
         with (
             suppress(FileNotFoundError),
             self._tree.directory(_UPLOADS) as here,
@@ -164,7 +164,7 @@ class Uploads:
 
 class PartFile:
     """
-    The bytes of one part on their way in. *upload* is its key and id. Whoever opened it calls :meth:`close` in the end.
+    Writes one part. *upload* is its key and id. Call :meth:`close` last, also after a failure.
     """
 
     def __init__(self, tree: Tree, uploads: Uploads, upload: tuple[str, str], number: int, size: int) -> None:
@@ -183,20 +183,20 @@ class PartFile:
 
     def open(self) -> None:
         """
-        Choose a place for the part.
+        Choose the file and offset of the part.
 
         Raises:
-            NotFoundError: There is no such upload.
+            NotFoundError: The upload does not exist.
         """
         self._uploads.started(*self._upload)
-        with self._there() as here:
+        with self._directory() as here:
             if not self._take_slot(here):
                 self.file, self.offset = f"own-{secrets.token_hex(8)}", 0
             self.descriptor = os.open(self.file, _OPEN, 0o600, dir_fd=here)
 
     def write(self, data: Any) -> None:
         """
-        Append *data*; never past the size that was announced, where another part may be.
+        Append *data*, but never past the announced size, where another part may be.
         """
         view = memoryview(data).cast("B")[: self.size - self.written]
         while view:
@@ -206,13 +206,14 @@ class PartFile:
 
     def finish(self, checksums: tuple[Checksum, ...], reported: Checksum) -> Part:
         """
-        Make the part count, in place of an earlier one of that number.
+        Record the part as complete; it replaces an earlier part with that number.
 
         Raises:
-            NotFoundError: The upload was completed or aborted meanwhile.
+            NotFoundError: The upload has been completed or aborted.
         """
         if self._tree.sync:
-            os.fdatasync(self.descriptor)
+            # macOS has no fdatasync.
+            getattr(os, "fdatasync", flush)(self.descriptor)
         part = Part(self._number, secrets.token_hex(16), self.size, reported)
         record = {
             "etag": part.etag,
@@ -222,7 +223,7 @@ class PartFile:
             "reported": reported.algorithm.value,
             "checksums": {item.algorithm.value: item.base64() for item in checksums},
         }
-        with self._there() as here:
+        with self._directory() as here:
             os.stat("upload.json", dir_fd=here)
             write_json(here, f"part-{self._number}.json", record)
         self._whole = True
@@ -230,7 +231,7 @@ class PartFile:
 
     def close(self) -> None:
         """
-        Give the place back, unless the part is whole.
+        Close the file, and free the slot unless the part is complete.
         """
         if not self._whole and self.file:
             with suppress(OSError), self._tree.directory(self._path) as here:
@@ -241,7 +242,7 @@ class PartFile:
         self.descriptor = self._gate = -1
 
     @contextmanager
-    def _there(self) -> Iterator[int]:
+    def _directory(self) -> Iterator[int]:
         try:
             with self._tree.directory(self._path) as here:
                 yield here
@@ -263,15 +264,18 @@ class PartFile:
 
 def write_json(directory: int, name: str, record: dict[str, Any]) -> None:
     """
-    Write a record all at once.
+    Write a JSON file atomically.
     """
     new = f"new-{secrets.token_hex(8)}"
     descriptor = os.open(new, _OPEN | os.O_EXCL, 0o600, dir_fd=directory)
     try:
-        os.write(descriptor, json.dumps(record).encode())
+        write_whole(descriptor, json.dumps(record).encode())
+        os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        os.unlink(new, dir_fd=directory)
+        raise
     finally:
         os.close(descriptor)
-    os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def names_in(directory: int) -> list[str]:
@@ -284,16 +288,9 @@ def names_in(directory: int) -> list[str]:
 
 def no_upload(upload_id: str) -> NotFoundError:
     """
-    Return the error for an upload that is not there.
+    Return the error for an upload that does not exist.
     """
-    return NotFoundError(f"there is no upload {upload_id!r}", code="NoSuchUpload")
-
-
-def _read_json(directory: int, name: str) -> dict[str, Any]:
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    with os.fdopen(descriptor, "rb") as file:
-        record: dict[str, Any] = json.load(file)
-    return record
+    return NotFoundError(f"the multipart upload {upload_id!r} does not exist", code="NoSuchUpload")
 
 
 def _held(number: int, record: dict[str, Any]) -> Held:

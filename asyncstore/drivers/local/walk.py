@@ -1,11 +1,11 @@
 """
-The keys of a tree in byte order, from any key on, without holding the tree.
+Yields the keys of a tree in byte order, from any key on, without holding the tree in memory.
 
-The order of keys is that of names only if a directory counts as its name with a
-``/`` behind it: ``a-b`` < ``a/b`` < ``a0``. A directory with very many names is
-read in windows, each of its least names from some name on.
+Names sort like keys only if a directory counts as its name followed by ``/``:
+``a-b`` < ``a/b`` < ``a0``. A directory with very many names is read in windows, each
+with the smallest names from some name on.
 
-Everything here blocks and belongs in a thread.
+Everything here blocks and runs in a thread.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
+from asyncstore.driver.paging import successor
 from asyncstore.drivers.local.files import is_object
 from asyncstore.drivers.local.names import Kind, aside, place, read_name
 from asyncstore.drivers.local.tree import Path, Tree
-from asyncstore.listing import successor
 
-#: Names of one directory that are held at a time, about 10 MB.
+#: Names of one directory that are in memory at a time, about 10 MB.
 WINDOW: Final = 65_536
 _KEPT: Final = 2 * WINDOW
-# A change within the tick of the kernel's clock does not show in the time of the directory.
+# Nanoseconds after which a change is sure to show in the directory's modification time,
+# since the kernel's clock advances in coarse steps.
 _SETTLED: Final = 50_000_000
 
-# A name: what it sorts by, with "/" at the end of a directory's, and whether it is an object aside.
+# A name: its sort key, which ends in "/" for a directory, and whether it is an object aside.
 _Name = tuple[str, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
     """
-    The names of a directory from *start* on; up to *end*, if that is not all of them.
+    The names of a directory from *start* on, up to *end* unless that is ``None``.
     """
 
     start: str
@@ -48,7 +49,7 @@ class _Window:
 
     @property
     def size(self) -> int:
-        # A window without names takes room as well.
+        # An empty window takes memory too.
         return len(self.names) + 8
 
     def covers(self, bound: str) -> bool:
@@ -57,7 +58,7 @@ class _Window:
 
 class WindowCache:
     """
-    The windows used last, up to a number of names over all of them.
+    The most recently used windows, up to a total number of names.
     """
 
     def __init__(self) -> None:
@@ -67,7 +68,7 @@ class WindowCache:
 
     def get(self, place: tuple[object, ...], start: str) -> _Window | None:
         """
-        Return the window of *place*, if it holds the names from *start* on.
+        Return the window of *place*, if it contains the names from *start* on.
         """
         with self._lock:
             window = self._windows.get(place)
@@ -78,7 +79,7 @@ class WindowCache:
 
     def keep(self, place: tuple[object, ...], window: _Window) -> None:
         """
-        Keep a window, and let go of those that were not used for longest.
+        Add a window, and drop the least recently used ones.
         """
         with self._lock:
             replaced = self._windows.pop(place, None)
@@ -90,19 +91,19 @@ class WindowCache:
 
 class Walk:
     """
-    One look at the keys that start with *prefix*; made anew for each page.
+    One pass over the keys that start with *prefix*, for one page.
     """
 
     def __init__(self, tree: Tree, cache: WindowCache, prefix: str) -> None:
         self._tree = tree
         self._cache = cache
         self._prefix = prefix
-        # What was read during this look is not read again, changed or not.
+        # Windows of this pass are reused, even if the directory changes.
         self._seen = WindowCache()
 
     def seek(self, bound: str) -> Generator[tuple[str, os.stat_result], None, None]:
         """
-        Yield the keys from *bound* on, with the state of their files.
+        Yield the keys from *bound* on, with the status of their files.
         """
         yield from self._walk((), "", bound)
 
@@ -117,7 +118,7 @@ class Walk:
                     if status is not None:
                         yield base + name, status
         except (FileNotFoundError, NotADirectoryError):
-            # It went away since its name was read. The root has to be there.
+            # The directory has been removed since its name was read. Only the root must exist.
             if not path:
                 raise
 
@@ -161,10 +162,10 @@ class Walk:
 
 class _Names:
     """
-    The names of a directory that matter for *prefix* and from *start* on, in any order.
+    Scans a directory for the names that are relevant for *prefix* and from *start* on.
 
     Attributes:
-        steady: Whether the time of the directory tells of every change.
+        steady: Whether every change shows in the directory's own modification time.
     """
 
     def __init__(self, prefix: str, start: str) -> None:
@@ -174,7 +175,7 @@ class _Names:
 
     def window(self, here: int) -> _Window:
         """
-        Return as many of the least names as a window has.
+        Return a window with the smallest names.
         """
         with closing(self._scan(here)) as found:
             least = heapq.nsmallest(WINDOW + 1, found)
@@ -217,7 +218,7 @@ class _Names:
 
 def _first(names: list[_Name], start: str) -> int:
     at = bisect_left(names, (start, False))
-    # The directory that start is in sorts before it.
+    # The directory that contains start sorts before it.
     while at > 0 and names[at - 1][0].endswith("/") and start.startswith(names[at - 1][0]):
         at -= 1
     return at

@@ -1,5 +1,5 @@
 """
-Oracle OCI Object Storage, by its own API.
+Oracle OCI Object Storage, through its native API.
 """
 
 from asyncstore.drivers.oci.driver import CAPABILITIES as CAPABILITIES

@@ -1,22 +1,20 @@
 """
-Where a bucket is: the endpoint of its region, its namespace, and the paths below.
+The endpoint of each region, and names in paths and queries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from asyncstore.auth.credentials import require_tls
-from asyncstore.auth.oci import OCICredentials
-from asyncstore.auth.oci_regions import canonical_region
+from asyncstore.auth.oci.credentials import OCICredentials
+from asyncstore.auth.oci.regions import canonical_region
 from asyncstore.errors import ConfigurationError
-from asyncstore.http.origin import Origin
+from asyncstore.http.origin import Origin, require_tls
 from asyncstore.uri import ObjectURI
 
-# A path that is "." or ".." would be taken away on the way.
+# A segment "." or ".." would be removed on the way.
 _DOTS: Final = {".": "%2E", "..": "%2E%2E"}
 
 
@@ -26,7 +24,7 @@ class Endpoint:
     The service in one region.
 
     Attributes:
-        region: Its name; ``None`` where only the address is known.
+        region: Its name; ``None`` if only the endpoint is known.
     """
 
     origin: Origin
@@ -41,17 +39,17 @@ class Addresses:
     def __init__(
         self, *, endpoint: str | None, region: str | None, credentials: OCICredentials, allow_http: bool
     ) -> None:
-        self._given = None if endpoint is None else Origin.parse(endpoint)
+        self._configured = None if endpoint is None else Origin.parse(endpoint)
         self._region = None if region is None else canonical_region(region)
         self._credentials = credentials
         self._allow_http = allow_http
         self._endpoints: dict[str | None, Endpoint] = {}
-        if self._given is not None:
-            self._check(self._given)
+        if self._configured is not None:
+            self._check(self._configured)
 
     def known(self, uri: ObjectURI) -> Endpoint | None:
         """
-        Return the endpoint for *uri* if it was asked for before.
+        Return the endpoint for *uri* if :meth:`find` has found it before.
         """
         return self._endpoints.get(uri.region)
 
@@ -60,28 +58,28 @@ class Addresses:
         Return the endpoint for *uri*; may ask the credentials for their region.
 
         Raises:
-            ConfigurationError: Nobody names a region, or it is none.
+            ConfigurationError: No region is configured, or its name is invalid.
         """
         region = self._region or uri.region or await self._credentials.region()
         if region is not None:
             region = canonical_region(region)
-        origin = self._given or await self._regional(region)
+        origin = self._configured or await self._regional(region)
         self._check(origin)
-        # Tasks may meet here: all have the one that was first.
+        # All tasks that get here at the same time share the first endpoint.
         return self._endpoints.setdefault(uri.region, Endpoint(origin, region))
 
     async def _regional(self, region: str | None) -> Origin:
         if region is None:
             raise ConfigurationError(
-                "no region for OCI: give region=, write oci://namespace@region/bucket/key, or set OCI_REGION"
+                "OCI needs a region: set region= or OCI_REGION, or use a URI such as oci://namespace@region/bucket/key"
             )
         domain = await self._credentials.domain(region)
         return Origin.parse(f"https://objectstorage.{region}.{domain}")
 
     @property
     def configured(self) -> str:
-        """What is known of the endpoint before the region is."""
-        return self._given.base if self._given else "the region's own"
+        """The endpoint as far as it is known before the region is."""
+        return self._configured.base if self._configured else "the region's own"
 
     def _check(self, origin: Origin) -> None:
         if not self._credentials.anonymous:
@@ -93,10 +91,3 @@ def encode_segment(name: str) -> str:
     Percent-encode a name for one segment of a path, slashes too.
     """
     return _DOTS.get(name) or quote(name, safe="")
-
-
-def encode_query(pairs: Iterable[tuple[str, str]]) -> str:
-    """
-    Percent-encode names and values into a query string, in the order given.
-    """
-    return "&".join([f"{name}={quote(value, safe='')}" for name, value in pairs])

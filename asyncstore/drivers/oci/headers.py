@@ -1,5 +1,5 @@
 """
-Between our records and the headers of OCI.
+Converts between our records and the headers of OCI.
 
 https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/Object/GetObject
 """
@@ -14,25 +14,26 @@ from typing import Final
 from multidict import istr
 
 from asyncstore.drivers.oci.settings import ALGORITHMS
-from asyncstore.errors import ConfigurationError, InvalidRequestError
-from asyncstore.http.values import decode_value, encode_value, parse_date
+from asyncstore.errors import InvalidRequestError
+from asyncstore.http.header_values import decode_value, encode_value, etag_of
+from asyncstore.http.object_headers import metadata_headers, stored_headers
+from asyncstore.http.object_reply import metadata_record, user_metadata
 from asyncstore.options import ReadOptions, WriteOptions
 from asyncstore.types import Checksum, ChecksumAlgorithm, Metadata
 from asyncstore.uri import ObjectURI
 
-META_PREFIX: Final = "opc-meta-"
+_META_PREFIX: Final = "opc-meta-"
 
-_TOKEN: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
 _HEX_MD5: Final = re.compile(r"[0-9a-fA-F]{32}")
 
-# Of the whole object: the CRC of one made of parts is that of its bytes too, and the
-# digests are left out there. From the quickest to the slowest.
+# Of the whole object, from the fastest to the slowest to compute. An object made of parts has
+# only the CRC, which is that of all its bytes.
 _CHECKSUMS: Final = (
     (istr("opc-content-crc32c"), ChecksumAlgorithm.CRC32C),
     (istr("Content-MD5"), ChecksumAlgorithm.MD5),
     (istr("opc-content-sha256"), ChecksumAlgorithm.SHA256),
 )
-# Of the checksums of the parts, with their number.
+# Of the checksums of the parts, followed by the number of parts.
 _PART_CHECKSUMS: Final = (
     (istr("opc-multipart-md5"), ChecksumAlgorithm.MD5),
     (istr("opc-multipart-sha256"), ChecksumAlgorithm.SHA256),
@@ -42,55 +43,44 @@ _NAMES: Final[Mapping[ChecksumAlgorithm, str]] = {
     ChecksumAlgorithm.SHA256: "SHA256",
 }
 
-# Names that need not be made lower case at each look-up.
+# Names that need no lower-casing at each look-up.
 _ETAG: Final = istr("ETag")
 _VERSION_ID: Final = istr("version-id")
-_LAST_MODIFIED: Final = istr("Last-Modified")
 _STORAGE_TIER: Final = istr("storage-tier")
 
 
 def read_headers(options: ReadOptions) -> dict[str, str]:
     """
-    Return range and conditions of a read, as far as OCI knows them.
+    Return the range and the conditions of a read; OCI supports no dates, and no ``*``.
     """
     headers = {}
     if options.range is not None:
         headers["Range"] = options.range.header()
     if options.if_match is not None:
         headers["If-Match"] = bare(options.if_match)
-    if options.if_none_match not in (None, "*"):
-        headers["If-None-Match"] = bare(options.if_none_match or "")
+    if options.if_none_match is not None and options.if_none_match != "*":
+        headers["If-None-Match"] = bare(options.if_none_match)
     return headers
 
 
 def content_headers(options: WriteOptions) -> dict[str, str]:
     """
-    Return what is stored with an object that is written by one request.
+    Return what to store with an object that is written by one request.
+
+    Raises:
+        ConfigurationError: A metadata key cannot be part of a header's name.
     """
-    given = {
-        "Content-Type": options.content_type,
-        "Content-Encoding": options.content_encoding,
-        "Content-Language": options.content_language,
-        "Content-Disposition": options.content_disposition,
-        "Cache-Control": options.cache_control,
-        "storage-tier": options.storage_class,
-    }
-    return {name: value for name, value in given.items() if value is not None} | metadata_fields(options.metadata)
+    return stored_headers(options, storage_class="storage-tier") | metadata_fields(options.metadata)
 
 
 def metadata_fields(metadata: Mapping[str, str]) -> dict[str, str]:
     """
-    Return the user's metadata under the names that OCI wants everywhere, in headers and in documents.
+    Return user metadata under the names that OCI uses in both headers and documents.
 
     Raises:
         ConfigurationError: A key cannot be part of a header's name.
     """
-    fields = {}
-    for key, value in metadata.items():
-        if not _TOKEN.fullmatch(key):
-            raise ConfigurationError(f"OCI keeps metadata in headers, and {key!r} cannot be part of a header's name")
-        fields[META_PREFIX + key] = encode_value(value)
-    return fields
+    return metadata_headers(metadata, _META_PREFIX, encode_value, "OCI")
 
 
 def condition_headers(if_match: str | None, if_none_match: str | None) -> dict[str, str]:
@@ -106,26 +96,26 @@ def bare(etag: str) -> str:
     """
     Return an ETag as OCI writes it: without quotes.
     """
-    return etag.strip('"')
+    return etag_of(etag) or ""
 
 
 def algorithm_headers(algorithm: ChecksumAlgorithm | None) -> dict[str, str]:
     """
-    Return what announces the checksums of an upload's parts; of MD5s there is nothing to announce.
+    Return what announces the checksums of an upload's parts; MD5 needs no announcement.
 
     Raises:
-        InvalidRequestError: OCI does not compare such checksums.
+        InvalidRequestError: OCI does not support the algorithm.
     """
     if algorithm is None:
         return {}
     if algorithm not in ALGORITHMS:
-        raise InvalidRequestError(f"OCI compares {', '.join(sorted(ALGORITHMS))}, and no {algorithm}")
+        raise InvalidRequestError(f"OCI does not support {algorithm} checksums: use {', '.join(sorted(ALGORITHMS))}")
     return {"opc-checksum-algorithm": _NAMES[algorithm]} if algorithm in _NAMES else {}
 
 
 def checksum_headers(checksum: Checksum | None) -> dict[str, str]:
     """
-    Return the checksum of what is sent along, for OCI to compare.
+    Return the headers that let OCI verify what it receives.
     """
     if checksum is None:
         return {}
@@ -150,54 +140,36 @@ def checksum_of(headers: Mapping[str, str], *, md5_metadata: bool = True) -> Che
     for name, algorithm in _CHECKSUMS:
         if name in headers and (found := Checksum.from_base64(algorithm, headers[name])) and found.parts is None:
             return found
-    return _own_md5(_user_metadata(headers)) if md5_metadata else None
+    return _own_md5(user_metadata(headers, _META_PREFIX, decode_value)) if md5_metadata else None
 
 
 def metadata_of(
-    uri: ObjectURI, headers: Mapping[str, str], size: int, *, checksums: bool = True, md5_metadata: bool = True
+    uri: ObjectURI, headers: Mapping[str, str], size: int, whole_object: bool = True, *, md5_metadata: bool = True
 ) -> Metadata:
     """
     Return what the headers of a reply say about the object *uri*.
 
     Args:
-        checksums: Whether those in the reply are of the object, and not of a range.
-        md5_metadata: Whether the user's own ``md5`` counts where there is no other.
+        whole_object: Whether the checksums in the reply are of the object, and not of a range.
+        md5_metadata: Whether the user's own metadata ``md5`` counts if OCI has no checksum of the object.
     """
-    get = headers.get
-    metadata = _user_metadata(headers)
-    stored = checksums_of(headers) if checksums else []
+    metadata = user_metadata(headers, _META_PREFIX, decode_value)
+    stored = checksums_of(headers) if whole_object else []
     whole = next((checksum for checksum in stored if checksum.parts is None), None)
-    if whole is None and md5_metadata and checksums and (own := _own_md5(metadata)) is not None:
+    if whole is None and md5_metadata and whole_object and (own := _own_md5(metadata)) is not None:
         whole = own
         stored.append(own)
-    modified, etag = get(_LAST_MODIFIED), get(_ETAG)
-    return Metadata(
-        uri=uri,
-        size=size,
-        etag=etag and bare(etag),
-        last_modified=parse_date(modified) if modified else None,
-        version_id=get(_VERSION_ID),
-        storage_class=get(_STORAGE_TIER),
-        checksum=whole,
-        content_type=get("Content-Type"),
-        content_encoding=get("Content-Encoding"),
-        content_language=get("Content-Language"),
-        content_disposition=get("Content-Disposition"),
-        cache_control=get("Cache-Control"),
-        metadata=metadata,
-        checksums=stored,
+    return metadata_record(
+        uri,
+        headers,
+        size,
+        etag_of(headers.get(_ETAG)),
+        headers.get(_VERSION_ID),
+        headers.get(_STORAGE_TIER),
+        whole,
+        metadata,
+        stored,
     )
-
-
-def _user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    # Most objects have none, and one look at the names tells.
-    if META_PREFIX not in " ".join(headers).lower():
-        return {}
-    return {
-        lower[len(META_PREFIX) :]: decode_value(value)
-        for name, value in headers.items()
-        if (lower := name.lower()).startswith(META_PREFIX)
-    }
 
 
 def _own_md5(metadata: Mapping[str, str]) -> Checksum | None:

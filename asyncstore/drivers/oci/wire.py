@@ -1,43 +1,35 @@
 """
-Signs and sends the requests of OCI, and mends what a refusal says can be mended.
+Locates and signs the requests of OCI, and explains its refusals.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import time
 import uuid
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
+from contextlib import AsyncExitStack
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from asyncstore.auth.credentials import Grant, Lease, TokenSource
-from asyncstore.auth.oci import OCICredentials
-from asyncstore.auth.oci_signature import OCIKeys, sign_headers
-from asyncstore.body import Body, BytesBody
+from asyncstore.auth.credentials import Grant, TokenSource
+from asyncstore.auth.oci.credentials import OCICredentials
+from asyncstore.auth.oci.signature import OCIKeys, sign_headers
+from asyncstore.driver.body import Body, BytesBody
 from asyncstore.drivers.oci.addresses import Addresses, Endpoint, encode_segment
-from asyncstore.drivers.oci.errors import refusal
-from asyncstore.errors import StorageError, UnavailableError
+from asyncstore.drivers.oci.errors import malformed, refusal
+from asyncstore.errors import NotFoundError, StorageError
 from asyncstore.http.client import HTTPClient
+from asyncstore.http.exchange import NO_HEADERS, Exchange
+from asyncstore.http.object_headers import failed_match
 from asyncstore.http.origin import Origin
 from asyncstore.http.reply import Reply
 from asyncstore.uri import ObjectURI
 
-NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
-
-#: Bytes of the longest reply that is read into memory: a page of 1,000 long keys.
-MAX_REPLY: Final = 16 * 1024 * 1024
-
-#: Times the stall timeout for requests that make the service work, such as a commit of 10,000 parts.
+#: Multiplies ``stall_timeout`` for requests that make the service work, such as a commit of 10,000 parts.
 PATIENCE: Final = 20.0
 
-# Clocks that differ by less are not what the provider complains about: it allows five minutes.
-_CLOCK_TOLERANCE: Final = 60.0
-
-_JSON: Final = "application/json"
+_CLIENT_ID: Final = "opc-client-request-id"
 
 
 class Request(NamedTuple):
@@ -45,13 +37,12 @@ class Request(NamedTuple):
     One request, before it is signed.
 
     Attributes:
-        uri: The object or bucket it is about.
-        path: What follows the bucket, percent-encoded.
+        uri: The object or bucket; names only the region if *in_bucket* is false.
+        path: Percent-encoded, below the bucket, or else below the endpoint.
         query: Percent-encoded, without the ``?``.
-        body: The bytes of an object or part, which the signature does not cover.
-        document: Sent along instead, and covered.
-        create_only: A failed precondition means that there is an object.
-        patience: Times the stall timeout to wait for the reply.
+        body: The bytes to send. The signature covers the documents of a POST, and not the bytes of objects.
+        create_only: A failed condition means that the object exists.
+        patience: Multiplies ``stall_timeout`` for the reply.
     """
 
     method: str
@@ -60,21 +51,23 @@ class Request(NamedTuple):
     query: str = ""
     headers: Mapping[str, str] = NO_HEADERS
     body: Body | None = None
-    document: bytes | None = None
     create_only: bool = False
     patience: float = 1.0
+    in_bucket: bool = True
+    accept: int = 0
 
 
-class Wire:
+class Wire(Exchange["OCIKeys | None"]):
     """
-    How one storage talks to OCI.
+    The requests of one storage on OCI.
 
     Args:
-        namespace: Of buckets whose URI names none; ``None`` asks the provider.
-
-    Attributes:
-        clock_offset: Seconds by which the provider's clock is ahead of ours.
+        namespace: The namespace of buckets whose URI names none; ``None`` requests it from OCI.
     """
+
+    credentials: OCICredentials
+
+    client_id_header = _CLIENT_ID
 
     def __init__(
         self,
@@ -83,164 +76,106 @@ class Wire:
         addresses: Addresses,
         namespace: str | None = None,
     ) -> None:
-        self.http = http
-        self.credentials = credentials
+        super().__init__(http, credentials)
         self.addresses = addresses
-        self.clock_offset = 0.0
         self._namespace = namespace
         self._namespaces: dict[Endpoint, TokenSource[str]] = {}
-        mine = uuid.uuid4().hex[:20]
-        self._ids = (f"{mine}{number:012x}" for number in itertools.count(1))
+        self._id_prefix = uuid.uuid4().hex[:20]
+        self._id_numbers = itertools.count(1)
 
-    async def send(self, request: Request) -> Reply:
-        """
-        Send a request about an object or bucket and return the reply, which is a success.
+    def locate(self, request: Request) -> tuple[Origin, str] | None:
+        endpoint = self.addresses.known(request.uri)
+        if endpoint is None:
+            return None
+        origin = endpoint.origin
+        if not request.in_bucket:
+            return origin, origin.path + request.path
+        namespace = request.uri.namespace or self._namespace or self._fetched_namespace(endpoint)
+        if namespace is None:
+            return None
+        return origin, origin.path + bucket_path(namespace, request.uri.bucket) + request.path
 
-        Raises:
-            StorageError: What OCI answered, or that it did not.
-        """
+    async def find(self, request: Request) -> tuple[Origin, str]:
         uri = request.uri
-        endpoint = self.addresses.known(uri) or await self.addresses.find(uri)
-        namespace = uri.namespace or self._namespace or await self.namespace(endpoint)
-        return await self._send(
-            endpoint.origin, endpoint.origin.path + bucket_path(namespace, uri.bucket) + request.path, request
-        )
+        origin = (await self.endpoint_of(uri)).origin
+        bucket = bucket_path(await self.namespace_of(uri), uri.bucket) if request.in_bucket else ""
+        return origin, origin.path + bucket + request.path
 
-    async def send_beside(self, request: Request) -> Reply:
-        """
-        Send a request about what is not in a bucket, in the region of ``request.uri``.
-        """
-        endpoint = self.addresses.known(request.uri) or await self.addresses.find(request.uri)
-        return await self._send(endpoint.origin, endpoint.origin.path + request.path, request)
+    def sign(self, request: Request, origin: Origin, path: str, keys: OCIKeys | None) -> tuple[Mapping[str, str], str]:
+        headers = {**request.headers, _CLIENT_ID: f"{self._id_prefix}{next(self._id_numbers):012x}"}
+        document = bytes(request.body.data or b"") if request.method == "POST" and request.body else None
+        if keys is not None:
+            headers |= sign_headers(
+                request.method,
+                f"{path}?{request.query}" if request.query else path,
+                origin.host,
+                keys=keys,
+                when=self.clock.now(),
+                content=document,
+            )
+        elif document is not None:
+            headers["content-type"] = "application/json"
+        return headers, request.query
 
-    async def read(self, request: Request) -> tuple[Reply, Any]:
-        """
-        Send a request and return its reply with the JSON of its body.
+    def explain(self, request: Request, reply: Reply, body: bytes) -> StorageError:
+        error = refusal(reply, body, create_only=request.create_only)
+        if isinstance(error, NotFoundError) and "If-Match" in request.headers and _has_other_etag(request, error):
+            return failed_match(error)
+        return error
 
-        Raises:
-            UnavailableError: The body is no JSON.
+    async def endpoint_of(self, uri: ObjectURI) -> Endpoint:
         """
-        reply = await self.send(request)
-        return reply, await read_json(reply)
-
-    async def namespace(self, endpoint: Endpoint) -> str:
+        Return the endpoint of the region of *uri*.
         """
-        Return the namespace of the caller's tenancy, asked for once however many wait.
-
-        https://docs.oracle.com/iaas/Content/Object/Tasks/understandingnamespaces.htm
-        """
-        source = self._namespaces.get(endpoint)
-        if source is None:
-            source = TokenSource(lambda: self._fetch_namespace(endpoint), name="the OCI namespace")
-            self._namespaces[endpoint] = source
-        lease = source.current() or await source.get()
-        return lease.value
+        return self.addresses.known(uri) or await self.addresses.find(uri)
 
     async def namespace_of(self, uri: ObjectURI) -> str:
         """
-        Return the namespace of the bucket of *uri*.
+        Return the namespace of the bucket of *uri*, by default that of the caller's tenancy.
+
+        One request is sent for each endpoint; cancelling one waiter does not affect the others.
+        https://docs.oracle.com/iaas/Content/Object/Tasks/understandingnamespaces.htm
         """
-        endpoint = self.addresses.known(uri) or await self.addresses.find(uri)
-        return uri.namespace or self._namespace or await self.namespace(endpoint)
-
-    async def _fetch_namespace(self, endpoint: Endpoint) -> Grant[str]:
-        reply = await self._send(endpoint.origin, endpoint.origin.path + "/n", _NAMESPACE)
-        found = await read_json(reply)
-        if not isinstance(found, str) or not found:
-            raise UnavailableError("the reply is not the namespace that was expected", request_id=reply.request_id)
-        return Grant(found)
-
-    async def _send(self, origin: Origin, path: str, request: Request) -> Reply:
-        mended = False
-        while True:
-            lease = self.credentials.current() or await self.credentials.get()
-            client_id = next(self._ids)
-            try:
-                reply = await self.http.send(
-                    request.method,
-                    origin,
-                    path,
-                    self._headers(request, origin, path, lease.value, client_id),
-                    BytesBody(request.document) if request.document is not None else request.body,
-                    query=request.query,
-                    patience=request.patience,
-                )
-                if reply.status < 300:
-                    return reply
-                error = await refusal(reply, create_only=request.create_only)
-            except StorageError as exc:
-                exc.request_id = exc.request_id or client_id
-                raise
-            error.request_id = error.request_id or client_id
-            if mended or not await self._mend(request, reply, lease):
-                raise error
-            mended = True
-
-    def _headers(
-        self, request: Request, origin: Origin, path: str, keys: OCIKeys | None, client_id: str
-    ) -> dict[str, str]:
-        headers = {**request.headers, "opc-client-request-id": client_id}
-        if keys is None:
-            return headers if request.document is None else {**headers, "content-type": _JSON}
-        target = f"{path}?{request.query}" if request.query else path
-        headers |= sign_headers(
-            request.method,
-            target,
-            origin.host,
-            keys=keys,
-            when=time.time() + self.clock_offset,
-            content=request.document,
+        if namespace := uri.namespace or self._namespace:
+            return namespace
+        source = self._namespaces.setdefault(
+            await self.endpoint_of(uri), TokenSource(lambda: self._fetch_namespace(uri), name="the OCI namespace")
         )
-        return headers
+        return (await source.get()).value
 
-    async def _mend(self, request: Request, reply: Reply, lease: Lease[OCIKeys | None]) -> bool:
-        # One code is for a clock that is off and for a session that has ended.
-        if reply.status != 401 or lease.value is None:
-            return False
-        mended = self._learn_clock(reply) or (await self.credentials.refresh(lease)).value != lease.value
-        return mended and (request.body is None or request.body.replayable)
+    def _fetched_namespace(self, endpoint: Endpoint) -> str | None:
+        source = self._namespaces.get(endpoint)
+        lease = None if source is None else source.current()
+        return None if lease is None else lease.value
 
-    def _learn_clock(self, reply: Reply) -> bool:
-        try:
-            offset = parsedate_to_datetime(reply.headers.get("Date", "")).timestamp() - time.time()
-        except ValueError:
-            return False
-        if abs(offset - self.clock_offset) <= _CLOCK_TOLERANCE:
-            return False
-        self.clock_offset = offset
-        return True
+    async def _fetch_namespace(self, uri: ObjectURI) -> Grant[str]:
+        reply, namespace = await self.read_json(Request("GET", uri, "/n", in_bucket=False))
+        if not isinstance(namespace, str) or not namespace:
+            raise malformed(reply, "a namespace")
+        return Grant(namespace)
 
     async def aclose(self) -> None:
         """
-        Give back connections and credentials; may be called twice.
+        Close the connections, the credentials and the sources of namespaces; may be called twice.
         """
-        for source in self._namespaces.values():
-            await source.aclose()
-        await self.http.aclose()
-        await self.credentials.aclose()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(super().aclose)
+            for source in self._namespaces.values():
+                stack.push_async_callback(source.aclose)
 
 
-_NAMESPACE: Final = Request("GET", ObjectURI("oci", "-"))
+def _has_other_etag(request: Request, error: NotFoundError) -> bool:
+    if request.method in ("GET", "HEAD"):
+        # Without versioning, a version that was named disappears when the object is overwritten.
+        return bool(request.query)
+    return error.code == "ObjectNotFound"
 
 
-async def read_json(reply: Reply) -> Any:
+def document(value: Any) -> BytesBody:
     """
-    Return the JSON of a body.
-
-    Raises:
-        UnavailableError: It is none.
+    Return *value* as a body of JSON.
     """
-    try:
-        return json.loads(await reply.read(MAX_REPLY))
-    except ValueError:
-        raise UnavailableError("the reply is not the JSON that was expected", request_id=reply.request_id) from None
-
-
-def document(value: Any) -> bytes:
-    """
-    Return what sends *value* as a document.
-    """
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    return BytesBody(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8"))
 
 
 @lru_cache(maxsize=64)

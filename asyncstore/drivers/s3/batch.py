@@ -1,21 +1,20 @@
 """
-Deleting many keys with one request.
+Batch deletion: many keys in one request.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from typing import Final
 
+from asyncstore.driver.batch_outcomes import outcomes_by_key
+from asyncstore.drivers.s3.bucket_names import zone_of
 from asyncstore.drivers.s3.copying import outcome
-from asyncstore.drivers.s3.errors import make_error
-from asyncstore.drivers.s3.objects import delete
-from asyncstore.drivers.s3.wire import Wire, document
-from asyncstore.drivers.s3.xml import deletion
-from asyncstore.errors import InvalidRequestError, NotSupportedError, StorageError
-from asyncstore.http.xml import can_carry, child
+from asyncstore.drivers.s3.errors import ERRORS
+from asyncstore.drivers.s3.objects import Objects
+from asyncstore.drivers.s3.wire import document
+from asyncstore.errors import InvalidRequestError, NotFoundError, NotSupportedError, StorageError
+from asyncstore.http.xml import can_carry, child, escaped, parse
 from asyncstore.options import DeleteOptions
 from asyncstore.uri import ObjectURI
 
@@ -25,48 +24,50 @@ MAX_KEYS: Final = 1000
 _PLAIN: Final = DeleteOptions()
 
 
-async def delete_batch(wire: Wire, uris: Sequence[ObjectURI]) -> list[StorageError | None]:
+class Batches(Objects):
     """
-    Delete *uris*, all of one bucket; those that XML cannot name one by one.
-
-    Raises:
-        NotSupportedError: The endpoint has no batches.
+    Batch deletion.
     """
-    named = [uri for uri in uris if can_carry(uri.key)]
-    failed = await _delete_named(wire, named) if named else {}
-    return [failed.get(_line_ends(uri.key)) if can_carry(uri.key) else await _delete_one(wire, uri) for uri in uris]
 
+    async def delete_batch(self, uris: Sequence[ObjectURI]) -> list[StorageError | None]:
+        """
+        Delete *uris*, all in one bucket. Keys that XML cannot carry are deleted one by one.
 
-async def _delete_named(wire: Wire, uris: Sequence[ObjectURI]) -> dict[str, StorageError]:
-    content = deletion(uri.key for uri in uris)
-    digest = hashlib.md5(content, usedforsecurity=False).digest()
-    headers = {"Content-MD5": base64.b64encode(digest).decode("ascii"), "Content-Type": "application/xml"}
-    request = document(uris[0], "delete=", content, headers, whole_bucket=True)
-    try:
-        reply, body = await wire.read(request)
-    except InvalidRequestError as exc:
-        # Not every service that speaks S3 has it.
-        if exc.status == 405:
-            raise NotSupportedError("the endpoint has no batches", provider="s3", status=405) from None
-        raise
-    root = outcome(reply, body, "DeleteResult")
-    failed = {}
-    for item in root.iterfind("Error"):
-        code = child(item, "Code")
-        if code not in ("NoSuchKey", "NoSuchVersion"):
-            error = make_error(code, child(item, "Message") or "", request_id=reply.request_id)
-            failed[_line_ends(child(item, "Key") or "")] = error
-    return failed
+        Raises:
+            NotSupportedError: This endpoint does not support batch deletion.
+        """
+        named = [uri for uri in uris if can_carry(uri.key)]
+        outcomes = iter(await self._delete_named(named) if named else ())
+        return [next(outcomes) if can_carry(uri.key) else await self._delete_one(uri) for uri in uris]
 
+    async def _delete_named(self, uris: Sequence[ObjectURI]) -> list[StorageError | None]:
+        objects = "".join([f"<Object><Key>{escaped(uri.key)}</Key></Object>" for uri in uris])
+        content = f"<Quiet>true</Quiet>{objects}"
+        request = document("POST", uris[0], "delete=", "Delete", content, crc=zone_of(uris[0].bucket) is not None)
+        try:
+            reply, body = await self._wire.read(request._replace(whole_bucket=True))
+        except (InvalidRequestError, NotFoundError) as exc:
+            # Not every S3-compatible service supports it; a missing bucket has a code of its own.
+            if exc.status == 405 or (exc.status == 404 and exc.code != "NoSuchBucket"):
+                raise NotSupportedError(
+                    "this endpoint does not support batch deletion", provider="s3", status=exc.status
+                ) from None
+            raise
+        if not self._wire.addresses.at_aws and parse(body) is None:
+            # It took the request for another one.
+            raise NotSupportedError("the reply to a batch is not XML: this endpoint does not support batch deletion")
+        root = outcome(reply, body, "DeleteResult")
+        failed: list[tuple[str | None, StorageError]] = []
+        for item in root.iterfind("Error"):
+            code = child(item, "Code")
+            if code not in ("NoSuchKey", "NoSuchVersion"):
+                error = ERRORS.error(code, child(item, "Message") or "", request_id=reply.request_id)
+                failed.append((child(item, "Key"), error))
+        return outcomes_by_key(uris, failed)
 
-def _line_ends(key: str) -> str:
-    # What a reader of XML makes of a line end that the server did not escape.
-    return key.replace("\r\n", "\n").replace("\r", "\n")
-
-
-async def _delete_one(wire: Wire, uri: ObjectURI) -> StorageError | None:
-    try:
-        await delete(wire, uri, _PLAIN)
-    except StorageError as exc:
-        return exc
-    return None
+    async def _delete_one(self, uri: ObjectURI) -> StorageError | None:
+        try:
+            await self.delete(uri, _PLAIN)
+        except StorageError as exc:
+            return exc
+        return None

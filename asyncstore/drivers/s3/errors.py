@@ -1,24 +1,21 @@
 """
-The errors of S3, by code and by status.
+The errors of S3, by code.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from asyncstore.errors import (
-    AlreadyExistsError,
     IntegrityError,
     InvalidRequestError,
     NotFoundError,
     NotModifiedError,
-    NotSupportedError,
     PermissionDeniedError,
     PreconditionFailedError,
+    ProtectedError,
     QuotaExceededError,
     RangeNotSatisfiableError,
     StorageError,
@@ -26,174 +23,78 @@ from asyncstore.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from asyncstore.http.errors import ErrorTable
 from asyncstore.http.reply import Reply
-from asyncstore.http.xml import child, parse
+from asyncstore.http.xml import child, error_in
 
-#: Characters of the provider's own words that are kept.
-_MAX_MESSAGE: Final = 500
-
-_BY_CODE: Final[Mapping[str, type[StorageError]]] = {
-    **dict.fromkeys(("NoSuchKey", "NoSuchBucket", "NoSuchUpload", "NoSuchVersion", "NotFound"), NotFoundError),
-    **dict.fromkeys(("PreconditionFailed",), PreconditionFailedError),
-    **dict.fromkeys(("NotModified",), NotModifiedError),
-    **dict.fromkeys(("InvalidRange",), RangeNotSatisfiableError),
-    **dict.fromkeys(
-        (
-            "AuthorizationHeaderMalformed",
-            "CredentialsNotSupported",
-            "ExpiredToken",
-            "InvalidAccessKeyId",
-            "InvalidSecurity",
-            "InvalidToken",
-            "RequestExpired",
-            "RequestTimeTooSkewed",
-            "SignatureDoesNotMatch",
-            "TokenRefreshRequired",
-        ),
-        UnauthenticatedError,
-    ),
-    **dict.fromkeys(
-        ("AccessDenied", "AccountProblem", "AllAccessDisabled", "InvalidObjectState", "InvalidPayer", "NotSignedUp"),
-        PermissionDeniedError,
-    ),
-    **dict.fromkeys(
-        (
-            "QuotaExceeded",
-            "TooManyBuckets",
-            "XMinioStorageFull",
-            "XMinioAdminBucketQuotaExceeded",
-            "InsufficientCapacity",
-            "InsufficientStorage",
-        ),
-        QuotaExceededError,
-    ),
-    **dict.fromkeys(
-        ("BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"),
-        IntegrityError,
-    ),
-    **dict.fromkeys(
-        (
-            "BandwidthLimitExceeded",
-            "EC2ThrottledException",
-            "RequestLimitExceeded",
-            "ServiceUnavailable",
-            "SlowDown",
-            "SlowDownRead",
-            "SlowDownWrite",
-            "Throttling",
-            "ThrottlingException",
-            "TooManyRequests",
-        ),
-        ThrottledError,
-    ),
-    **dict.fromkeys(
-        (
-            "Busy",
-            # Two writes with conditions met: one of them has to look again.
-            "ConditionalRequestConflict",
-            "IncompleteBody",
-            "InternalError",
-            "OperationAborted",
-            "RequestTimeout",
-            "TemporaryRedirect",
-        ),
-        UnavailableError,
-    ),
-    **dict.fromkeys(
-        ("EntityTooSmall", "EntityTooLarge", "InvalidPart", "InvalidPartOrder", "InvalidRequest"), InvalidRequestError
-    ),
-}
-
-# For replies without a code: those to HEAD, and those of proxies on the way.
-_BY_STATUS: Final[Mapping[int, type[StorageError]]] = {
-    304: NotModifiedError,
-    401: UnauthenticatedError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    408: UnavailableError,
-    412: PreconditionFailedError,
-    416: RangeNotSatisfiableError,
-    429: ThrottledError,
-    501: NotSupportedError,
-    503: ThrottledError,
-    507: QuotaExceededError,
-}
+# AWS: "Access Denied because object protected by object lock."; MinIO: "Object is WORM protected and ...".
+_PROTECTED: Final = ("object lock", "worm protected", "legal hold")
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class _S3Errors(ErrorTable):
+    def kind(self, status: int | None, code: str | None, message: str) -> type[StorageError]:
+        if code in ("AccessDenied", "ObjectLocked") or "WORM" in message:
+            text = message.lower()
+            if any(words in text for words in _PROTECTED):
+                return ProtectedError
+        return super().kind(status, code, message)
+
+
+ERRORS: Final = _S3Errors(
+    "s3",
+    {
+        NotFoundError: "NoSuchKey NoSuchBucket NoSuchUpload NoSuchVersion NotFound",
+        PreconditionFailedError: "PreconditionFailed",
+        NotModifiedError: "NotModified",
+        RangeNotSatisfiableError: "InvalidRange",
+        UnauthenticatedError: """
+            AuthorizationHeaderMalformed CredentialsNotSupported ExpiredToken InvalidAccessKeyId InvalidSecurity
+            InvalidToken RequestExpired RequestTimeTooSkewed SignatureDoesNotMatch TokenRefreshRequired
+        """,
+        PermissionDeniedError: """
+            AccessDenied AccountProblem AllAccessDisabled InvalidObjectState InvalidPayer NotSignedUp
+        """,
+        QuotaExceededError: """
+            QuotaExceeded TooManyBuckets XMinioStorageFull XMinioAdminBucketQuotaExceeded InsufficientCapacity
+            InsufficientStorage
+        """,
+        IntegrityError: "BadDigest InvalidDigest XAmzContentChecksumMismatch XAmzContentSHA256Mismatch",
+        ThrottledError: """
+            BandwidthLimitExceeded EC2ThrottledException RequestLimitExceeded ServiceUnavailable SlowDown SlowDownRead
+            SlowDownWrite Throttling ThrottlingException TooManyRequests
+        """,
+        # ConditionalRequestConflict: two conditional writes collided, and the caller has to read the object again.
+        UnavailableError: """
+            Busy ConditionalRequestConflict IncompleteBody InternalError OperationAborted RequestTimeout
+            TemporaryRedirect
+        """,
+        InvalidRequestError: "EntityTooSmall EntityTooLarge InvalidPart InvalidPartOrder InvalidRequest",
+    },
+    target_exists="PreconditionFailed",
+)
+
+
+def named(reply: Reply, body: bytes, *, create_only: bool = False) -> StorageError:
     """
-    An error, and what its reply said about where the bucket is.
+    Return the error in *body*, which may be empty or written by a proxy.
     """
-
-    error: StorageError
-    region: str | None = None
-    endpoint: str | None = None
-
-
-async def refusal(reply: Reply, *, create_only: bool = False) -> Refusal:
-    """
-    Read the error that *reply* is, and let go of the reply.
-    """
-    return named(reply, await reply.read_error(), create_only=create_only)
-
-
-def named(reply: Reply, body: bytes, *, create_only: bool = False) -> Refusal:
-    """
-    Name the error in *body*, which may be empty or of another making.
-    """
-    root = parse(body)
-    found = None if root is None or root.tag != "Error" else root
-    code, message = child(found, "Code"), child(found, "Message")
-    error = make_error(
-        code,
-        (message or "")[:_MAX_MESSAGE],
+    found = error_in(body)
+    deleted = reply.headers.get("x-amz-delete-marker") == "true"
+    return ERRORS.error(
+        child(found, "Code"),
+        child(found, "Message") or "",
         status=reply.status,
         request_id=reply.request_id or child(found, "RequestId"),
         retry_after=reply.retry_after,
-        create_only=create_only,
-        deleted=reply.headers.get("x-amz-delete-marker") == "true",
-    )
-    region = reply.headers.get("x-amz-bucket-region") or child(found, "Region")
-    return Refusal(error, region, child(found, "Endpoint"))
-
-
-def make_error(
-    code: str | None,
-    message: str,
-    *,
-    status: int | None = None,
-    request_id: str | None = None,
-    retry_after: float | None = None,
-    create_only: bool = False,
-    deleted: bool = False,
-) -> StorageError:
-    """
-    Return our error for what S3 calls *code*.
-
-    Args:
-        create_only: The request was to write only where there is no object.
-        deleted: A delete marker stands where the object was.
-    """
-    kind = NotFoundError if deleted else _kind(code, status)
-    if create_only and kind is PreconditionFailedError:
-        kind = AlreadyExistsError
-    return kind(
-        message or f"S3 answered {status}",
-        code=code,
-        provider="s3",
-        request_id=request_id,
-        status=status,
-        retry_after=retry_after,
+        # AWS names the header of the condition that failed.
+        create_only=create_only and child(found, "Condition") in (None, "If-None-Match"),
+        kind=NotFoundError if deleted else None,
     )
 
 
-def _kind(code: str | None, status: int | None) -> type[StorageError]:
-    if code is not None and (kind := _BY_CODE.get(code)) is not None:
-        return kind
-    if status is None:
-        # Inside a reply that said 200, or one of a batch.
-        return UnavailableError if code is None else InvalidRequestError
-    if (kind := _BY_STATUS.get(status)) is not None:
-        return kind
-    return UnavailableError if status >= 500 else InvalidRequestError
+def whereabouts(reply: Reply, body: bytes) -> tuple[str | None, str | None]:
+    """
+    Return the region and the endpoint that a refusal names for the bucket.
+    """
+    found = error_in(body)
+    return reply.headers.get("x-amz-bucket-region") or child(found, "Region"), child(found, "Endpoint")

@@ -4,79 +4,92 @@ The settings of the S3 driver.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
-from asyncstore.config import flag
+from asyncstore.driver.settings import CUSTOMER_KEY, Reader, at_most_one
+from asyncstore.encryption import Encryption
 from asyncstore.errors import ConfigurationError
 from asyncstore.types import ChecksumAlgorithm
-
-_STYLES: Final = ("auto", "path", "virtual")
-_SSE: Final = ("AES256", "aws:kms", "aws:kms:dsse")
-
-#: Bytes of a key for encryption with a key of the customer's own.
-_SSE_KEY_SIZE: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Settings:
     """
-    What can be set for S3 beyond what all providers have.
+    Settings of S3 besides those of every provider.
 
     Attributes:
         addressing_style: ``"path"`` puts the bucket into the path, ``"virtual"``
-            before the host name; ``"auto"`` is virtual on AWS where the name of
-            the bucket allows it, else path.
-        checksum: Algorithm of the checksums sent with writes whose options name
-            none; ``"none"`` sends none, for servers that do not know them.
-        verify_checksums: Whether to ask for the stored checksum when reading,
-            and to compare those that replies to writes name.
-        requester_pays: Whether we pay for reading a bucket of somebody else's.
+            before the host name; ``"auto"`` is virtual on AWS where the bucket's
+            name allows it, otherwise path.
+        checksum: Checksum algorithm of writes whose options do not name one. ``"auto"`` is
+            CRC32C on AWS and CRC32 on other endpoints, some of which support only that one;
+            ``"none"`` sends none.
+        verify_checksums: Whether to request the stored checksum when reading, and to
+            compare those in the replies to writes. By default it is not requested if
+            ``checksum`` is ``"none"``.
+        etag_is_md5: Whether an ETag of 32 hexadecimal digits is the MD5 of the bytes, as on AWS:
+            it is then compared where no other checksum is stored.
+        use_fips_endpoint: Whether requests go to AWS's FIPS endpoints only; by default what AWS's own
+            configuration says (``AWS_USE_FIPS_ENDPOINT``, else the profile). The same holds for the next one.
+        use_dualstack_endpoint: Whether requests go to AWS's endpoints for IPv4 and IPv6.
+        use_accelerate_endpoint: Whether requests go to the endpoints of transfer acceleration, which the
+            bucket must allow; by default what the section ``s3`` of the profile says.
+        requester_pays: Whether this account pays for requests to another account's bucket.
         expected_bucket_owner: Account id that must own the bucket.
-        sse: Encryption by the provider: ``AES256``, ``aws:kms`` or ``aws:kms:dsse``.
-        sse_kms_key_id: Key of the key management service; implies ``aws:kms``.
-        sse_customer_key: Encryption with 32 bytes of one's own, as bytes or
-            base64. They go along with each request, so TLS is required.
+        sse: Server-side encryption: ``AES256``, ``aws:kms`` or ``aws:kms:dsse``.
+        sse_kms_key_id: KMS key; implies ``aws:kms``.
+        sse_customer_key: Customer-provided encryption key (SSE-C): 32 bytes, or their
+            base64. It is sent with each request, so TLS is required.
+        encryption: The same as an :class:`~asyncstore.Encryption`, in place of the three before.
     """
 
-    addressing_style: str = "auto"
-    checksum: ChecksumAlgorithm | None = ChecksumAlgorithm.CRC32C
-    verify_checksums: bool = True
+    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    checksum: ChecksumAlgorithm | Literal["auto", "none"] = "auto"
+    verify_checksums: bool | None = None
+    etag_is_md5: bool = True
+    use_fips_endpoint: bool | None = None
+    use_dualstack_endpoint: bool | None = None
+    use_accelerate_endpoint: bool | None = None
     requester_pays: bool = False
     expected_bucket_owner: str | None = None
-    sse: str | None = None
+    sse: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
     sse_kms_key_id: str | None = None
     sse_customer_key: bytes | None = field(default=None, repr=False)
+    encryption: Encryption | None = None
 
     def __post_init__(self) -> None:
-        if self.addressing_style not in _STYLES:
-            raise ConfigurationError(f"addressing_style is one of {_STYLES}, not {self.addressing_style!r}")
-        if self.sse is not None and self.sse not in _SSE:
-            raise ConfigurationError(f"sse is one of {_SSE}, not {self.sse!r}")
-        if self.sse_customer_key is not None and (self.sse or self.sse_kms_key_id):
-            raise ConfigurationError("sse_customer_key excludes sse and sse_kms_key_id")
+        at_most_one(sse_customer_key=self.sse_customer_key, sse=self.sse)
+        at_most_one(sse_customer_key=self.sse_customer_key, sse_kms_key_id=self.sse_kms_key_id)
+        own = self.sse_customer_key or self.sse or self.sse_kms_key_id
+        at_most_one(encryption=self.encryption, **{"sse or one of its kin": own})
+        if self.sse == "AES256" and self.sse_kms_key_id is not None:
+            raise ConfigurationError("sse_kms_key_id needs sse='aws:kms', and sse is 'AES256'")
 
-    @classmethod
-    def take(cls, settings: MutableMapping[str, Any]) -> S3Settings:
+    def default_checksum(self, *, aws: bool) -> ChecksumAlgorithm | None:
         """
-        Read *settings*, all that are left after the credentials took theirs.
+        Return the algorithm of writes whose options name none.
 
-        Raises:
-            ConfigurationError: One is unknown or does not fit.
+        Args:
+            aws: Whether the endpoint is one of AWS.
         """
-        known = {item.name for item in fields(cls)}
-        if unknown := sorted(set(settings) - known):
-            raise ConfigurationError(f"s3 does not know the settings {unknown}; it knows {sorted(known)}")
-        taken = {name: _READERS.get(name, _same)(value) for name, value in settings.items() if value is not None}
-        return cls(**taken)
+        if self.checksum == "auto":
+            return ChecksumAlgorithm.CRC32C if aws else ChecksumAlgorithm.CRC32
+        return None if self.checksum == "none" else self.checksum
+
+    @property
+    def requests_checksums(self) -> bool:
+        """Whether stored checksums are requested when reading."""
+        return self.checksum != "none" if self.verify_checksums is None else self.verify_checksums
+
+    @property
+    def verifies(self) -> bool:
+        """Whether the checksums in replies are compared."""
+        return self.verify_checksums is not False
 
     def common_headers(self) -> dict[str, str]:
         """
-        Return what goes along with every request.
+        Return the headers of every request.
         """
         headers = {}
         if self.requester_pays:
@@ -85,65 +98,28 @@ class S3Settings:
             headers["x-amz-expected-bucket-owner"] = self.expected_bucket_owner
         return headers
 
-    def key_headers(self, prefix: str = "x-amz-") -> dict[str, str]:
-        """
-        Return the customer's own key, which goes along with reads and writes.
-        """
-        key = self.sse_customer_key
-        if key is None:
-            return {}
-        digest = hashlib.md5(key, usedforsecurity=False).digest()
-        return {
-            f"{prefix}server-side-encryption-customer-algorithm": "AES256",
-            f"{prefix}server-side-encryption-customer-key": base64.b64encode(key).decode("ascii"),
-            f"{prefix}server-side-encryption-customer-key-md5": base64.b64encode(digest).decode("ascii"),
-        }
-
-    def encryption_headers(self) -> dict[str, str]:
-        """
-        Return how a new object is to be encrypted.
-        """
-        headers = self.key_headers()
-        sse = self.sse or ("aws:kms" if self.sse_kms_key_id else None)
-        if sse is not None:
-            headers["x-amz-server-side-encryption"] = sse
-        if self.sse_kms_key_id is not None:
-            headers["x-amz-server-side-encryption-aws-kms-key-id"] = self.sse_kms_key_id
-        return headers
+    @property
+    def default_encryption(self) -> Encryption | None:
+        """How objects are encrypted whose operation does not say."""
+        if self.sse_customer_key is not None:
+            return Encryption.customer_key(self.sse_customer_key)
+        if self.sse == "AES256" and self.sse_kms_key_id is None:
+            return Encryption.managed()
+        if self.sse is not None or self.sse_kms_key_id is not None:
+            return Encryption.kms(self.sse_kms_key_id, dual_layer=self.sse == "aws:kms:dsse")
+        return self.encryption
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
-def _read_checksum(value: Any) -> ChecksumAlgorithm | None:
+def _read_checksum(value: Any) -> ChecksumAlgorithm | str:
     text = str(value).strip().lower()
-    if text == "none":
-        return None
-    # S3 checks an MD5 too, but stores none with the object.
-    names = sorted(set(ChecksumAlgorithm) - {ChecksumAlgorithm.MD5})
-    if text not in names:
-        raise ConfigurationError(f"checksum is one of {[*map(str, names), 'none']}, not {value!r}")
-    return ChecksumAlgorithm(text)
+    return _CHECKSUMS[_CHECKSUMS.index(text)]
 
 
-def _read_key(value: Any) -> bytes:
-    try:
-        key = base64.b64decode(value, validate=True) if isinstance(value, str) else bytes(value)
-    except (binascii.Error, ValueError, TypeError):
-        key = b""
-    if len(key) != _SSE_KEY_SIZE:
-        raise ConfigurationError(f"sse_customer_key is {_SSE_KEY_SIZE} bytes, or their base64")
-    return key
+# S3 verifies an MD5 too, but does not store it with the object.
+_CHECKSUMS: Final = ["auto", *sorted(set(ChecksumAlgorithm) - {ChecksumAlgorithm.MD5}), "none"]
 
-
-_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "addressing_style": str,
-    "checksum": _read_checksum,
-    "verify_checksums": flag,
-    "requester_pays": flag,
-    "expected_bucket_owner": str,
-    "sse": str,
-    "sse_kms_key_id": str,
-    "sse_customer_key": _read_key,
+#: Readers of the fields whose annotations are not enough.
+READERS: Final = {
+    "checksum": Reader(f"one of {', '.join(_CHECKSUMS)}", _read_checksum),
+    "sse_customer_key": CUSTOMER_KEY,
 }

@@ -1,7 +1,7 @@
 """
-What every driver must do, as tests: for ours and for yours.
+The contract of a storage driver, as tests, for the built-in drivers and for third-party ones.
 
-A driver's own test file is this, and nothing more::
+A driver's own test file needs only this::
 
     import pytest_asyncio
     from asyncstore.testing.conformance import StorageConformance
@@ -12,26 +12,29 @@ A driver's own test file is this, and nothing more::
             async with open_storage(f"mine://{fresh_bucket(my_server)}") as storage:
                 yield storage
 
-The place must be empty: a bucket of its own, or a prefix that ends in ``/``. What the
-storage's capabilities do not announce is an expected failure; what they announce is held to. A test
-*server* that differs from the provider is excused by name, with the reason::
+The storage must start empty: in a bucket of its own, or under a prefix that ends in ``/``.
+Tests of capabilities that the driver does not announce are expected failures; everything
+that it announces is tested. Where a test *server* differs from the provider, list the tests
+that fail, with the reason::
 
         quirks = {"list-order": "this server lists by directory"}
 
-Names of tests, tags, and parameters of awkward keys (``"[trailing-slash]"``) can be
-given. Which keys a provider's own rules allow is said by the method ``holds``; see
-:class:`~asyncstore.testing.conformance.harness.Harness` for what else can be set.
-It needs pytest and pytest-asyncio, in either of its modes.
+``quirks`` takes names of tests, tags, and parameters (``"[trailing-slash]"``). Override
+``holds`` if the provider does not allow all keys;
+:class:`~asyncstore.testing.conformance.harness.Harness` has the other settings.
+The suite needs pytest and pytest-asyncio, in either of its modes.
 """
 
-import pytest
+from pkgutil import iter_modules
 
-_GROUPS = (
-    "aborting access attributes bulk cancelling capabilities concurrency conditions copying deleting files harness "
-    "integrity interrupting keys listing multipart objects paging payloads ranges resuming tags versions"
-)
-pytest.register_assert_rewrite(*(f"{__name__}.{group}" for group in _GROUPS.split()))
+try:
+    import pytest
+except ModuleNotFoundError as exc:
+    raise ModuleNotFoundError(f"{exc.name} is not installed: pip install 'asyncstore[testing]'") from None
 
-from asyncstore.testing.conformance.suite import StorageConformance as StorageConformance  # noqa: E402 - after that
+# Before the modules are imported, so that a failed assert shows its values.
+pytest.register_assert_rewrite(*(module.name for module in iter_modules(__path__, f"{__name__}.")))
+
+from asyncstore.testing.conformance.suite import StorageConformance as StorageConformance  # noqa: E402 - see above
 
 __all__ = ["StorageConformance"]

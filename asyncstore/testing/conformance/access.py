@@ -1,5 +1,5 @@
 """
-Group A: what is not there, and what is refused before it is tried.
+Missing buckets, and arguments that are refused before any request.
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ from asyncstore.uri import ObjectURI, Provider
 
 class Access(Harness):
     """
-    A missing bucket, foreign URIs, arguments that cannot be meant.
+    Missing buckets, URIs of other providers, and invalid arguments.
     """
 
     @pytest.mark.parametrize("verb", ["read", "stat", "copy"])
     async def test_missing_bucket_is_not_found(self, storage: Storage, verb: str) -> None:
         """
-        Reading from a bucket that is not there says so.
+        Reading from a missing bucket raises NotFoundError.
         """
         if verb == "copy" and not storage.capabilities.copy:
             pytest.xfail(f"{storage.provider} does not announce copy")
-        target = self._missing(storage) / "key"
+        target = self._missing_bucket(storage) / "key"
 
         with pytest.raises(NotFoundError):
             await (storage.copy(target, storage.root / "copy") if verb == "copy" else getattr(storage, verb)(target))
 
     async def test_nothing_exists_in_a_missing_bucket(self, storage: Storage) -> None:
         """
-        To ask whether an object exists is no error, wherever it would be.
+        ``exists`` returns ``False`` in a missing bucket too.
         """
-        assert await storage.exists(self._missing(storage) / "key") is False
+        assert await storage.exists(self._missing_bucket(storage) / "key") is False
 
     @pytest.mark.parametrize("verb", ["put", "list", "multipart"])
-    async def test_missing_bucket_takes_nothing(self, storage: Storage, verb: str) -> None:
+    async def test_missing_bucket_refuses_writes(self, storage: Storage, verb: str) -> None:
         """
-        Writing to, or listing, a bucket that is not there says so.
+        Writing to or listing a missing bucket raises NotFoundError.
         """
         if self.makes_buckets:
-            pytest.xfail(f"{storage.provider} makes buckets as they are used")
-        target = self._missing(storage) / "key"
+            pytest.xfail(f"{storage.provider} creates missing buckets on a write")
+        target = self._missing_bucket(storage) / "key"
 
         with pytest.raises(NotFoundError):
             await self._use(storage, target, verb)
 
     async def test_error_names_the_object(self, storage: Storage) -> None:
         """
-        An error can be read without knowing the call: operation, object, provider.
+        An error names the operation, the object and the provider.
         """
         target = storage.root / "not there"
 
@@ -71,7 +71,7 @@ class Access(Harness):
     @pytest.mark.parametrize("verb", ["read", "stat", "delete", "exists"])
     async def test_other_providers_uri_is_refused(self, faulty: Storage, faults: FaultyDriver, verb: str) -> None:
         """
-        A URI of another provider is an error of the caller, and nothing is sent.
+        A URI of another provider is refused before any request.
         """
         other = Provider.OCI if faulty.provider != Provider.OCI else Provider.S3
 
@@ -79,19 +79,19 @@ class Access(Harness):
             await getattr(faulty, verb)(ObjectURI(other, "bucket", "key"))
         assert not faults.calls
 
-    @pytest.mark.parametrize("text", ["", "key", "no scheme/key", "://bucket/key", None, 7])
-    async def test_no_uri_is_refused(self, faulty: Storage, faults: FaultyDriver, text: Any) -> None:
+    @pytest.mark.parametrize("text", ["", "://bucket/key", "S3://bucket/key", "memory:/bucket/key", None, 7])
+    async def test_invalid_uri_is_refused(self, faulty: Storage, faults: FaultyDriver, text: Any) -> None:
         """
-        What is no URI at all is named as such.
+        Text that is neither a URI nor a key, and other types, are refused before any request.
         """
         with pytest.raises(InvalidURIError):
             await faulty.read(text)
         assert not faults.calls
 
     @pytest.mark.parametrize("verb", ["read", "stat", "delete", "put"])
-    async def test_no_key_is_refused(self, faulty: Storage, faults: FaultyDriver, verb: str) -> None:
+    async def test_uri_without_a_key_is_refused(self, faulty: Storage, faults: FaultyDriver, verb: str) -> None:
         """
-        A bucket is no object.
+        A URI without a key is refused before any request.
         """
         if not faulty.root.bucket:
             pytest.xfail(f"{faulty.provider} has no buckets")
@@ -103,7 +103,7 @@ class Access(Harness):
 
     async def test_key_beyond_the_limit_is_refused(self, faulty: Storage, faults: FaultyDriver) -> None:
         """
-        A key of one byte more than the provider allows is refused before it is sent.
+        A key one byte longer than the provider allows is refused before any request.
         """
         limit = faulty.capabilities.max_key_bytes
         room = limit - len((faulty.root / "").key.encode())
@@ -114,7 +114,7 @@ class Access(Harness):
 
     async def test_lone_surrogate_is_refused(self, storage: Storage) -> None:
         """
-        A key that cannot be written as UTF-8 is refused.
+        A key that cannot be encoded as UTF-8 is refused.
         """
         with pytest.raises(InvalidURIError):
             _ = storage.root / "\ud800"
@@ -122,7 +122,7 @@ class Access(Harness):
     @requires("metadata")
     async def test_too_much_metadata_is_refused(self, faulty: Storage, faults: FaultyDriver) -> None:
         """
-        Metadata beyond the provider's limit is refused before it is sent.
+        Metadata above the provider's limit is refused before any request.
         """
         options = UploadOptions(metadata={"key": "x" * faulty.capabilities.max_metadata_bytes})
 
@@ -145,21 +145,21 @@ class Access(Harness):
     )
     async def test_impossible_metadata_is_refused(self, metadata: Any) -> None:
         """
-        Metadata that would be lost or would break a header cannot even be asked for.
+        Metadata that would be lost or would break a header is refused when the options are built.
         """
         with pytest.raises(ConfigurationError):
             UploadOptions(metadata=metadata)
 
     async def test_naive_date_is_refused(self) -> None:
         """
-        A moment without a time zone could mean two things.
+        A datetime without a time zone is ambiguous, so it is refused.
         """
         with pytest.raises(ValueError, match="time zone"):
             ReadOptions(if_modified_since=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
 
     async def test_closed_storage_says_so(self, storage: Storage) -> None:
         """
-        A storage that was closed refuses to work; closing it again is harmless.
+        A closed storage raises RuntimeError; closing it again is harmless.
         """
         await storage.put(storage.root / "key", b"data")
         await storage.aclose()
@@ -168,9 +168,9 @@ class Access(Harness):
         with pytest.raises(RuntimeError):
             await storage.read(storage.root / "key")
 
-    async def test_empty_place_is_empty(self, storage: Storage) -> None:
+    async def test_storage_starts_empty(self, storage: Storage) -> None:
         """
-        What the fixture gives has nothing in it, or the suite could not tell whose objects it sees.
+        The fixture's storage is empty; otherwise the tests would see objects that they did not write.
         """
         assert await keys_of(storage) == []
 
@@ -178,11 +178,11 @@ class Access(Harness):
         if verb == "put":
             await storage.put(target, b"data")
         elif verb == "multipart":
-            await storage.put(target, self.two_parts(storage), options=self.by_parts(storage))
+            await storage.put(target, self.two_parts(storage), options=self.multipart_options(storage))
         else:
             _ = [info async for info in storage.list(target)]
 
-    def _missing(self, storage: Storage) -> ObjectURI:
+    def _missing_bucket(self, storage: Storage) -> ObjectURI:
         found = self.missing_bucket(storage)
         if found is None:
             pytest.xfail(f"{storage.provider} has no buckets")

@@ -1,5 +1,5 @@
 """
-Group H: what is stored beside the bytes, by every way of writing.
+Content headers and metadata, for every way of writing.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Attributes(Harness):
     @pytest.mark.parametrize("way", ["put", "multipart", "stream", "upload"])
     async def test_content_headers_are_kept(self, storage: Storage, tmp_path: Path, way: str) -> None:
         """
-        What is said of the content is told again, however the object was written.
+        Content headers are stored and returned, for every way of writing.
         """
-        await self._written(storage, tmp_path, way, _HEADERS)
+        await self._write_by(storage, tmp_path, way, _HEADERS)
 
         assert _headers(await storage.stat(storage.root / "key")) == _HEADERS
         async with storage.get(storage.root / "key") as stream:
@@ -49,9 +49,9 @@ class Attributes(Harness):
     @pytest.mark.parametrize("way", ["put", "multipart", "stream", "upload"])
     async def test_content_type_is_kept(self, storage: Storage, tmp_path: Path, way: str) -> None:
         """
-        The content type is told again, also where it is all that is kept.
+        The content type is stored and returned, also by providers that store no other header.
         """
-        await self._written(storage, tmp_path, way, {"content_type": "text/csv; charset=utf-8"})
+        await self._write_by(storage, tmp_path, way, {"content_type": "text/csv; charset=utf-8"})
 
         assert (await storage.stat(storage.root / "key")).content_type == "text/csv; charset=utf-8"
         async with storage.get(storage.root / "key") as stream:
@@ -61,9 +61,9 @@ class Attributes(Harness):
     @pytest.mark.parametrize("way", ["put", "multipart", "stream", "upload"])
     async def test_metadata_is_kept(self, storage: Storage, tmp_path: Path, way: str) -> None:
         """
-        The user's own keys and values are told again, to the last space.
+        User metadata is stored and returned exactly, including spaces.
         """
-        await self._written(storage, tmp_path, way, {"metadata": _METADATA})
+        await self._write_by(storage, tmp_path, way, {"metadata": _METADATA})
 
         assert (await storage.stat(storage.root / "key")).metadata == _METADATA
         async with storage.get(storage.root / "key") as stream:
@@ -72,7 +72,7 @@ class Attributes(Harness):
     @requires("metadata")
     async def test_metadata_keys_are_lower_case(self, storage: Storage) -> None:
         """
-        Keys come back in lower case, values in theirs.
+        Metadata keys are returned in lower case, values unchanged.
         """
         await storage.put(storage.root / "key", b"data", options=UploadOptions(metadata={"CamelCase": "Value"}))
 
@@ -86,7 +86,7 @@ class Attributes(Harness):
     )
     async def test_metadata_value_is_kept_or_refused(self, storage: Storage, value: str) -> None:
         """
-        A value that cannot be stored as it is is refused clearly; it never comes back changed.
+        A value that cannot be stored exactly is refused; it is never returned changed.
         """
         try:
             await storage.put(storage.root / "key", b"data", options=UploadOptions(metadata={"key": value}))
@@ -97,9 +97,9 @@ class Attributes(Harness):
         assert (await storage.stat(storage.root / "key")).metadata == {"key": value}
 
     @requires("metadata", "content_headers")
-    async def test_writing_again_forgets(self, storage: Storage) -> None:
+    async def test_overwriting_keeps_no_attributes(self, storage: Storage) -> None:
         """
-        A new object has nothing of the one that it replaces.
+        A new object keeps no attributes of the one that it replaces.
         """
         await storage.put(
             storage.root / "key", b"old", options=UploadOptions(cache_control="no-store", metadata={"a": "1"})
@@ -113,7 +113,7 @@ class Attributes(Harness):
     @requires("content_type", "content_headers")
     async def test_encoded_content_is_left_alone(self, storage: Storage, tmp_path: Path) -> None:
         """
-        What was stored compressed is read, streamed and downloaded compressed.
+        Content stored compressed is read, streamed and downloaded compressed.
         """
         data = gzip.compress(b"text " * 1000)
         target = storage.root / "key"
@@ -144,7 +144,7 @@ class Attributes(Harness):
     @requires("copy", "copy_replace", "metadata", "content_type", "content_headers")
     async def test_copy_replaces_all(self, storage: Storage) -> None:
         """
-        A copy that is given its own attributes has nothing of its source's.
+        A copy with attributes of its own keeps none of its source's.
         """
         await storage.put(storage.root / "source", b"data", options=UploadOptions(**_HEADERS, metadata=_METADATA))
         new = WriteOptions(content_type="image/png", metadata={"own": "value"})
@@ -156,9 +156,9 @@ class Attributes(Harness):
         assert await storage.read(storage.root / "copy") == b"data"
 
     @requires("copy", "metadata")
-    async def test_copy_is_no_alias(self, storage: Storage) -> None:
+    async def test_copy_is_independent(self, storage: Storage) -> None:
         """
-        What happens to the source afterwards does not concern the copy.
+        Later changes to the source do not affect the copy.
         """
         await storage.put(storage.root / "source", b"data", options=UploadOptions(metadata={"a": "1"}))
         await storage.copy(storage.root / "source", storage.root / "copy")
@@ -169,10 +169,10 @@ class Attributes(Harness):
         assert await storage.read(storage.root / "copy") == b"data"
         assert (await storage.stat(storage.root / "copy")).metadata == {"a": "1"}
 
-    async def _written(self, storage: Storage, folder: Path, way: str, attributes: dict[str, Any]) -> None:
+    async def _write_by(self, storage: Storage, folder: Path, way: str, attributes: dict[str, Any]) -> None:
         part = self.part_size(storage)
         small, large = b"data", payload(part + 3)
-        options = UploadOptions(part_size=part, multipart_threshold=part, **attributes)
+        options = self.multipart_options(storage, **attributes)
         target = storage.root / "key"
 
         async def upload() -> Any:

@@ -1,5 +1,5 @@
 """
-Group S: many files up and down.
+Bulk uploads and downloads.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from asyncstore.types import Download, ProgressEvent, Upload
 
 class Bulk(Harness):
     """
-    Outcomes, item by item.
+    Each item has an outcome.
     """
 
     async def test_tree_up_and_down(self, storage: Storage, tmp_path: Path) -> None:
         """
-        A tree of files comes back as it was.
+        A tree of files is the same after an upload and a download.
         """
         tree = _tree(tmp_path / "up", self.part_size(storage), storage.capabilities.min_object_size)
-        part = self.part_size(storage)
-        options = BulkOptions(upload=UploadOptions(part_size=part, multipart_threshold=part))
+        options = BulkOptions(upload=self.multipart_options(storage))
 
         up = await storage.bulk_upload(
             (Upload(tmp_path / "up" / name, storage.root / name) for name in tree), options=options
@@ -43,7 +42,7 @@ class Bulk(Harness):
 
     async def test_failures_are_outcomes(self, storage: Storage, tmp_path: Path) -> None:
         """
-        An item that fails does not stop the others, and says why.
+        A failed item does not stop the others, and its outcome has the error.
         """
         (tmp_path / "there").write_bytes(b"data")
         items = [Upload(tmp_path / name, storage.root / name) for name in ("missing", "there")]
@@ -60,7 +59,7 @@ class Bulk(Harness):
 
     async def test_missing_objects_are_outcomes(self, storage: Storage, tmp_path: Path) -> None:
         """
-        An object that is not there fails its own item, and makes no file.
+        A missing object fails only its own item, and creates no file.
         """
         await storage.put(storage.root / "there", b"data")
         items = [Download(storage.root / name, tmp_path / name) for name in ("missing", "there")]
@@ -71,9 +70,9 @@ class Bulk(Harness):
         assert isinstance(failure.error, NotFoundError)
         assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
-    async def test_first_failure_on_demand(self, storage: Storage, tmp_path: Path) -> None:
+    async def test_bulk_download_stops_on_the_first_error(self, storage: Storage, tmp_path: Path) -> None:
         """
-        Who asks for it gets the first error by itself.
+        ``stop_on_error=True`` raises the first error by itself.
         """
         with pytest.raises(NotFoundError):
             await storage.bulk_download(
@@ -83,7 +82,7 @@ class Bulk(Harness):
     @requires("conditional_create")
     async def test_existing_objects_are_skipped(self, storage: Storage, tmp_path: Path) -> None:
         """
-        Creating only skips what is there.
+        A create-only bulk upload skips existing objects.
         """
         await storage.put(storage.root / "a", b"old")
         for name in "ab":
@@ -98,7 +97,7 @@ class Bulk(Harness):
 
     async def test_existing_files_are_skipped(self, storage: Storage, tmp_path: Path) -> None:
         """
-        Without overwriting, a file that is there is left alone.
+        With ``overwrite=False``, existing files are skipped.
         """
         (tmp_path / "a").write_bytes(b"old")
         for key in "ab":
@@ -116,7 +115,7 @@ class Bulk(Harness):
 
     async def test_progress_of_many_adds_up(self, storage: Storage, tmp_path: Path) -> None:
         """
-        Counts only grow, and end at what was done; the end is told once, last.
+        Counts only grow and end at the totals; the last event, and no other, is ``done``.
         """
         tree = _tree(tmp_path, self.part_size(storage), storage.capabilities.min_object_size)
         events: list[ProgressEvent] = []

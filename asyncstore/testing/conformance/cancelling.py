@@ -1,8 +1,8 @@
 """
-Group M: whatever is cancelled, wherever it is, leaves nothing behind.
+Cancellation: an operation that is cancelled anywhere leaves nothing behind.
 
-Driver calls stand still at a place that the test chooses, before they are sent, in the middle
-of their bytes, or when they have been carried out and the reply is on its way.
+Driver calls hang where the test chooses: before they are sent, in the middle of their bytes,
+or after they were carried out, before the reply arrives.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import pytest
 
 from asyncstore.options import BulkOptions, ByteRange, CopyOptions, DownloadOptions, ListOptions, MiB
 from asyncstore.storage import Storage
-from asyncstore.testing.conformance.harness import Harness, keys_of, nothing_under_way, requires, unfinished
-from asyncstore.testing.conformance.interrupting import INTERRUPTS, Interrupt
+from asyncstore.testing.conformance.harness import Harness, is_idle, keys_of, requires, unfinished_uploads
+from asyncstore.testing.conformance.interrupts import INTERRUPTS, Interrupt
 from asyncstore.testing.conformance.payloads import async_chunks, payload
 from asyncstore.testing.fault_rules import Hang
 from asyncstore.testing.faults import FaultyDriver
 from asyncstore.types import Download, Upload
 
-#: Where an upload by parts can be interrupted, and whether the request was carried out by then.
+#: Where a multipart upload can be interrupted, and whether the request was carried out by then.
 _PLACES: Final = {
     "initiate": ("initiate_multipart_upload", False),
     "initiate-reply": ("initiate_multipart_upload", True),
@@ -38,17 +38,17 @@ _interrupted = pytest.mark.parametrize("interrupt", INTERRUPTS.values(), ids=INT
 
 class Cancelling(Harness):
     """
-    No object, no unfinished upload, no file, no open body, nothing in flight, and the old object as it was.
+    No object, unfinished upload, file, open body or request remains, and the old object is unchanged.
     """
 
     @requires("multipart")
     @pytest.mark.parametrize("place", _PLACES.values(), ids=_PLACES)
     @_interrupted
-    async def test_cancelled_upload_by_parts(
+    async def test_cancelled_multipart_upload(
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, place: tuple[str, bool], interrupt: Interrupt
     ) -> None:
         """
-        An upload by parts that is cancelled publishes nothing and is aborted once.
+        A cancelled multipart upload publishes nothing and is aborted once.
         """
         await storage.put(storage.root / "key", b"old")
         stop = _stop(faults, place)
@@ -56,9 +56,9 @@ class Cancelling(Harness):
         await interrupt(self._upload(faulty, "put"), stop)
 
         assert await storage.read(storage.root / "key") == b"old"
-        assert await unfinished(storage) == []
+        assert await unfinished_uploads(storage) == []
         assert faults.calls["abort_multipart_upload"] == 1
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
 
     @requires("multipart")
     @pytest.mark.parametrize("way", ["stream", "upload"])
@@ -73,15 +73,15 @@ class Cancelling(Harness):
         interrupt: Interrupt,
     ) -> None:
         """
-        So does one from a stream or a file.
+        A cancelled multipart upload from a stream or a file leaves nothing.
         """
         stop = faults.hang("write", after=1)
 
         await interrupt(self._upload(faulty, way, tmp_path), stop)
 
         assert await keys_of(storage) == []
-        assert await unfinished(storage) == []
-        assert nothing_under_way(faulty, faults)
+        assert await unfinished_uploads(storage) == []
+        assert is_idle(faulty, faults)
 
     @requires("multipart")
     @_interrupted
@@ -89,15 +89,20 @@ class Cancelling(Harness):
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, interrupt: Interrupt
     ) -> None:
         """
-        Cancelled when the object is there already, it is there whole, and no upload is left.
+        An upload that is cancelled after its completion was carried out leaves the whole object, and no upload.
         """
-        stop = faults.hang_reply("complete_multipart_upload")
+        # A completion may take several requests: it is carried out with the last one.
+        await self._upload(faulty, "put")
+        steps = faults.calls["advance"]
+        await storage.delete(storage.root / "key")
+        last = "advance" if steps else "complete_multipart_upload"
+        stop = faults.hang_reply(last, after=max(0, steps - 1))
 
         await interrupt(self._upload(faulty, "put"), stop)
 
         assert await storage.read(storage.root / "key") == self.two_parts(storage)
-        assert await unfinished(storage) == []
-        assert nothing_under_way(faulty, faults)
+        assert await unfinished_uploads(storage) == []
+        assert is_idle(faulty, faults)
 
     @pytest.mark.parametrize("op", ["put", "write"])
     @_interrupted
@@ -105,7 +110,7 @@ class Cancelling(Harness):
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, op: str, interrupt: Interrupt
     ) -> None:
         """
-        A write by one request that is cancelled before its last byte leaves the old object.
+        A single-request write that is cancelled before its last byte leaves the old object.
         """
         await storage.put(storage.root / "key", b"old")
         stop = faults.hang(op)
@@ -113,14 +118,14 @@ class Cancelling(Harness):
         await interrupt(faulty.put(faulty.root / "key", b"something new"), stop)
 
         assert await storage.read(storage.root / "key") == b"old"
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
 
     @_interrupted
     async def test_cancelled_source_that_waits(
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, interrupt: Interrupt
     ) -> None:
         """
-        A stream that waits for its next bytes is left, and closed.
+        An upload can be cancelled while its source waits for the next bytes; the source can be closed.
         """
         stop = Hang()
         closed: list[bool] = []
@@ -134,13 +139,13 @@ class Cancelling(Harness):
                 closed.append(True)
 
         chunks = source()
-        await interrupt(faulty.put(faulty.root / "key", chunks, options=self.by_parts(storage)), stop)
+        await interrupt(faulty.put(faulty.root / "key", chunks, options=self.multipart_options(storage)), stop)
         await chunks.aclose()
 
         assert closed == [True]
         assert await keys_of(storage) == []
-        assert await unfinished(storage) == []
-        assert nothing_under_way(faulty, faults)
+        assert await unfinished_uploads(storage) == []
+        assert is_idle(faulty, faults)
 
     @pytest.mark.parametrize("op", ["open_read", "read"])
     @pytest.mark.parametrize("way", ["read", "get", "read_ranges"])
@@ -149,28 +154,28 @@ class Cancelling(Harness):
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, way: str, op: str, interrupt: Interrupt
     ) -> None:
         """
-        Reading that is cancelled gives its connections and its place in the queue back.
+        A cancelled read releases its connections and its place in the queue.
         """
         await storage.put(storage.root / "key", payload(3 * MiB))
         stop = faults.hang(op)
 
         await interrupt(_read(faulty, way), stop)
 
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
 
     @_interrupted
     async def test_cancelled_reply_to_a_read(
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, interrupt: Interrupt
     ) -> None:
         """
-        A body that was opened for a caller who has left is closed.
+        A body that is opened after its caller was cancelled is closed.
         """
         await storage.put(storage.root / "key", b"data")
         stop = faults.hang_reply("open_read")
 
         await interrupt(_read(faulty, "get"), stop)
 
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
 
     @pytest.mark.parametrize("op", ["open_read", "read"])
     @_interrupted
@@ -184,7 +189,7 @@ class Cancelling(Harness):
         interrupt: Interrupt,
     ) -> None:
         """
-        A download that is cancelled leaves the old file and no other.
+        A cancelled download leaves the old file and no temporary file.
         """
         await storage.put(storage.root / "key", payload(3 * MiB))
         (tmp_path / "file").write_bytes(b"old")
@@ -195,7 +200,7 @@ class Cancelling(Harness):
 
         assert [path.name for path in tmp_path.iterdir()] == ["file"]
         assert (tmp_path / "file").read_bytes() == b"old"
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
 
     @requires("copy")
     @_interrupted
@@ -203,7 +208,7 @@ class Cancelling(Harness):
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, interrupt: Interrupt
     ) -> None:
         """
-        A copy that is cancelled before it is sent leaves the target as it was.
+        A copy that is cancelled before it is sent leaves the target unchanged.
         """
         await storage.put(storage.root / "source", b"new")
         await storage.put(storage.root / "target", b"old")
@@ -212,7 +217,7 @@ class Cancelling(Harness):
         await interrupt(faulty.copy(faulty.root / "source", faulty.root / "target"), stop)
 
         assert await storage.read(storage.root / "target") == b"old"
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
 
     @requires("copy", "multipart", "copy_part")
     @_interrupted
@@ -220,7 +225,7 @@ class Cancelling(Harness):
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, interrupt: Interrupt
     ) -> None:
         """
-        A copy by parts that is cancelled leaves no upload.
+        A cancelled multipart copy leaves no upload.
         """
         part = self.part_size(storage)
         await storage.put(storage.root / "source", payload(part + 9))
@@ -231,8 +236,8 @@ class Cancelling(Harness):
         await interrupt(faulty.copy(faulty.root / "source", faulty.root / "target", options=options), stop)
 
         assert await keys_of(storage) == ["source"]
-        assert await unfinished(storage) == []
-        assert nothing_under_way(faulty, faults)
+        assert await unfinished_uploads(storage) == []
+        assert is_idle(faulty, faults)
 
     @_interrupted
     async def test_cancelled_delete(
@@ -247,14 +252,14 @@ class Cancelling(Harness):
         await interrupt(faulty.delete(faulty.root / "key"), stop)
 
         assert await keys_of(storage) == ["key"]
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
 
     @_interrupted
     async def test_cancelled_list(
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, interrupt: Interrupt
     ) -> None:
         """
-        A listing can be left while it waits for its second page.
+        A listing can be cancelled while it waits for its second page.
         """
         for key in "abc":
             await storage.put(storage.root / key, b"data")
@@ -262,14 +267,14 @@ class Cancelling(Harness):
 
         await interrupt(keys_of(faulty, options=ListOptions(page_size=1)), stop)
 
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
 
     @_interrupted
     async def test_cancelled_bulk_upload(
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, tmp_path: Path, interrupt: Interrupt
     ) -> None:
         """
-        Many uploads that are cancelled leave what was finished, and no upload.
+        A cancelled bulk upload leaves finished objects only, and no upload.
         """
         part = self.part_size(storage)
         sizes = {"large": part + 9, "small1": 10, "small2": 20}
@@ -278,18 +283,18 @@ class Cancelling(Harness):
         items = [Upload(tmp_path / name, faulty.root / name) for name in sizes]
         stop = faults.hang("upload_part" if storage.capabilities.multipart else "put")
 
-        await interrupt(faulty.bulk_upload(items, options=BulkOptions(upload=self.by_parts(storage))), stop)
+        await interrupt(faulty.bulk_upload(items, options=BulkOptions(upload=self.multipart_options(storage))), stop)
 
-        assert await unfinished(storage) == []
+        assert await unfinished_uploads(storage) == []
         assert "large" not in await keys_of(storage)
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
 
     @_interrupted
     async def test_cancelled_bulk_download(
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, tmp_path: Path, interrupt: Interrupt
     ) -> None:
         """
-        Many downloads that are cancelled leave whole files only.
+        A cancelled bulk download leaves whole files only.
         """
         for number in range(4):
             await storage.put(storage.root / f"{number}", payload(1000))
@@ -300,14 +305,14 @@ class Cancelling(Harness):
 
         assert {path.read_bytes() for path in tmp_path.iterdir()} <= {payload(1000)}
         assert {path.name for path in tmp_path.iterdir()} < {"0", "1", "2", "3"}
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
 
     @_interrupted
     async def test_cancelled_bulk_delete(
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, interrupt: Interrupt
     ) -> None:
         """
-        Many deletions that are cancelled before they are sent delete nothing.
+        A bulk deletion that is cancelled before it is sent deletes nothing.
         """
         for key in "abc":
             await storage.put(storage.root / key, b"data")
@@ -316,10 +321,10 @@ class Cancelling(Harness):
         await interrupt(faulty.bulk_delete([faulty.root / key for key in "abc"]), stop)
 
         assert await keys_of(storage) == ["a", "b", "c"]
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
 
     async def _upload(self, storage: Storage, way: str, folder: Path | None = None) -> None:
-        data, target, options = self.two_parts(storage), storage.root / "key", self.by_parts(storage)
+        data, target, options = self.two_parts(storage), storage.root / "key", self.multipart_options(storage)
         if way == "put":
             await storage.put(target, data, options=options)
         elif way == "stream":

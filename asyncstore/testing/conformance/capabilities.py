@@ -1,5 +1,5 @@
 """
-Group V: what is not announced is refused before any request; what is announced has its limits.
+Missing capabilities are refused before any request, and announced limits are respected.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from typing import Any, Final
 import pytest
 
 from asyncstore.driver import Capabilities
+from asyncstore.encryption import Encryption
 from asyncstore.errors import InvalidRequestError, NotSupportedError
 from asyncstore.options import CopyOptions, DeleteOptions, ReadOptions, UploadOptions
+from asyncstore.retention import Retention
 from asyncstore.storage import Storage
-from asyncstore.testing.conformance.harness import Harness, unfinished
+from asyncstore.testing.conformance.harness import Harness, unfinished_uploads
 from asyncstore.testing.conformance.payloads import payload
 from asyncstore.testing.faults import FaultyDriver
 from asyncstore.types import ChecksumAlgorithm
@@ -47,7 +49,10 @@ def _delete(**options: Any) -> Callable[[Storage], Awaitable[Any]]:
     return lambda storage: storage.delete(storage.root / "key", options=DeleteOptions(**options))
 
 
-#: What needs a capability: by name, the capability that is taken away and the call that misses it.
+_KEY: Final = Encryption.customer_key(bytes(range(32)))
+_RETENTION: Final = Retention(datetime(2030, 1, 1, tzinfo=UTC))
+
+#: The capability that is removed, and a call that needs it, by the name of the test case.
 _NEEDS: Final[dict[str, tuple[str, Callable[[Storage], Awaitable[Any]]]]] = {
     "copy": ("copy", _copy()),
     "copy-create-only": ("conditional_copy", _copy(if_none_match="*")),
@@ -62,8 +67,24 @@ _NEEDS: Final[dict[str, tuple[str, Callable[[Storage], Awaitable[Any]]]]] = {
     "read-version": ("versions", _read(version_id="x")),
     "delete-version": ("versions", _delete(version_id="x")),
     "list-versions": ("versions", _list_versions),
+    "restore-version": ("versions", lambda storage: storage.restore_version(storage.root / "key", "x")),
     "get-tags": ("tags", lambda storage: storage.get_tags(storage.root / "key")),
     "set-tags": ("tags", lambda storage: storage.set_tags(storage.root / "key", {"a": "1"})),
+    "put-tags": ("tags", _put(tags={"a": "1"})),
+    "copy-tags": ("tags", _copy(tags={"a": "1"})),
+    "put-retention": ("object_lock", _put(retention=_RETENTION)),
+    "put-legal-hold": ("object_lock", _put(legal_hold=True)),
+    "put-acl": ("acls", _put(acl="private")),
+    "copy-retention": ("object_lock", _copy(retention=_RETENTION)),
+    "copy-legal-hold": ("object_lock", _copy(legal_hold=True)),
+    "copy-acl": ("acls", _copy(acl="private")),
+    "set-retention": ("object_lock", lambda storage: storage.set_retention(storage.root / "key", _RETENTION)),
+    "set-legal-hold": ("object_lock", lambda storage: storage.set_legal_hold(storage.root / "key", held=True)),
+    "delete-retained": ("bypass_retention", _delete(bypass_retention=True)),
+    "put-encryption": ("encryption_kinds", _put(encryption=_KEY)),
+    "read-key": ("encryption_kinds", _read(encryption=_KEY)),
+    "copy-encryption": ("encryption_kinds", _copy(encryption=_KEY)),
+    "copy-source-key": ("copy_from_key", _copy(source_encryption=_KEY)),
     "metadata": ("metadata", _put(metadata={"a": "1"})),
     "content-type": ("content_type", _put(content_type="text/plain")),
     "cache-control": ("content_headers", _put(cache_control="no-store")),
@@ -74,17 +95,20 @@ _NEEDS: Final[dict[str, tuple[str, Callable[[Storage], Awaitable[Any]]]]] = {
     "abort": ("multipart", lambda storage: storage.abort_multipart_upload(storage.root / "key", "id")),
     "list-uploads": ("multipart", _list_uploads),
     "sign": ("sign", lambda storage: storage.presign(storage.root / "key")),
+    "sign-version": ("presign_options", lambda storage: storage.presign(storage.root / "key", version_id="x")),
+    "sign-form": ("presign_post", lambda storage: storage.presign_post(storage.root / "key")),
 }
 
 
 def _without(able: Capabilities, flag: str) -> Capabilities:
-    changed: dict[str, Any] = {flag: False}
+    # Those that are sets or numbers are empty then.
+    changed: dict[str, Any] = {flag: type(getattr(able, flag))()}
     return replace(able, **changed)
 
 
 class CapabilityFlags(Harness):
     """
-    The record of capabilities is the truth.
+    The engine plans with the announced capabilities.
     """
 
     @pytest.mark.parametrize(("flag", "call"), _NEEDS.values(), ids=_NEEDS)
@@ -92,7 +116,7 @@ class CapabilityFlags(Harness):
         self, faulty: Storage, faults: FaultyDriver, flag: str, call: Callable[[Storage], Awaitable[Any]]
     ) -> None:
         """
-        Without the capability the call fails, names the provider, and nothing is sent.
+        A call that needs a missing capability is refused before any request, and the error names the provider.
         """
         faults.capabilities = _without(faults.capabilities, flag)
 
@@ -107,7 +131,7 @@ class CapabilityFlags(Harness):
         self, faulty: Storage, faults: FaultyDriver, algorithm: ChecksumAlgorithm
     ) -> None:
         """
-        An algorithm that is not announced is refused before anything is sent.
+        A checksum algorithm that is not announced is refused before any request.
         """
         faults.capabilities = replace(faults.capabilities, checksums=frozenset())
 
@@ -117,7 +141,7 @@ class CapabilityFlags(Harness):
 
     async def test_native_client_or_refusal(self, storage: Storage) -> None:
         """
-        A provider that has no client of its own says so at once.
+        ``native()`` returns a client that can be opened, or raises NotSupportedError at once.
         """
         try:
             opened = storage.native()
@@ -128,7 +152,7 @@ class CapabilityFlags(Harness):
 
     async def test_limits_are_stated(self, storage: Storage) -> None:
         """
-        Limits come with the page that states them, and fit together.
+        The limits are consistent, and name the page that documents them.
         """
         able = storage.capabilities
 
@@ -144,7 +168,7 @@ class CapabilityFlags(Harness):
 
     async def test_object_beyond_the_limit_is_refused(self, faulty: Storage, faults: FaultyDriver) -> None:
         """
-        An object larger than the provider stores is refused before anything is sent.
+        An object larger than the provider allows is refused before any request.
         """
         faults.capabilities = replace(faults.capabilities, max_object_size=999, max_put_size=999)
 
@@ -156,13 +180,13 @@ class CapabilityFlags(Harness):
         self, storage: Storage, faulty: Storage, faults: FaultyDriver
     ) -> None:
         """
-        Where there are no uploads by parts, what fits into one request is written by one.
+        Without multipart uploads, an object that fits into one request is written by one.
         """
         part = self.part_size(storage)
         faults.capabilities = replace(faults.capabilities, multipart=False)
         data = payload(part + 9)
 
-        await faulty.put(faulty.root / "key", data, options=UploadOptions(part_size=part, multipart_threshold=part))
+        await faulty.put(faulty.root / "key", data, options=self.multipart_options(storage))
 
         assert faults.calls == {"put": 1}
         assert await storage.read(storage.root / "key") == data
@@ -171,7 +195,7 @@ class CapabilityFlags(Harness):
         self, storage: Storage, faulty: Storage, faults: FaultyDriver
     ) -> None:
         """
-        Where there are no batches, many are deleted by many requests.
+        Without batch deletion, each key is deleted by its own request.
         """
         faults.capabilities = replace(faults.capabilities, delete_batch_size=0)
         for key in "abc":
@@ -184,11 +208,11 @@ class CapabilityFlags(Harness):
 
     async def test_endpoint_without_batches(self, storage: Storage, faulty: Storage, faults: FaultyDriver) -> None:
         """
-        An endpoint that turns out to have no batches is asked for one only once.
+        An endpoint that refuses batch deletion gets only one batch request.
         """
         if not storage.capabilities.delete_batch_size:
             pytest.xfail(f"{storage.provider} does not announce delete_batch_size")
-        faults.fail("delete_batch", NotSupportedError("there are none here"), times=None)
+        faults.fail("delete_batch", NotSupportedError("this endpoint does not support batch deletion"), times=None)
         keys = [storage.root / key for key in "abc"]
         for _ in range(2):
             for uri in keys:
@@ -202,7 +226,7 @@ class CapabilityFlags(Harness):
 
     async def test_small_batches(self, storage: Storage, faulty: Storage, faults: FaultyDriver) -> None:
         """
-        Batches are no larger than announced.
+        No batch is larger than announced.
         """
         if not storage.capabilities.delete_batch_size:
             pytest.xfail(f"{storage.provider} does not announce delete_batch_size")
@@ -215,7 +239,7 @@ class CapabilityFlags(Harness):
 
     async def test_parts_fit_the_limit(self, storage: Storage, faulty: Storage, faults: FaultyDriver) -> None:
         """
-        Parts grow so that there are no more than the provider allows.
+        The part size grows so that the number of parts stays within the provider's limit.
         """
         if not storage.capabilities.multipart:
             pytest.xfail(f"{storage.provider} does not announce multipart")
@@ -223,8 +247,8 @@ class CapabilityFlags(Harness):
         faults.capabilities = replace(faults.capabilities, max_parts=2)
         data = payload(2 * part + 9)
 
-        await faulty.put(faulty.root / "key", data, options=UploadOptions(part_size=part, multipart_threshold=part))
+        await faulty.put(faulty.root / "key", data, options=self.multipart_options(storage))
 
         assert faults.calls["upload_part"] <= 2
         assert await storage.read(storage.root / "key") == data
-        assert await unfinished(storage) == []
+        assert await unfinished_uploads(storage) == []

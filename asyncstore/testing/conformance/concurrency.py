@@ -1,5 +1,5 @@
 """
-Group R: much at once, within the limits that were set.
+Concurrent work within the configured limits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import anyio
 
 from asyncstore.options import BulkOptions, DownloadOptions, KiB, UploadOptions
 from asyncstore.storage import Storage
-from asyncstore.testing.conformance.harness import Harness, keys_of, nothing_under_way, requires, unfinished
+from asyncstore.testing.conformance.harness import Harness, is_idle, keys_of, requires, unfinished_uploads
 from asyncstore.testing.conformance.payloads import async_chunks, payload
 from asyncstore.testing.faults import FaultyDriver
 from asyncstore.types import Download, Upload
@@ -21,12 +21,12 @@ _MOMENT: Final = 0.002
 
 class Concurrency(Harness):
     """
-    Cross-talk, budgets, and everything given back.
+    Cross-talk, limits of requests and memory, and their release.
     """
 
     async def test_no_crosstalk(self, storage: Storage) -> None:
         """
-        Twenty objects written at once and read at once are each their own.
+        Twenty objects written and read concurrently do not mix.
         """
         objects = {f"{number}": payload(4 * KiB, seed=number) for number in range(20)}
         found: dict[str, bytes] = {}
@@ -47,27 +47,27 @@ class Concurrency(Harness):
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, tmp_path: Path
     ) -> None:
         """
-        Many objects by many parts never have more requests in flight than the storage allows, and use them all.
+        A bulk upload of many parts uses all of ``max_requests``, and no more.
         """
         part = self.part_size(storage)
         narrow = self.rewrap(storage, faults, max_requests=3)
         items = _files(tmp_path, storage, [part + 9, part + 9, 1000, 1000, 1000, storage.capabilities.min_object_size])
         for op in ("put", "upload_part"):
             faults.slow(op, _MOMENT)
-        options = UploadOptions(part_size=part, multipart_threshold=part)
+        options = self.multipart_options(storage)
 
         result = await narrow.bulk_upload(items, options=BulkOptions(upload=options))
 
         assert (result.done, result.failed) == (6, 0)
         assert faults.peak["all"] == 3
         assert narrow.statistics().requests_peak == 3
-        assert nothing_under_way(narrow, faults)
+        assert is_idle(narrow, faults)
 
     async def test_requests_in_flight_while_downloading(
         self, storage: Storage, faults: FaultyDriver, tmp_path: Path
     ) -> None:
         """
-        Bodies that are read count until they are closed.
+        A body that is read counts as a request until it is closed.
         """
         size = 256 * KiB
         for number in range(6):
@@ -80,15 +80,15 @@ class Concurrency(Harness):
 
         assert (result.done, result.failed) == (6, 0)
         assert faults.peak["all"] <= 2
-        assert nothing_under_way(narrow, faults)
+        assert is_idle(narrow, faults)
 
     async def test_one_request_is_enough(self, storage: Storage, faults: FaultyDriver, tmp_path: Path) -> None:
         """
-        With one request at a time everything still comes to its end.
+        With ``max_requests=1`` every operation still completes.
         """
         part = self.part_size(storage)
         narrow = self.rewrap(storage, faults, max_requests=1)
-        options = UploadOptions(part_size=part, multipart_threshold=part)
+        options = self.multipart_options(storage)
         target = storage.root / "key"
         data = payload(part + 9)
 
@@ -103,11 +103,11 @@ class Concurrency(Harness):
     @requires("multipart")
     async def test_bytes_in_memory(self, storage: Storage, faults: FaultyDriver) -> None:
         """
-        Streams written at once share the bytes that the storage may hold, and none waits for ever.
+        Concurrent streams share ``max_buffer_bytes``, and all complete.
         """
         part = self.part_size(storage)
         narrow = self.rewrap(storage, faults, max_buffer_bytes=2 * part)
-        options = UploadOptions(part_size=part, multipart_threshold=part)
+        options = self.multipart_options(storage)
         data = payload(2 * part + 9)
 
         with anyio.fail_after(30):
@@ -117,16 +117,16 @@ class Concurrency(Harness):
 
         assert 0 < narrow.statistics().bytes_peak <= 2 * part
         assert [await storage.read(storage.root / key) == data for key in "012"] == [True, True, True]
-        assert nothing_under_way(narrow, faults)
+        assert is_idle(narrow, faults)
 
     @requires("multipart")
     async def test_less_memory_than_a_part(self, storage: Storage, faults: FaultyDriver) -> None:
         """
-        A stream is written even if one part is all that fits into memory.
+        A stream is written even if only one part fits into ``max_buffer_bytes``.
         """
         part = self.part_size(storage)
         narrow = self.rewrap(storage, faults, max_buffer_bytes=part)
-        options = UploadOptions(part_size=part, multipart_threshold=part)
+        options = self.multipart_options(storage)
         data = payload(part + 9)
 
         with anyio.fail_after(30):
@@ -134,16 +134,16 @@ class Concurrency(Harness):
 
         assert await storage.read(storage.root / "key") == data
         assert narrow.statistics().bytes_peak <= part
-        assert nothing_under_way(narrow, faults)
+        assert is_idle(narrow, faults)
 
-    async def test_everything_is_given_back(
+    async def test_everything_is_released(
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, tmp_path: Path
     ) -> None:
         """
-        After work of every kind, some of which failed, nothing is taken.
+        After operations of every kind, some of which failed, no request and no memory is held.
         """
         part = self.part_size(storage)
-        upload = UploadOptions(part_size=part, multipart_threshold=part)
+        upload = self.multipart_options(storage)
         items = _files(tmp_path / "up", storage, [part + 9, 1000, storage.capabilities.min_object_size])
         faults.fail("put", times=3)
         faults.fail("upload_part", times=1)
@@ -156,9 +156,9 @@ class Concurrency(Harness):
         )
         await faulty.bulk_delete(item.target for item in items)
 
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
         assert await keys_of(storage) == []
-        assert await unfinished(storage) == []
+        assert await unfinished_uploads(storage) == []
 
 
 async def _put(storage: Storage, key: str, data: bytes, options: UploadOptions) -> None:

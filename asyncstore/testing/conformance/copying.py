@@ -1,5 +1,5 @@
 """
-Group K: copies inside the provider.
+Copies within one provider.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from dataclasses import replace
 
 import pytest
 
-from asyncstore.errors import InvalidRequestError, NotFoundError, PreconditionFailedError
+from asyncstore.errors import AlreadyExistsError, InvalidRequestError, NotFoundError, PreconditionFailedError
 from asyncstore.options import CopyOptions, UploadOptions, WriteOptions
 from asyncstore.storage import Storage
-from asyncstore.testing.conformance.harness import Harness, keys_of, requires, tagged, unfinished
+from asyncstore.testing.conformance.harness import Harness, keys_of, requires, tagged, unfinished_uploads
 from asyncstore.testing.conformance.payloads import payload
 from asyncstore.testing.faults import FaultyDriver
 
 
 class Copying(Harness):
     """
-    What a copy is, and of what.
+    Small and multipart copies, of one version of the source.
     """
 
     @requires("copy")
     async def test_copy(self, storage: Storage) -> None:
         """
-        A copy has the bytes of its source, which stays as it is.
+        A copy has the bytes of its source, and the source is unchanged.
         """
         source = await storage.put(storage.root / "source", b"data")
 
@@ -39,7 +39,7 @@ class Copying(Harness):
     @requires("copy")
     async def test_copy_replaces(self, storage: Storage) -> None:
         """
-        A copy takes the place of what is at the target.
+        A copy replaces an existing target.
         """
         await storage.put(storage.root / "source", b"new")
         await storage.put(storage.root / "target", b"a longer old one")
@@ -62,7 +62,7 @@ class Copying(Harness):
     @requires("copy")
     async def test_copy_of_nothing(self, storage: Storage) -> None:
         """
-        A missing source is named, and the target stays as it is.
+        The error names the missing source, and the target is unchanged.
         """
         await storage.put(storage.root / "target", b"old")
 
@@ -75,7 +75,7 @@ class Copying(Harness):
     @requires("copy")
     async def test_copy_to_itself(self, storage: Storage) -> None:
         """
-        A copy that would change nothing is refused, and the object stays.
+        A copy onto itself that changes nothing is refused, and the object stays.
         """
         await storage.put(storage.root / "key", b"data")
 
@@ -86,7 +86,7 @@ class Copying(Harness):
     @requires("copy", "metadata")
     async def test_copy_to_itself_changes_attributes(self, storage: Storage) -> None:
         """
-        A copy to itself is the way to change what is stored beside the bytes.
+        A copy onto itself replaces the attributes of the object.
         """
         await storage.put(storage.root / "key", b"data", options=UploadOptions(metadata={"a": "1"}))
         new = CopyOptions(replace=WriteOptions(metadata={"b": "2"}))
@@ -99,7 +99,7 @@ class Copying(Harness):
     @requires("copy")
     async def test_copy_of_one_version(self, storage: Storage, faulty: Storage, faults: FaultyDriver) -> None:
         """
-        A source that is replaced after the copy has begun fails it.
+        A copy fails if its source is replaced after it has started.
         """
         await storage.put(storage.root / "source", b"old")
         stop = faults.hang("copy")
@@ -115,7 +115,7 @@ class Copying(Harness):
     @requires("copy", "multipart", "copy_part", "metadata")
     async def test_large_copy(self, storage: Storage, faulty: Storage, faults: FaultyDriver) -> None:
         """
-        What is too large for one request is copied by parts, with all that is stored beside it.
+        An object too large for one request is copied in parts, with its attributes.
         """
         part = self.part_size(storage)
         data = payload(part + 9)
@@ -130,13 +130,33 @@ class Copying(Harness):
         assert await storage.read(storage.root / "target") == data
         assert (info.size, info.etag) == (len(data), found.etag)
         assert (found.content_type, found.metadata) == ("image/png", {"a": "1"})
-        assert await unfinished(storage) == []
+        assert await unfinished_uploads(storage) == []
+
+    @requires("copy", "multipart", "copy_part", "conditional_create", "conditional_copy")
+    async def test_large_copy_to_an_existing_object(
+        self, storage: Storage, faulty: Storage, faults: FaultyDriver
+    ) -> None:
+        """
+        A create-only multipart copy replaces nothing, names the target and leaves no upload.
+        """
+        part = self.part_size(storage)
+        await storage.put(storage.root / "source", payload(part + 9))
+        await storage.put(storage.root / "there", b"old")
+        faults.capabilities = replace(faults.capabilities, max_copy_size=part)
+        options = CopyOptions(part_size=part, if_none_match="*")
+
+        with pytest.raises(AlreadyExistsError) as failure:
+            await faulty.copy(faulty.root / "source", faulty.root / "there", options=options)
+
+        assert failure.value.uri == str(storage.root / "there")
+        assert await storage.read(storage.root / "there") == b"old"
+        assert await unfinished_uploads(storage) == []
 
     @requires("copy", "multipart", "copy_part")
     @tagged("copy-part-condition")
     async def test_large_copy_of_one_version(self, storage: Storage, faulty: Storage, faults: FaultyDriver) -> None:
         """
-        A source that is replaced between the parts fails the copy, and leaves nothing.
+        A multipart copy fails if its source is replaced between the parts, and leaves nothing.
         """
         part = self.part_size(storage)
         await storage.put(storage.root / "source", payload(part + 9))
@@ -151,4 +171,4 @@ class Copying(Harness):
         with pytest.raises(PreconditionFailedError):
             await task
         assert await keys_of(storage) == ["source"]
-        assert await unfinished(storage) == []
+        assert await unfinished_uploads(storage) == []

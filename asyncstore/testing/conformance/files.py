@@ -1,5 +1,5 @@
 """
-Group U: one file up, one object down.
+Uploading one file, and downloading one object.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Final
 import pytest
 
 from asyncstore.errors import AlreadyExistsError, InvalidRequestError, NotFoundError, SourceChangedError
-from asyncstore.options import ByteRange, DownloadOptions, KiB, MiB, UploadOptions
+from asyncstore.options import ByteRange, DownloadOptions, KiB, MiB
 from asyncstore.storage import Storage
-from asyncstore.testing.conformance.harness import Harness, keys_of, requires, together, unfinished
+from asyncstore.testing.conformance.harness import Harness, keys_of, requires, together, unfinished_uploads
 from asyncstore.testing.conformance.payloads import SIZES, payload
 from asyncstore.testing.faults import FaultyDriver
 from asyncstore.types import ProgressEvent
 
-#: Sizes round the chunk of 1 MiB and round parts of 1.5 MiB.
+#: Sizes around the chunk of 1 MiB and around parts of 1.5 MiB.
 _DOWNLOADS: Final = [0, 1, MiB - 1, MiB, MiB + 1, 1536 * KiB, 1536 * KiB + 1, 3 * MiB - 1, 3 * MiB, 3 * MiB + 1]
 
 
 class Files(Harness):
     """
-    Whole files, at every size where the way changes, and no litter.
+    Whole files, at every size at which the engine changes its strategy, without leftovers.
     """
 
     @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ class Files(Harness):
     )
     async def test_upload(self, storage: Storage, tmp_path: Path, size: Callable[[int], int]) -> None:
         """
-        The object is the file, and the reply is what the object says of itself.
+        The object has the bytes of the file, and the upload returns its size and ETag.
         """
         part = self.part_size(storage)
         data = payload(size(part))
         (tmp_path / "file").write_bytes(data)
-        options = UploadOptions(part_size=part, multipart_threshold=part)
+        options = self.multipart_options(storage)
 
         info = await storage.upload(tmp_path / "file", storage.root / "key", options=options)
 
@@ -49,7 +49,7 @@ class Files(Harness):
     @pytest.mark.parametrize("size", _DOWNLOADS)
     async def test_download(self, storage: Storage, tmp_path: Path, size: int) -> None:
         """
-        The file is the object, and nothing else is in the directory.
+        The file has the bytes of the object, and the directory contains nothing else.
         """
         data = payload(size)
         await storage.put(storage.root / "key", data)
@@ -64,7 +64,7 @@ class Files(Harness):
     @pytest.mark.parametrize("size", ["empty", "one-byte", "two-parts-and-more"])
     async def test_progress_of_one_object_adds_up(self, storage: Storage, tmp_path: Path, size: str) -> None:
         """
-        Both ways, bytes are counted up to the size, once, and the end is told last.
+        In both directions, each byte is counted once, and the last event is ``done``.
         """
         part = self.part_size(storage)
         data = payload(SIZES[size](part))
@@ -75,7 +75,7 @@ class Files(Harness):
         await storage.upload(
             tmp_path / "file",
             storage.root / "key",
-            options=UploadOptions(part_size=part, multipart_threshold=part),
+            options=self.multipart_options(storage),
             progress=up.append,
         )
         await storage.download(
@@ -92,7 +92,7 @@ class Files(Harness):
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, tmp_path: Path
     ) -> None:
         """
-        Bytes that are sent again are not counted again, but the retry is.
+        Bytes that a retry sends again are counted once; the retry is counted too.
         """
         part = self.part_size(storage)
         (tmp_path / "file").write_bytes(payload(part + 9))
@@ -102,7 +102,7 @@ class Files(Harness):
         await faulty.upload(
             tmp_path / "file",
             faulty.root / "key",
-            options=UploadOptions(part_size=part, multipart_threshold=part),
+            options=self.multipart_options(storage),
             progress=events.append,
         )
 
@@ -110,13 +110,13 @@ class Files(Harness):
 
     async def test_missing_file(self, faulty: Storage, faults: FaultyDriver, tmp_path: Path) -> None:
         """
-        A file that is not there is named, and nothing is sent.
+        A missing file raises NotFoundError, and nothing is sent.
         """
         with pytest.raises(NotFoundError):
             await faulty.upload(tmp_path / "missing", faulty.root / "key")
         assert not faults.calls
 
-    async def test_directory_is_no_file(self, storage: Storage, tmp_path: Path) -> None:
+    async def test_directory_is_refused(self, storage: Storage, tmp_path: Path) -> None:
         """
         A directory is refused in both directions.
         """
@@ -133,7 +133,7 @@ class Files(Harness):
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, tmp_path: Path
     ) -> None:
         """
-        A file that is written to while it is read would make a mixture.
+        A file that changes during its upload fails the upload, and nothing is published.
         """
         part = self.part_size(storage)
         path = tmp_path / "file"
@@ -146,16 +146,16 @@ class Files(Harness):
             path.write_bytes(payload(part + 9, seed=1))
             stop.release()
 
-        options = UploadOptions(part_size=part, multipart_threshold=part)
+        options = self.multipart_options(storage)
         with pytest.raises(SourceChangedError):
             await together(change(), faulty.upload(path, faulty.root / "key", options=options))
 
         assert await keys_of(storage) == []
-        assert await unfinished(storage) == []
+        assert await unfinished_uploads(storage) == []
 
     async def test_missing_object_makes_no_file(self, storage: Storage, tmp_path: Path) -> None:
         """
-        What cannot be downloaded leaves nothing in the directory.
+        A failed download leaves nothing in the directory.
         """
         with pytest.raises(NotFoundError):
             await storage.download(storage.root / "missing", tmp_path / "file")
@@ -163,7 +163,7 @@ class Files(Harness):
 
     async def test_download_replaces(self, storage: Storage, tmp_path: Path) -> None:
         """
-        A file is replaced as a whole, unless that is not wanted.
+        A download replaces an existing file, unless ``overwrite=False``.
         """
         await storage.put(storage.root / "key", b"new")
         (tmp_path / "file").write_bytes(b"a longer old one")
@@ -178,7 +178,7 @@ class Files(Harness):
 
     async def test_download_makes_directories(self, storage: Storage, tmp_path: Path) -> None:
         """
-        Directories on the way to the file are made.
+        A download creates missing parent directories.
         """
         await storage.put(storage.root / "key", b"data")
 
@@ -188,7 +188,7 @@ class Files(Harness):
 
     async def test_download_of_a_range(self, storage: Storage, tmp_path: Path) -> None:
         """
-        Part of an object can be a file, also a long part.
+        A range of an object can be downloaded, also a range of several parts.
         """
         data = payload(4 * MiB)
         await storage.put(storage.root / "key", data)

@@ -1,12 +1,12 @@
 """
-What every group of the suite stands on: the fixtures, and who need not take which test.
+The base of every group of the suite: its fixtures, its settings, and which tests are expected to fail.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, ClassVar, TypeVar
 
 import aiohttp
@@ -22,14 +22,16 @@ from asyncstore.types import ObjectInfo
 from asyncstore.uri import ObjectURI
 
 _TestT = TypeVar("_TestT", bound=Callable[..., Any])
-# Parameters of tests that are keys.
+# Parameters of tests that hold keys.
 _KEY_PARAMETERS = ("key", "one", "other")
 _FLAGS = frozenset(item.name for item in fields(Capabilities))
 
 
 def requires(*capabilities: str) -> Callable[[_TestT], _TestT]:
     """
-    Expect a test to fail where the storage lacks one of *capabilities* (fields of :class:`Capabilities`).
+    Mark a test as an expected failure where the storage lacks one of *capabilities*.
+
+    *capabilities* are names of fields of :class:`Capabilities`.
     """
     assert set(capabilities) <= _FLAGS
     return _adding("_requires", capabilities)
@@ -37,7 +39,7 @@ def requires(*capabilities: str) -> Callable[[_TestT], _TestT]:
 
 def tagged(*tags: str) -> Callable[[_TestT], _TestT]:
     """
-    Give a test names under which ``quirks`` can refer to it, together with others.
+    Tag a test, so that ``quirks`` can name a group of tests at once.
     """
     return _adding("_tags", tags)
 
@@ -52,160 +54,171 @@ def _adding(attribute: str, values: tuple[str, ...]) -> Callable[[_TestT], _Test
 
 class Harness:
     """
-    The fixtures that a driver's tests fill in, and those made from them.
+    The fixtures and settings that a driver's tests override, and what is built from them.
 
     Attributes:
-        quirks: Why a test cannot hold against the *server* that is used, or by a rule that
-            the provider documents (a driver has no excuse), by the name of the test, with its parameter
-            (``test_name[parameter]``), by the parameter alone (``[parameter]``), or by tag.
-        makes_buckets: Whether a bucket that is missing comes into being when it is
-            written to, as a directory does.
-        signed_put_headers: What goes along with a put to a signed URL.
+        quirks: Why a test fails on the *server* that is used, or because of a rule that the
+            provider documents; never because of the driver. Keys are the name of a test, with
+            its parameter (``test_name[parameter]``) or without, the parameter alone
+            (``[parameter]``), or a tag.
+        makes_buckets: Whether writing to a missing bucket creates it, as for a directory.
+        storage_class: A storage class of the provider that is not the default one, for the test of that option.
+        signed_put_headers: Headers that a put to a presigned URL needs besides those that the URL itself tells.
     """
 
     quirks: ClassVar[Mapping[str, str]] = {}
     makes_buckets: ClassVar[bool] = False
+    storage_class: ClassVar[str | None] = None
     signed_put_headers: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        known = _names(cls)
+        known = _tests_and_tags(cls)
         for name in cls.quirks:
             if not name.startswith("[") and name.partition("[")[0] not in known:
-                raise TypeError(f"{cls.__name__}.quirks names {name!r}, which is neither a test nor a tag")
+                raise TypeError(f"{cls.__name__}.quirks names {name!r}, which is not a test or a tag of the suite")
 
     @pytest_asyncio.fixture
     async def storage(self) -> AsyncIterator[Storage]:
         """
-        The storage under test, on a bucket or a prefix (that ends in ``/``) of its own, empty.
+        The storage under test, empty, in a bucket of its own or under a prefix that ends in ``/``.
         """
-        raise NotImplementedError("a subclass opens its storage here")
+        raise NotImplementedError("define the fixture storage, which opens the storage under test")
         yield
 
     @pytest_asyncio.fixture
     async def versioned(self, storage: Storage) -> AsyncIterator[Storage]:
         """
-        A storage as :meth:`storage`, in a bucket that keeps versions.
+        A storage like :meth:`storage`, in a bucket with versioning enabled.
         """
         if not storage.capabilities.versions:
             pytest.xfail(f"{storage.provider} does not announce versions")
-        pytest.skip(f"no bucket of {storage.provider} that keeps versions was given: define the fixture versioned")
+        pytest.skip(f"define the fixture versioned, with a bucket of {storage.provider} that has versioning enabled")
+        yield
+
+    @pytest_asyncio.fixture
+    async def lockable(self, storage: Storage) -> AsyncIterator[Storage]:
+        """
+        A storage like :meth:`storage`, in a bucket whose objects can have a retention and a legal hold.
+        """
+        if not storage.capabilities.object_lock:
+            pytest.xfail(f"{storage.provider} does not announce object_lock")
+        pytest.skip(f"define the fixture lockable, with a bucket of {storage.provider} that has object lock enabled")
         yield
 
     @pytest.fixture
     def faults(self, storage: Storage) -> FaultyDriver:
         """
-        Faults and counts round the driver of :meth:`storage`.
+        The driver of :meth:`storage`, wrapped to inject faults and count calls.
         """
         return FaultyDriver(storage._driver)
 
     @pytest.fixture
     def faulty(self, storage: Storage, faults: FaultyDriver) -> Storage:
         """
-        Another storage in the same place, whose requests go by way of :meth:`faults`.
+        Another storage with the same root, whose requests pass through :meth:`faults`.
         """
         return self.rewrap(storage, faults)
 
     @pytest.fixture(autouse=True)
-    def _excused(self, request: pytest.FixtureRequest, storage: Storage) -> None:
+    def _expected_failures(self, request: pytest.FixtureRequest, storage: Storage) -> None:
         test = request.function
-        for name in _refer_to(request.node):
+        for name in _names_of(request.node):
             if name in self.quirks:
-                # An expected failure, not a skipped test: there is nothing to provide
-                # that would make it pass on this server.
+                # xfail, not skip: no further set-up would make the test pass on this server.
                 pytest.xfail(f"{name}: {self.quirks[name]}")
         for key in _keys_in(request.node):
             if not self.holds(key):
-                pytest.xfail(f"{storage.provider} has no such keys: {key!r}")
+                pytest.xfail(f"{storage.provider} does not allow the key {key!r}")
         for capability in getattr(test, "_requires", ()):
             if not getattr(storage.capabilities, capability):
                 pytest.xfail(f"{storage.provider} does not announce {capability}")
 
     def rewrap(self, storage: Storage, driver: Driver, **settings: Any) -> Storage:
         """
-        Return a storage over *driver* in the place of *storage*; it does not wait between attempts.
+        Return a storage over *driver* with the root of *storage*; it retries without waiting.
 
-        It is not closed: what it uses belongs to *storage*.
+        Do not close it: its driver belongs to *storage*.
         """
         faults = driver if isinstance(driver, FaultyDriver) else FaultyDriver(driver)
         return faults.storage(storage.root, **settings)
 
     def holds(self, key: str) -> bool:
         """
-        Tell whether the provider's rules allow *key* below the root; most take any text.
+        Return whether the provider allows *key* below the root; most allow any text.
         """
         return True
 
     def missing_bucket(self, storage: Storage) -> ObjectURI | None:
         """
-        Return a bucket that is not there, or a prefix in it; ``None`` if there is no such thing.
+        Return a bucket that does not exist, or a prefix in it; ``None`` if the provider has no buckets.
         """
         root = storage.root
         if not root.bucket:
             return None
-        return ObjectURI(root.provider, f"{root.bucket}-missing", namespace=root.namespace, region=root.region)
+        return replace(root, bucket=f"{root.bucket}-missing", key="")
 
     def http_session(self) -> aiohttp.ClientSession:
         """
-        Return a client for signed URLs, which trusts the server under test.
+        Return a client for presigned URLs, which trusts the certificate of the server under test.
         """
         return aiohttp.ClientSession()
 
     def part_size(self, storage: Storage) -> int:
         """
-        Return a size of parts that the provider takes and that is quick to send.
+        Return a part size that the provider accepts and that is quick to send.
         """
-        # Shorter streams than 1 MiB never go by parts.
+        # Streams shorter than 1 MiB are never uploaded in parts.
         return max(storage.capabilities.min_part_size, MiB)
 
-    def by_parts(self, storage: Storage, **settings: Any) -> UploadOptions:
+    def multipart_options(self, storage: Storage, **settings: Any) -> UploadOptions:
         """
-        Return options under which objects of one part and more are written by parts.
+        Return options with which objects of one part or more use a multipart upload.
         """
         part = self.part_size(storage)
         return UploadOptions(part_size=part, multipart_threshold=part, **settings)
 
     def two_parts(self, storage: Storage, seed: int = 0) -> bytes:
         """
-        Return the bytes of an object that takes two parts, the second one short.
+        Return the bytes of an object of two parts, the second one short.
         """
         return payload(self.part_size(storage) + 9, seed)
 
 
 def top(storage: Storage) -> ObjectURI:
     """
-    Return the place where a key can start with anything: the bucket, or the root of files.
+    Return the root under which a key has no prefix: the bucket, or the root of files.
     """
     return storage.root.with_key("") if storage.root.bucket else storage.root
 
 
 def relative(storage: Storage, info: ObjectInfo) -> str:
     """
-    Return a key without what the storage's root adds.
+    Return a key relative to the storage's root.
     """
     return info.key.removeprefix((storage.root / "x").key[:-1])
 
 
 async def keys_of(storage: Storage, prefix: str = "", options: ListOptions | None = None) -> list[str]:
     """
-    Return all that is listed under *prefix*, without what the root adds.
+    Return the listed keys under *prefix*, relative to the storage's root.
     """
     listing = storage.list(storage.root / prefix, options=options or ListOptions())
     return [relative(storage, info) async for info in listing]
 
 
-async def unfinished(storage: Storage) -> list[str]:
+async def unfinished_uploads(storage: Storage) -> list[str]:
     """
-    Return the keys of the uploads by parts that are neither completed nor aborted.
+    Return the keys of multipart uploads that are neither completed nor aborted.
     """
     if not storage.capabilities.multipart:
         return []
     return [upload.uri.key async for upload in storage.list_multipart_uploads()]
 
 
-def nothing_under_way(storage: Storage, faults: FaultyDriver) -> bool:
+def is_idle(storage: Storage, faults: FaultyDriver) -> bool:
     """
-    Whether every request has ended, every body is closed and all budgets are given back.
+    Return whether every request has ended, every body is closed and every limit is released.
     """
     now = storage.statistics()
     idle = (now.requests_in_flight, now.requests_waiting, now.bytes_buffered) == (0, 0, 0)
@@ -214,7 +227,7 @@ def nothing_under_way(storage: Storage, faults: FaultyDriver) -> bool:
 
 async def together(beside: Coroutine[Any, Any, None], work: Coroutine[Any, Any, Any]) -> Any:
     """
-    Return what *work* does, with *beside* running meanwhile, to its end.
+    Await *beside* and *work* concurrently, and return the result of *work*.
     """
     other = asyncio.get_running_loop().create_task(beside)
     try:
@@ -225,22 +238,22 @@ async def together(beside: Coroutine[Any, Any, None], work: Coroutine[Any, Any, 
 
 async def turns(count: int = 5) -> None:
     """
-    Let other tasks run for *count* turns of the loop.
+    Let other tasks run for *count* iterations of the event loop.
     """
     for _ in range(count):
         await asyncio.sleep(0)
 
 
-def _names(cls: type) -> set[str]:
+def _tests_and_tags(cls: type) -> set[str]:
     tests = {name for name in dir(cls) if name.startswith("test_")}
     return tests | {tag for name in tests for tag in getattr(getattr(cls, name), "_tags", ())}
 
 
 def _keys_in(item: pytest.Function) -> list[str]:
-    given = item.callspec.params if hasattr(item, "callspec") else {}
-    return [key for name in _KEY_PARAMETERS if isinstance(key := given.get(name), str)]
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return [key for name in _KEY_PARAMETERS if isinstance(key := params.get(name), str)]
 
 
-def _refer_to(item: pytest.Function) -> list[str]:
+def _names_of(item: pytest.Function) -> list[str]:
     names = [item.originalname, item.name, *getattr(item.function, "_tags", ())]
     return [*names, f"[{item.callspec.id}]"] if hasattr(item, "callspec") else names

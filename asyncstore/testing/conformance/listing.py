@@ -1,10 +1,11 @@
 """
-Group I: which keys are listed, and in which order.
+Listing: which keys, and in which order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -20,14 +21,14 @@ class Listing(Harness):
 
     async def test_no_objects(self, storage: Storage) -> None:
         """
-        Where nothing is, nothing is listed, and that is no error.
+        Listing an empty bucket or a prefix without objects returns nothing, without an error.
         """
         assert await keys_of(storage) == []
         assert await keys_of(storage, "no/such/prefix/") == []
 
     async def test_prefix_is_a_raw_string(self, storage: Storage) -> None:
         """
-        A prefix ends anywhere, not only at a slash.
+        A prefix can end anywhere in a key, not only at a slash.
         """
         await _write(storage, ["foo", "foo.bar/x", "foo/x", "fo", "f", "g", "bar/foo"])
 
@@ -38,7 +39,7 @@ class Listing(Harness):
 
     async def test_whole_key_as_prefix(self, storage: Storage) -> None:
         """
-        An object is among those that start with its own key.
+        A whole key used as a prefix matches the object itself.
         """
         await _write(storage, ["key", "key2"])
 
@@ -47,7 +48,7 @@ class Listing(Harness):
 
     async def test_root_without_a_prefix(self, storage: Storage) -> None:
         """
-        Without a prefix, all that is under the root is listed.
+        Without a prefix, everything under the root is listed.
         """
         await _write(storage, ["a", "b/c"])
 
@@ -56,7 +57,7 @@ class Listing(Harness):
     @tagged("list-order")
     async def test_byte_order_of_whole_keys(self, storage: Storage) -> None:
         """
-        Keys come in the order of their bytes: a slash is a character like any other.
+        Keys are sorted by their bytes: a slash is an ordinary character.
         """
         keys = ["a", "a b", "a!", "a-x", "a.x", "a/", "a/b", "a/b/c", "a0", "aa", "a~", "B", "b", "é", "\uff5e", "😀"]
         await _write(storage, keys)
@@ -66,7 +67,7 @@ class Listing(Harness):
 
     async def test_order_beyond_the_basic_plane(self, storage: Storage) -> None:
         """
-        The order is that of UTF-8, which is not that of UTF-16.
+        Keys are sorted by UTF-8, not by UTF-16.
         """
         keys = ["x\ue000", "x\uff5e", "x\U00010000", "x\U0001f600"]
         await _write(storage, reversed(keys))
@@ -75,7 +76,7 @@ class Listing(Harness):
 
     async def test_sizes_are_listed(self, storage: Storage) -> None:
         """
-        Each entry tells the size of its own object.
+        Each entry has the size of its object.
         """
         for size in range(4):
             await storage.put(storage.root / f"{size}", bytes(size))
@@ -85,7 +86,7 @@ class Listing(Harness):
     @pytest.mark.parametrize("delimiter", ["/", "\\", "abc"], ids=["slash", "backslash", "word"])
     async def test_delimiter(self, storage: Storage, delimiter: str) -> None:
         """
-        Any text can divide keys into levels.
+        Any text can be the delimiter.
         """
         keys = [f"1{delimiter}x", f"1{delimiter}y{delimiter}z", "2", f"3{delimiter}x", f"{delimiter}4"]
         await _write(storage, keys)
@@ -100,7 +101,7 @@ class Listing(Harness):
 
     async def test_delimiter_under_part_of_a_name(self, storage: Storage) -> None:
         """
-        Under a prefix that ends within a name, levels begin at the next delimiter.
+        Under a prefix that ends within a name, common prefixes end at the next delimiter.
         """
         await _write(storage, ["foo/1", "foo.bar/2", "food", "fo/3", "f/4"])
 
@@ -108,7 +109,7 @@ class Listing(Harness):
 
     async def test_delimiter_in_the_prefix(self, storage: Storage) -> None:
         """
-        What belongs to the prefix is no level; an empty level is one.
+        A delimiter within the prefix does not count; an empty name between two delimiters does.
         """
         await _write(storage, ["a/b/c", "a//d", "a/e"])
 
@@ -116,7 +117,7 @@ class Listing(Harness):
 
     async def test_folder_object(self, storage: Storage) -> None:
         """
-        A key that ends in the delimiter is a prefix from above and an object from within.
+        A key that ends in the delimiter is listed as a prefix one level up, and as an object under itself.
         """
         await _write(storage, ["dir/", "dir/x"])
 
@@ -125,7 +126,7 @@ class Listing(Harness):
 
     async def test_prefix_vanishes_with_its_last_object(self, storage: Storage) -> None:
         """
-        There are no folders: where no object is left, no prefix is.
+        A common prefix disappears with its last object: there are no folders.
         """
         await _write(storage, ["dir1/x", "dir2/x", "dir2/sub/y"])
         await storage.delete(storage.root / "dir2/x")
@@ -136,7 +137,7 @@ class Listing(Harness):
 
     async def test_object_and_prefix_of_one_name(self, storage: Storage) -> None:
         """
-        An object ``a`` and what is below ``a/`` are two entries.
+        An object ``a`` and the prefix ``a/`` are two entries.
         """
         await _write(storage, ["a", "a/b", "c"])
 
@@ -144,7 +145,7 @@ class Listing(Harness):
 
     async def test_start_after_is_exclusive(self, storage: Storage) -> None:
         """
-        Listing begins with the key after the one given, whether that one exists or not.
+        A listing starts after the given key, whether the key exists or not.
         """
         await _write(storage, ["a", "b", "b1", "c/d", "e"])
 
@@ -155,7 +156,7 @@ class Listing(Harness):
 
     async def test_start_after_with_a_prefix(self, storage: Storage) -> None:
         """
-        A start before the prefix changes nothing, one after all of it leaves nothing.
+        A start before the prefix has no effect; one after the prefix's last key leaves nothing.
         """
         await _write(storage, ["a", "b/1", "b/2", "b/3", "c"])
 
@@ -166,7 +167,7 @@ class Listing(Harness):
 
     async def test_start_after_with_a_delimiter(self, storage: Storage) -> None:
         """
-        After a key, only levels that come later are listed.
+        With a delimiter, only common prefixes after the start are listed.
         """
         await _write(storage, ["a/1", "b/1", "b/2", "c", "d/1"])
 
@@ -177,16 +178,48 @@ class Listing(Harness):
     @tagged("list-order")
     async def test_start_after_among_slashes(self, storage: Storage) -> None:
         """
-        The order of ``start_after`` is that of the bytes too.
+        ``start_after`` compares bytes too.
         """
         await _write(storage, ["a-x", "a.x", "a/x", "a0"])
 
         assert await self._after(storage, "", "a-x") == ["a.x", "a/x", "a0"]
         assert await self._after(storage, "", "a/") == ["a/x", "a0"]
 
+    async def test_parallel_listing(self, storage: Storage) -> None:
+        """
+        With requests in parallel, each key comes once, in the same order.
+        """
+        keys = [f"{folder}/{number:02}" for folder in ("a", "a/b", "c", "d") for number in range(12)]
+        await _write(storage, [*keys, "a.txt", "a0", "b"])
+
+        plain = await keys_of(storage)
+        for page_size in (3, 10):
+            options = ListOptions(page_size=page_size, max_concurrency=4)
+            assert await keys_of(storage, options=options) == plain
+            after = replace(options, start_after=(storage.root / "a/b/03").key)
+            assert await keys_of(storage, options=after) == [key for key in plain if key > "a/b/03"]
+
+    async def test_glob(self, storage: Storage) -> None:
+        """
+        A glob finds the keys that match it, at any level where it says so.
+        """
+        await _write(storage, ["a/1.txt", "a/2.csv", "a/b/3.txt", "a/b/c/4.txt", "b/5.txt", "6.txt"])
+
+        assert await _found(storage, "*.txt") == ["6.txt"]
+        assert await _found(storage, "a/*.txt") == ["a/1.txt"]
+        assert await _found(storage, "*/[!1].txt") == ["b/5.txt"]
+        assert await _found(storage, "a/**/*.txt") == ["a/1.txt", "a/b/3.txt", "a/b/c/4.txt"]
+        assert await _found(storage, "?/b/**") == ["a/b/3.txt", "a/b/c/4.txt"]
+        assert await _found(storage, "a/1.txt") == ["a/1.txt"]
+        assert await _found(storage, "a") == []
+
     async def _after(self, storage: Storage, prefix: str, key: str, delimiter: str | None = None) -> list[str]:
         options = ListOptions(start_after=(storage.root / key).key, delimiter=delimiter)
         return await keys_of(storage, prefix, options)
+
+
+async def _found(storage: Storage, pattern: str) -> list[str]:
+    return sorted([relative(storage, info) async for info in storage.glob(pattern)])
 
 
 async def _write(storage: Storage, keys: Iterable[str]) -> None:

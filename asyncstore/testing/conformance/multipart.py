@@ -1,15 +1,17 @@
 """
-Group L: uploads by parts, ordered by the caller.
+Multipart uploads, request by request.
 """
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 import pytest
 
 from asyncstore.errors import InvalidRequestError, NotFoundError, StorageError
 from asyncstore.options import UploadOptions
 from asyncstore.storage import Storage
-from asyncstore.testing.conformance.harness import Harness, keys_of, requires, tagged, unfinished
+from asyncstore.testing.conformance.harness import Harness, keys_of, requires, tagged, unfinished_uploads
 from asyncstore.testing.conformance.payloads import payload
 from asyncstore.types import Part
 from asyncstore.uri import ObjectURI
@@ -17,33 +19,33 @@ from asyncstore.uri import ObjectURI
 
 class Multipart(Harness):
     """
-    The six requests, one by one.
+    Initiate, upload parts, complete, abort, and list parts and uploads.
     """
 
     @requires("multipart")
     async def test_parts_make_the_object(self, storage: Storage) -> None:
         """
-        Parts sent in any order make the object in the order of their numbers.
+        Parts are joined in the order of their numbers, whatever order they were sent in.
         """
-        target, upload_id = await self._begun(storage)
+        target, upload_id = await self._initiate(storage)
         data = self._parts(storage, 3)
-        parts = [await self._sent(storage, target, upload_id, number, data[number - 1]) for number in (3, 1, 2)]
+        parts = [await self._send_part(storage, target, upload_id, number, data[number - 1]) for number in (3, 1, 2)]
 
         info = await storage.complete_multipart_upload(target, upload_id, sorted(parts, key=lambda part: part.number))
 
         found = await storage.stat(target)
         assert await storage.read(target) == b"".join(data)
         assert (info.uri, info.size, info.etag) == (found.uri, found.size, found.etag)
-        assert await unfinished(storage) == []
+        assert await unfinished_uploads(storage) == []
 
     @requires("multipart")
     async def test_order_of_the_list_does_not_matter(self, storage: Storage) -> None:
         """
-        Parts may be named in any order when an upload is completed.
+        A completion can list the parts in any order.
         """
-        target, upload_id = await self._begun(storage)
+        target, upload_id = await self._initiate(storage)
         data = self._parts(storage, 2)
-        parts = [await self._sent(storage, target, upload_id, number, data[number - 1]) for number in (2, 1)]
+        parts = [await self._send_part(storage, target, upload_id, number, data[number - 1]) for number in (2, 1)]
 
         await storage.complete_multipart_upload(target, upload_id, parts)
 
@@ -52,11 +54,11 @@ class Multipart(Harness):
     @requires("multipart")
     async def test_part_sent_again_replaces(self, storage: Storage) -> None:
         """
-        Of two parts with one number the later one counts.
+        A part that is sent again replaces the earlier part with its number.
         """
-        target, upload_id = await self._begun(storage)
-        await self._sent(storage, target, upload_id, 1, b"old")
-        part = await self._sent(storage, target, upload_id, 1, b"new")
+        target, upload_id = await self._initiate(storage)
+        await self._send_part(storage, target, upload_id, 1, b"old")
+        part = await self._send_part(storage, target, upload_id, 1, b"new")
 
         await storage.complete_multipart_upload(target, upload_id, [part])
 
@@ -65,43 +67,43 @@ class Multipart(Harness):
     @requires("multipart")
     async def test_part_left_out(self, storage: Storage) -> None:
         """
-        Parts that are not named do not belong to the object; numbers may have gaps.
+        Parts that the completion does not list are left out; numbers can have gaps.
         """
-        target, upload_id = await self._begun(storage)
+        target, upload_id = await self._initiate(storage)
         first, last = self._parts(storage, 2)
         parts = [
-            await self._sent(storage, target, upload_id, 1, first),
-            await self._sent(storage, target, upload_id, 5, b"left out"),
-            await self._sent(storage, target, upload_id, 7, last),
+            await self._send_part(storage, target, upload_id, 1, first),
+            await self._send_part(storage, target, upload_id, 5, b"left out"),
+            await self._send_part(storage, target, upload_id, 7, last),
         ]
 
         await storage.complete_multipart_upload(target, upload_id, [parts[0], parts[2]])
 
         assert await storage.read(target) == first + last
-        assert await unfinished(storage) == []
+        assert await unfinished_uploads(storage) == []
 
     @requires("multipart")
     async def test_wrong_etag_is_refused(self, storage: Storage) -> None:
         """
-        A part that is not as named fails the completion; the upload is still there.
+        A part with another ETag fails the completion, and the upload remains.
         """
-        target, upload_id = await self._begun(storage)
-        part = await self._sent(storage, target, upload_id, 1, b"data")
+        target, upload_id = await self._initiate(storage)
+        part = await self._send_part(storage, target, upload_id, 1, b"data")
         wrong = Part(1, "0" * 32, part.size)
 
         with pytest.raises(InvalidRequestError):
             await storage.complete_multipart_upload(target, upload_id, [wrong])
 
         assert not await storage.exists(target)
-        assert await unfinished(storage) == [target.key]
+        assert await unfinished_uploads(storage) == [target.key]
 
     @requires("multipart")
     async def test_missing_part_is_refused(self, storage: Storage) -> None:
         """
-        A part that was never sent cannot be named.
+        A completion that lists a part that was never sent fails.
         """
-        target, upload_id = await self._begun(storage)
-        part = await self._sent(storage, target, upload_id, 1, self._parts(storage, 1)[0])
+        target, upload_id = await self._initiate(storage)
+        part = await self._send_part(storage, target, upload_id, 1, self._parts(storage, 1)[0])
 
         with pytest.raises(InvalidRequestError):
             await storage.complete_multipart_upload(target, upload_id, [part, Part(2, part.etag, part.size)])
@@ -112,12 +114,12 @@ class Multipart(Harness):
     @tagged("small-parts")
     async def test_small_part_in_the_middle_is_refused(self, storage: Storage) -> None:
         """
-        Only the last part may be smaller than the provider's least.
+        Only the last part can be smaller than the provider's minimum.
         """
         if storage.capabilities.min_part_size <= 1:
-            pytest.xfail(f"{storage.provider} takes parts of any size")
-        target, upload_id = await self._begun(storage)
-        parts = [await self._sent(storage, target, upload_id, number, b"small") for number in (1, 2)]
+            pytest.xfail(f"{storage.provider} accepts parts of any size")
+        target, upload_id = await self._initiate(storage)
+        parts = [await self._send_part(storage, target, upload_id, number, b"small") for number in (1, 2)]
 
         with pytest.raises(InvalidRequestError):
             await storage.complete_multipart_upload(target, upload_id, parts)
@@ -125,10 +127,10 @@ class Multipart(Harness):
     @requires("multipart")
     async def test_parts_are_listed(self, storage: Storage) -> None:
         """
-        What was sent is listed by number, over any number of pages.
+        The parts that were sent are listed by number.
         """
-        target, upload_id = await self._begun(storage)
-        sent = {n: await self._sent(storage, target, upload_id, n, b"x" * n) for n in (3, 1, 10, 2)}
+        target, upload_id = await self._initiate(storage)
+        sent = {n: await self._send_part(storage, target, upload_id, n, b"x" * n) for n in (3, 1, 10, 2)}
 
         listed = [part async for part in storage.list_parts(target, upload_id)]
 
@@ -139,12 +141,12 @@ class Multipart(Harness):
     @requires("multipart")
     async def test_listed_parts_complete(self, storage: Storage) -> None:
         """
-        Another process can finish an upload with what is listed.
+        The listed parts complete an upload, so another process can finish it.
         """
-        target, upload_id = await self._begun(storage)
+        target, upload_id = await self._initiate(storage)
         data = self._parts(storage, 2)
         for number in (2, 1):
-            await self._sent(storage, target, upload_id, number, data[number - 1])
+            await self._send_part(storage, target, upload_id, number, data[number - 1])
 
         parts = [part async for part in storage.list_parts(target, upload_id)]
         await storage.complete_multipart_upload(target, upload_id, parts)
@@ -154,65 +156,85 @@ class Multipart(Harness):
     @requires("multipart")
     async def test_uploads_are_listed(self, storage: Storage) -> None:
         """
-        Unfinished uploads are listed by key, several of one key too, under a raw prefix.
+        Unfinished uploads are listed under a raw prefix, also several of one key.
         """
-        begun = [await self._begun(storage, key) for key in ("b/1", "a", "b/1", "b-2")]
-        for target, upload_id in begun:
-            await self._sent(storage, target, upload_id, 1, b"data")
+        initiated = [await self._initiate(storage, key) for key in ("b/1", "a", "b/1", "b-2")]
+        for target, upload_id in initiated:
+            await self._send_part(storage, target, upload_id, 1, b"data")
 
         listed = [(one.uri, one.upload_id) async for one in storage.list_multipart_uploads()]
         under = [one.uri async for one in storage.list_multipart_uploads(storage.root / "b/")]
 
-        assert sorted(listed, key=str) == sorted(begun, key=str)
+        assert sorted(listed, key=str) == sorted(initiated, key=str)
         assert under == [storage.root / "b/1", storage.root / "b/1"]
+
+    @requires("multipart")
+    async def test_sweep_aborts_unfinished_uploads(self, storage: Storage, faulty: Storage) -> None:
+        """
+        Another storage aborts what is old enough, below a directory or everywhere.
+        """
+        for key in ("b/1", "a", "b/1", "b-2"):
+            await self._send_part(storage, *await self._initiate(storage, key), 1, b"data")
+        hour = timedelta(hours=1)
+
+        too_young = await faulty.sweep_uploads(older_than=hour)
+        below = await faulty.sweep_uploads(faulty.root / "b", older_than=timedelta(0))
+        left = [one.uri.key async for one in storage.list_multipart_uploads()]
+        everywhere = await faulty.sweep_uploads(older_than=timedelta(0))
+
+        assert (too_young.done, too_young.skipped) == (0, 4)
+        assert (below.done, below.skipped) == (2, 0)
+        assert sorted(left) == sorted((storage.root / key).key for key in ("a", "b-2"))
+        assert everywhere.done == 2
+        assert [one async for one in storage.list_multipart_uploads()] == []
 
     @requires("multipart", "empty_uploads")
     async def test_uploads_without_a_part_are_listed(self, storage: Storage) -> None:
         """
-        An upload is there from its beginning.
+        An upload is listed as soon as it is initiated.
         """
-        begun = [await self._begun(storage, key) for key in ("b/1", "a", "b/1")]
+        initiated = [await self._initiate(storage, key) for key in ("b/1", "a", "b/1")]
 
         listed = [(one.uri, one.upload_id) async for one in storage.list_multipart_uploads()]
 
-        assert sorted(listed, key=str) == sorted(begun, key=str)
+        assert sorted(listed, key=str) == sorted(initiated, key=str)
 
     @requires("multipart")
     async def test_abort(self, storage: Storage) -> None:
         """
-        An upload that is aborted is gone, with its parts; aborting again is harmless.
+        An aborted upload is gone, with its parts; aborting again is harmless.
         """
-        target, upload_id = await self._begun(storage)
-        part = await self._sent(storage, target, upload_id, 1, b"data")
+        target, upload_id = await self._initiate(storage)
+        part = await self._send_part(storage, target, upload_id, 1, b"data")
 
         await storage.abort_multipart_upload(target, upload_id)
         await storage.abort_multipart_upload(target, upload_id)
 
-        assert await unfinished(storage) == []
+        assert await unfinished_uploads(storage) == []
         assert not await storage.exists(target)
         with pytest.raises(NotFoundError):
             await storage.complete_multipart_upload(target, upload_id, [part])
         with pytest.raises(NotFoundError):
-            await self._sent(storage, target, upload_id, 2, b"data")
+            await self._send_part(storage, target, upload_id, 2, b"data")
 
     @requires("multipart")
     async def test_abort_of_an_empty_upload(self, storage: Storage) -> None:
         """
-        An upload without a part can be aborted.
+        An upload without parts can be aborted.
         """
-        target, upload_id = await self._begun(storage)
+        target, upload_id = await self._initiate(storage)
 
         await storage.abort_multipart_upload(target, upload_id)
 
-        assert await unfinished(storage) == []
+        assert await unfinished_uploads(storage) == []
 
     @requires("multipart")
     async def test_nothing_is_seen_before_completion(self, storage: Storage) -> None:
         """
-        Parts are no object: not to stat, not to read, not to a listing.
+        Before its completion, an upload is not visible to stat, read or list.
         """
-        target, upload_id = await self._begun(storage)
-        await self._sent(storage, target, upload_id, 1, b"data")
+        target, upload_id = await self._initiate(storage)
+        await self._send_part(storage, target, upload_id, 1, b"data")
 
         assert not await storage.exists(target)
         assert await keys_of(storage) == []
@@ -222,15 +244,15 @@ class Multipart(Harness):
     @requires("multipart", "independent_uploads")
     async def test_racing_uploads_do_not_mix(self, storage: Storage) -> None:
         """
-        Of two uploads to one key that take turns, the one that is completed last is there, whole.
+        Of two interleaved uploads to one key, the one completed last is the object, whole.
         """
-        target, one = await self._begun(storage)
-        _, other = await self._begun(storage)
+        target, one = await self._initiate(storage)
+        _, other = await self._initiate(storage)
         data = {one: self._parts(storage, 2, seed=1), other: self._parts(storage, 2, seed=2)}
         parts: dict[str, list[Part]] = {one: [], other: []}
         for number in (1, 2):
             for upload_id in (one, other):
-                sent = await self._sent(storage, target, upload_id, number, data[upload_id][number - 1])
+                sent = await self._send_part(storage, target, upload_id, number, data[upload_id][number - 1])
                 parts[upload_id].append(sent)
 
         await storage.complete_multipart_upload(target, other, parts[other])
@@ -239,17 +261,17 @@ class Multipart(Harness):
 
         assert first == b"".join(data[other])
         assert await storage.read(target) == b"".join(data[one])
-        assert await unfinished(storage) == []
+        assert await unfinished_uploads(storage) == []
 
     @requires("multipart")
-    async def test_parts_of_an_other_upload_are_refused(self, storage: Storage) -> None:
+    async def test_unknown_upload_id_is_refused(self, storage: Storage) -> None:
         """
-        An id belongs to one key, and one that was made up to none.
+        A part of an upload that does not exist is refused.
         """
-        target, upload_id = await self._begun(storage)
+        target, upload_id = await self._initiate(storage)
 
         with pytest.raises(StorageError) as failure:
-            await self._sent(storage, target, f"{upload_id[:-4]}0000", 1, b"data")
+            await self._send_part(storage, target, f"{upload_id[:-4]}0000", 1, b"data")
 
         assert isinstance(failure.value, NotFoundError | InvalidRequestError)
 
@@ -257,19 +279,19 @@ class Multipart(Harness):
     @pytest.mark.parametrize("number", [0, -1])
     async def test_impossible_part_number_is_refused(self, storage: Storage, number: int) -> None:
         """
-        Parts count from 1.
+        Part numbers below 1 or above the provider's maximum are refused.
         """
-        target, upload_id = await self._begun(storage)
+        target, upload_id = await self._initiate(storage)
 
         with pytest.raises(InvalidRequestError):
-            await self._sent(storage, target, upload_id, number, b"data")
+            await self._send_part(storage, target, upload_id, number, b"data")
         with pytest.raises(InvalidRequestError):
-            await self._sent(storage, target, upload_id, storage.capabilities.max_parts + 1, b"data")
+            await self._send_part(storage, target, upload_id, storage.capabilities.max_parts + 1, b"data")
 
     @requires("multipart", "metadata", "content_type")
-    async def test_attributes_of_the_beginning(self, storage: Storage) -> None:
+    async def test_attributes_come_from_the_initiation(self, storage: Storage) -> None:
         """
-        What is stored beside the bytes is what the upload was begun with.
+        The object has the attributes with which the upload was initiated.
         """
         target = storage.root / "key"
         options = UploadOptions(content_type="image/png", metadata={"a": "1"})
@@ -281,11 +303,11 @@ class Multipart(Harness):
 
         assert (found.content_type, found.metadata) == ("image/png", {"a": "1"})
 
-    async def _begun(self, storage: Storage, key: str = "key") -> tuple[ObjectURI, str]:
+    async def _initiate(self, storage: Storage, key: str = "key") -> tuple[ObjectURI, str]:
         target = storage.root / key
         return target, await storage.initiate_multipart_upload(target)
 
-    async def _sent(self, storage: Storage, target: ObjectURI, upload_id: str, number: int, data: bytes) -> Part:
+    async def _send_part(self, storage: Storage, target: ObjectURI, upload_id: str, number: int, data: bytes) -> Part:
         return await storage.upload_part(target, upload_id, number, data)
 
     def _parts(self, storage: Storage, count: int, seed: int = 0) -> list[bytes]:

@@ -1,5 +1,5 @@
 """
-Group C: writing, in every shape and at every size where the way of it changes.
+Writing: every type of source, and every size at which the engine changes its strategy.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from asyncstore.options import MiB
 from asyncstore.protocols import DataLike
 from asyncstore.storage import Storage
-from asyncstore.testing.conformance.harness import Harness, keys_of, requires, unfinished
+from asyncstore.testing.conformance.harness import Harness, keys_of, requires, unfinished_uploads
 from asyncstore.testing.conformance.payloads import (
     BROKEN,
     SHAPES,
@@ -35,11 +35,11 @@ class Objects(Harness):
     @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
     async def test_put(self, storage: Storage, shape: Callable[[bytes], DataLike], size: Callable[[int], int]) -> None:
         """
-        What was put is what is read, whatever its shape and size.
+        A read returns the bytes that were put, for every type and size of source.
         """
         data = payload(size(self.part_size(storage)))
 
-        info = await storage.put(storage.root / "key", shape(data), options=self.by_parts(storage))
+        info = await storage.put(storage.root / "key", shape(data), options=self.multipart_options(storage))
 
         assert info.size == len(data)
         assert await storage.read(storage.root / "key") == data
@@ -47,11 +47,11 @@ class Objects(Harness):
     @pytest.mark.parametrize("size", ["empty", "one-byte", "two-parts-and-more"])
     async def test_reply_agrees_with_stat(self, storage: Storage, size: str) -> None:
         """
-        What a write returns is what the object then says of itself.
+        A write returns the same size, ETag and version as a later stat.
         """
         data = payload(SIZES[size](self.part_size(storage)))
 
-        info = await storage.put(storage.root / "key", data, options=self.by_parts(storage))
+        info = await storage.put(storage.root / "key", data, options=self.multipart_options(storage))
 
         found = await storage.stat(storage.root / "key")
         assert (info.uri, info.size, info.etag) == (found.uri, found.size, found.etag)
@@ -62,7 +62,7 @@ class Objects(Harness):
 
     async def test_reply_agrees_with_listing(self, storage: Storage) -> None:
         """
-        A listing tells the same size, ETag and time as the object does.
+        A listing has the same size, ETag and time as a stat.
         """
         await storage.put(storage.root / "key", b"12345")
 
@@ -77,7 +77,7 @@ class Objects(Harness):
 
     async def test_put_replaces(self, storage: Storage) -> None:
         """
-        A second write takes the place of the first, with an ETag of its own, not earlier.
+        A second write replaces the first, with a new ETag and no earlier time.
         """
         await storage.put(storage.root / "key", b"a longer old one")
         old = await storage.stat(storage.root / "key")
@@ -94,7 +94,7 @@ class Objects(Harness):
 
     async def test_empty_replaces(self, storage: Storage) -> None:
         """
-        An empty object is an object, also in the place of another.
+        An empty object can replace another, and exists.
         """
         await storage.put(storage.root / "key", b"old")
         await storage.put(storage.root / "key", b"")
@@ -108,17 +108,17 @@ class Objects(Harness):
         """
         before = await storage.exists(storage.root / "key")
         await storage.put(storage.root / "key", b"data")
-        meanwhile = await storage.exists(storage.root / "key")
+        after = await storage.exists(storage.root / "key")
         await storage.delete(storage.root / "key")
 
-        assert (before, meanwhile, await storage.exists(storage.root / "key")) == (False, True, False)
+        assert (before, after, await storage.exists(storage.root / "key")) == (False, True, False)
 
     @pytest.mark.parametrize(
         "data", ["text", Path("file"), None, 7, ["text"], [7]], ids=["str", "path", "none", "int", "strs", "ints"]
     )
-    async def test_no_bytes_are_refused(self, storage: Storage, data: Any) -> None:
+    async def test_other_types_are_refused(self, storage: Storage, data: Any) -> None:
         """
-        Text, paths and other things that are no bytes are the caller's mistake, and nothing is written.
+        Text, paths and other types that are not bytes raise TypeError, and nothing is written.
         """
         with pytest.raises(TypeError):
             await storage.put(storage.root / "key", data)
@@ -130,32 +130,34 @@ class Objects(Harness):
         self, storage: Storage, source: Callable[[bytes], DataLike], size: str
     ) -> None:
         """
-        If the caller's stream fails, its error comes out as it is, and no object and no upload is left.
+        If the caller's stream fails, its error is raised unchanged, and no object and no upload remain.
         """
         data = payload(SIZES[size](self.part_size(storage)))
 
         with pytest.raises(BrokenSourceError):
-            await storage.put(storage.root / "key", source(data), options=self.by_parts(storage))
+            await storage.put(storage.root / "key", source(data), options=self.multipart_options(storage))
 
         assert not await storage.exists(storage.root / "key")
-        assert await unfinished(storage) == []
+        assert await unfinished_uploads(storage) == []
 
     @pytest.mark.parametrize("size", ["one-byte", "two-parts-and-more"])
     async def test_source_that_fails_keeps_the_old_object(self, storage: Storage, size: str) -> None:
         """
-        If the caller's stream fails, the object that was there is untouched.
+        If the caller's stream fails, the existing object is unchanged.
         """
         await storage.put(storage.root / "key", b"old")
         data = payload(SIZES[size](self.part_size(storage)))
 
         with pytest.raises(BrokenSourceError):
-            await storage.put(storage.root / "key", BROKEN["async-iterator"](data), options=self.by_parts(storage))
+            await storage.put(
+                storage.root / "key", BROKEN["async-iterator"](data), options=self.multipart_options(storage)
+            )
 
         assert await storage.read(storage.root / "key") == b"old"
 
     async def test_text_in_a_stream_writes_nothing(self, storage: Storage) -> None:
         """
-        A stream that turns out to give text fails, after bytes too.
+        A stream that yields text fails, even after it has yielded bytes.
         """
         chunks: Any = [payload(2 * MiB), "text"]
 
@@ -165,7 +167,7 @@ class Objects(Harness):
 
     async def test_source_may_be_reused_at_once(self, storage: Storage) -> None:
         """
-        A buffer may be filled anew when its write has returned.
+        A buffer can be reused as soon as its write has returned.
         """
         buffer = bytearray(b"first")
         await storage.put(storage.root / "one", buffer)
@@ -178,7 +180,7 @@ class Objects(Harness):
     @requires("multipart")
     async def test_nothing_is_seen_before_the_end(self, storage: Storage) -> None:
         """
-        While a stream is written, readers see the old object; then the new one.
+        Until a stream is completely written, readers see the old object.
         """
         await storage.put(storage.root / "key", b"old")
         data = payload(2 * self.part_size(storage) + 7)
@@ -189,7 +191,7 @@ class Objects(Harness):
                 yield chunk
                 seen.append(await storage.read(storage.root / "key"))
 
-        await storage.put(storage.root / "key", watched(), options=self.by_parts(storage))
+        await storage.put(storage.root / "key", watched(), options=self.multipart_options(storage))
 
         assert set(seen) == {b"old"}
         assert await storage.read(storage.root / "key") == data
@@ -198,19 +200,19 @@ class Objects(Harness):
     @pytest.mark.parametrize("size", ["one-byte", "part-and-one"])
     async def test_checksum_of_choice(self, storage: Storage, algorithm: ChecksumAlgorithm, size: str) -> None:
         """
-        Each algorithm that is announced can be asked for.
+        A write can use each announced checksum algorithm.
         """
         if algorithm not in storage.capabilities.checksums:
             pytest.xfail(f"{storage.provider} does not announce {algorithm}")
         data = payload(SIZES[size](self.part_size(storage)))
 
-        await storage.put(storage.root / "key", data, options=self.by_parts(storage, checksum=algorithm))
+        await storage.put(storage.root / "key", data, options=self.multipart_options(storage, checksum=algorithm))
 
         assert await storage.read(storage.root / "key") == data
 
     async def test_writers_of_one_key_do_not_mix(self, storage: Storage) -> None:
         """
-        Of several writes to one key at once, one is there in the end, whole.
+        After concurrent writes to one key, the object is exactly one of them.
         """
         versions = [bytes([letter]) * 4096 for letter in range(8)]
         tasks = [asyncio.ensure_future(storage.put(storage.root / "key", data)) for data in versions]

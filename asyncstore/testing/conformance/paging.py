@@ -1,5 +1,5 @@
 """
-Group I, continued: the pages of a listing, and what changes between them.
+Pages of a listing, and changes between them.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _LEVEL: Final = [("dir1/", True), ("dir2/", True), ("file1", False), ("file2", F
 
 class Paging(Harness):
     """
-    Pages of every size make the same listing.
+    Every page size results in the same listing.
     """
 
     @pytest.mark.parametrize("size", [*range(1, 11), 12, 13, 100])
     async def test_pages_of_every_size(self, storage: Storage, size: int) -> None:
         """
-        Nothing is lost, repeated or moved between pages, and no page is too long.
+        For every page size, no key is lost, repeated or reordered, and no page is too long.
         """
-        await self._write(storage, _KEYS)
+        await _write_all(storage, _KEYS)
 
-        pages = await self._pages(storage, ListOptions(page_size=size))
+        pages = await _pages(storage, ListOptions(page_size=size))
 
         assert [key for page in pages for key, _ in page] == _KEYS
         assert max(map(len, pages)) <= size
@@ -39,11 +39,11 @@ class Paging(Harness):
     @pytest.mark.parametrize("size", range(1, 11))
     async def test_levels_on_pages_of_every_size(self, storage: Storage, size: int) -> None:
         """
-        A common prefix is told once, however the pages fall.
+        A common prefix is listed once, wherever a page ends.
         """
-        await self._write(storage, _TREE)
+        await _write_all(storage, _TREE)
 
-        pages = await self._pages(storage, ListOptions(page_size=size, delimiter="/"))
+        pages = await _pages(storage, ListOptions(page_size=size, delimiter="/"))
 
         assert [entry for page in pages for entry in page] == _LEVEL
 
@@ -53,28 +53,28 @@ class Paging(Harness):
         """
         ``t-/`` comes before ``t/``, though ``t`` comes before ``t-``, on pages of every size.
         """
-        await self._write(storage, ["t/x", "t-/x", "t/y", "t"])
+        await _write_all(storage, ["t/x", "t-/x", "t/y", "t"])
 
-        pages = await self._pages(storage, ListOptions(page_size=size, delimiter="/"))
+        pages = await _pages(storage, ListOptions(page_size=size, delimiter="/"))
 
         assert [key for page in pages for key, _ in page] == ["t", "t-/", "t/"]
 
     async def test_exactly_one_page(self, storage: Storage) -> None:
         """
-        A full page after which nothing comes says that it is the last, here or on an empty one.
+        A full last page has no token, or the page after it is empty.
         """
         keys = _KEYS[:5]
-        await self._write(storage, keys)
+        await _write_all(storage, keys)
 
-        pages = await self._pages(storage, ListOptions(page_size=5))
+        pages = await _pages(storage, ListOptions(page_size=5))
 
         assert [page for page in pages if page] == [[(key, False) for key in keys]]
 
-    async def test_token_goes_on(self, storage: Storage) -> None:
+    async def test_token_can_be_used_again(self, storage: Storage) -> None:
         """
-        A token is text that can be kept and used again, for the same page.
+        A token is text that can be stored, and returns the same page each time.
         """
-        await self._write(storage, _KEYS)
+        await _write_all(storage, _KEYS)
         options = ListOptions(page_size=5)
         first = await storage.list_page(storage.root, options=options)
 
@@ -87,9 +87,9 @@ class Paging(Harness):
 
     async def test_insertion_between_pages(self, storage: Storage) -> None:
         """
-        A key written into what has been listed already does not disturb the rest.
+        A key that is written into a page already listed does not change later pages.
         """
-        await self._write(storage, _KEYS)
+        await _write_all(storage, _KEYS)
         options = ListOptions(page_size=3)
         first = await storage.list_page(storage.root, options=options)
         await storage.put(storage.root / "a00", b"data")
@@ -100,9 +100,9 @@ class Paging(Harness):
 
     async def test_deletion_between_pages(self, storage: Storage) -> None:
         """
-        A key deleted from what has been listed already does not disturb the rest.
+        Keys that are deleted from a page already listed do not change later pages.
         """
-        await self._write(storage, _KEYS)
+        await _write_all(storage, _KEYS)
         options = ListOptions(page_size=3)
         first = await storage.list_page(storage.root, options=options)
         for key in _KEYS[:3]:
@@ -114,12 +114,12 @@ class Paging(Harness):
 
     async def test_start_after_on_pages(self, storage: Storage) -> None:
         """
-        A start holds for the first page, its token for the next.
+        ``start_after`` applies to the first page, and the token to the next ones.
         """
-        await self._write(storage, _KEYS)
+        await _write_all(storage, _KEYS)
         options = ListOptions(page_size=2, start_after=(storage.root / "b1").key)
 
-        pages = await self._pages(storage, options)
+        pages = await _pages(storage, options)
 
         assert [key for page in pages for key, _ in page] == ["b2", "b3", "c0", "c1", "c2", "c3"]
 
@@ -127,9 +127,9 @@ class Paging(Harness):
         self, storage: Storage, faulty: Storage, faults: FaultyDriver
     ) -> None:
         """
-        Who stops listing early pays for no further page, and holds nothing.
+        A listing that stops early requests no further page, and holds no request.
         """
-        await self._write(storage, _KEYS)
+        await _write_all(storage, _KEYS)
 
         await anext(faulty.list(options=ListOptions(page_size=2)))
 
@@ -138,24 +138,26 @@ class Paging(Harness):
 
     async def test_more_than_a_thousand(self, storage: Storage) -> None:
         """
-        1,001 keys, one more than a page of most providers, are all there.
+        All of 1,001 keys are listed, one more than a page of most providers has.
         """
         keys = [f"{number:04}" for number in range(1001)]
-        await self._write(storage, keys)
+        await _write_all(storage, keys)
 
         assert await keys_of(storage) == keys
 
-    async def _write(self, storage: Storage, keys: list[str]) -> None:
-        async with anyio.create_task_group() as group:
-            for key in keys:
-                group.start_soon(storage.put, storage.root / key, b"data")
 
-    async def _pages(self, storage: Storage, options: ListOptions) -> list[list[tuple[str, bool]]]:
-        pages = []
-        token = None
-        while True:
-            page = await storage.list_page(storage.root, token=token, options=options)
-            pages.append([(relative(storage, info), info.is_prefix) for info in page.objects])
-            token = page.next_token
-            if token is None:
-                return pages
+async def _write_all(storage: Storage, keys: list[str]) -> None:
+    async with anyio.create_task_group() as group:
+        for key in keys:
+            group.start_soon(storage.put, storage.root / key, b"data")
+
+
+async def _pages(storage: Storage, options: ListOptions) -> list[list[tuple[str, bool]]]:
+    pages = []
+    token = None
+    while True:
+        page = await storage.list_page(storage.root, token=token, options=options)
+        pages.append([(relative(storage, info), info.is_prefix) for info in page.objects])
+        token = page.next_token
+        if token is None:
+            return pages

@@ -1,5 +1,5 @@
 """
-Bytes to store, and the shapes in which callers hand them over.
+Bytes to store, and the types of sources that callers pass.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from typing import Final
 
-from asyncstore.body import BytesLike
+from asyncstore.driver.body import BytesLike
 from asyncstore.protocols import DataLike
 
 
 @cache
 def payload(size: int, seed: int = 0) -> bytes:
     """
-    Return *size* bytes that look like noise and are the same in every run.
+    Return *size* pseudo-random bytes, the same in every run.
     """
-    # Long ones repeat a block whose length is a prime, so that no two parts are alike.
+    # Long payloads repeat a block of prime length, so that no two parts are equal.
     block = random.Random(seed).randbytes(min(size, 65_521))  # noqa: S311 - not for secrets
     return (block * (size // max(1, len(block)) + 1))[:size]
 
 
 def strided(data: bytes) -> memoryview:
     """
-    Return a view of *data* whose bytes do not lie side by side in memory.
+    Return a view of *data* that is not contiguous in memory.
     """
     spread = bytearray(2 * len(data))
     spread[::2] = data
@@ -35,7 +35,7 @@ def strided(data: bytes) -> memoryview:
 
 def chunks(data: bytes, sizes: tuple[int, ...] = (65_536,)) -> Iterator[bytes]:
     """
-    Yield *data* in pieces of *sizes*, over and over.
+    Yield *data* in chunks, cycling through *sizes*.
     """
     position = 0
     turn = 0
@@ -48,7 +48,7 @@ def chunks(data: bytes, sizes: tuple[int, ...] = (65_536,)) -> Iterator[bytes]:
 
 async def async_chunks(data: bytes, sizes: tuple[int, ...] = (65_536,)) -> AsyncIterator[bytes]:
     """
-    Yield *data* in pieces of *sizes*, asynchronously.
+    Yield *data* asynchronously in chunks, cycling through *sizes*.
     """
     for chunk in chunks(data, sizes):
         yield chunk
@@ -59,7 +59,7 @@ def _views(data: bytes) -> Iterator[BytesLike]:
         yield (chunk, bytearray(chunk), memoryview(chunk))[number % 3]
 
 
-#: Every shape that :meth:`Storage.put` takes.
+#: Every type of source that :meth:`Storage.put` accepts.
 SHAPES: Final[dict[str, Callable[[bytes], DataLike]]] = {
     "bytes": bytes,
     "bytearray": bytearray,
@@ -72,7 +72,7 @@ SHAPES: Final[dict[str, Callable[[bytes], DataLike]]] = {
     "mixed-chunks": _views,
 }
 
-#: Sizes round those where the engine takes another way, by the size of a part.
+#: Sizes around those at which the engine changes its strategy, given the part size.
 SIZES: Final[dict[str, Callable[[int], int]]] = {
     "empty": lambda _: 0,
     "one-byte": lambda _: 1,
@@ -85,7 +85,7 @@ SIZES: Final[dict[str, Callable[[int], int]]] = {
 
 class BrokenSourceError(Exception):
     """
-    What the caller's own source raises in the middle.
+    The error that a caller's source raises in the middle.
     """
 
 
@@ -108,7 +108,7 @@ async def async_breaking(data: bytes) -> AsyncIterator[bytes]:
 
 class BreakingFile(io.RawIOBase):
     """
-    A file whose disk fails after *data*.
+    A file whose reads fail after *data*.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -121,6 +121,7 @@ class BreakingFile(io.RawIOBase):
         return next(self._chunks)
 
 
+#: Sources that fail after all of their bytes.
 BROKEN: Final[dict[str, Callable[[bytes], DataLike]]] = {
     "iterator": breaking,
     "async-iterator": async_breaking,

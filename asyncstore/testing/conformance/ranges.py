@@ -1,5 +1,5 @@
 """
-Groups D and E: reading all, one range, several ranges, as a stream.
+Reading whole objects, one range, several ranges, and streams.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 from asyncstore.errors import NotFoundError, PreconditionFailedError, RangeNotSatisfiableError
 from asyncstore.options import ByteRange, MiB, ReadOptions
 from asyncstore.storage import Storage
-from asyncstore.testing.conformance.harness import Harness, nothing_under_way, requires, together
+from asyncstore.testing.conformance.harness import Harness, is_idle, requires, together
 from asyncstore.testing.conformance.payloads import payload
 from asyncstore.testing.faults import FaultyDriver
 
@@ -32,7 +32,7 @@ _RANGES: Final = {
     "suffix-of-all": (ByteRange(-1000), _DATA),
     "suffix-longer-than-all": (ByteRange(-5000), _DATA),
 }
-_OFF: Final = {
+_PAST_THE_END: Final = {
     "at-the-end": ByteRange(1000),
     "at-the-end-with-an-end": ByteRange(1000, 1001),
     "far-off": ByteRange(5000, 6000),
@@ -48,7 +48,7 @@ class Ranges(Harness):
     @pytest.mark.parametrize(("part", "expected"), _RANGES.values(), ids=_RANGES)
     async def test_range(self, storage: Storage, part: ByteRange, expected: bytes) -> None:
         """
-        A range is what a slice of the bytes would be.
+        A range returns the same bytes as a slice.
         """
         await storage.put(storage.root / "key", _DATA)
 
@@ -57,7 +57,7 @@ class Ranges(Harness):
     @pytest.mark.parametrize(("part", "expected"), _RANGES.values(), ids=_RANGES)
     async def test_range_of_a_stream(self, storage: Storage, part: ByteRange, expected: bytes) -> None:
         """
-        A stream of a range says where it is, and how large the whole object is.
+        A stream of a range has its start and end, and the size of the whole object.
         """
         await storage.put(storage.root / "key", _DATA)
 
@@ -70,10 +70,10 @@ class Ranges(Harness):
         assert whole == 1000
         assert _DATA[slice(*place)] == expected
 
-    @pytest.mark.parametrize("part", _OFF.values(), ids=_OFF)
-    async def test_range_off_the_object(self, storage: Storage, part: ByteRange) -> None:
+    @pytest.mark.parametrize("part", _PAST_THE_END.values(), ids=_PAST_THE_END)
+    async def test_range_past_the_end(self, storage: Storage, part: ByteRange) -> None:
         """
-        A range that starts at or after the end is an error, read at once or as a stream.
+        A range that starts at or after the end of the object is an error, for reads and for streams.
         """
         await storage.put(storage.root / "key", _DATA)
         options = ReadOptions(range=part)
@@ -87,7 +87,7 @@ class Ranges(Harness):
     @pytest.mark.parametrize("part", [ByteRange(0), ByteRange(0, 1), ByteRange(-1)], ids=["all", "byte", "suffix"])
     async def test_range_of_an_empty_object(self, storage: Storage, part: ByteRange) -> None:
         """
-        An empty object has no byte to start at.
+        Every range of an empty object is an error.
         """
         await storage.put(storage.root / "key", b"")
 
@@ -99,7 +99,7 @@ class Ranges(Harness):
         self, storage: Storage, faulty: Storage, faults: FaultyDriver, part: ByteRange
     ) -> None:
         """
-        A range without bytes is known without asking.
+        An empty range is read without a request.
         """
         await storage.put(storage.root / "key", _DATA)
 
@@ -108,7 +108,7 @@ class Ranges(Harness):
 
     async def test_empty_range_of_a_stream(self, storage: Storage) -> None:
         """
-        A stream without bytes still tells what the object is.
+        A stream of an empty range still has the metadata of the object.
         """
         await storage.put(storage.root / "key", _DATA)
 
@@ -119,7 +119,7 @@ class Ranges(Harness):
     @pytest.mark.parametrize("size", [0, 1, 1000, len(_LARGE)])
     async def test_stream_in_chunks(self, storage: Storage, size: int) -> None:
         """
-        The chunks of a stream make the object, and none is empty.
+        The chunks of a stream join to the object, and no chunk is empty.
         """
         data = _LARGE[:size]
         await storage.put(storage.root / "key", data)
@@ -132,7 +132,7 @@ class Ranges(Harness):
 
     async def test_stream_in_pieces(self, storage: Storage) -> None:
         """
-        ``read(n)`` gives n bytes until fewer are left, then none.
+        ``read(n)`` returns n bytes until fewer are left, then the rest, then none.
         """
         await storage.put(storage.root / "key", _LARGE)
         sizes = [1, 0, 70_000, 3, 1_500_000]
@@ -148,7 +148,7 @@ class Ranges(Harness):
 
     async def test_stream_read_and_iterated(self, storage: Storage) -> None:
         """
-        Iteration goes on where ``read(n)`` has stopped.
+        Iteration continues where ``read(n)`` stopped.
         """
         await storage.put(storage.root / "key", _LARGE)
 
@@ -160,20 +160,20 @@ class Ranges(Harness):
 
     async def test_stream_left_early(self, storage: Storage, faulty: Storage, faults: FaultyDriver) -> None:
         """
-        A stream that is not read to its end gives its connection back.
+        A stream that is closed early releases its connection.
         """
         await storage.put(storage.root / "key", _LARGE)
 
         async with faulty.get(faulty.root / "key") as stream:
             await stream.read(1)
 
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
 
     async def test_callers_error_passes_through_a_stream(
         self, storage: Storage, faulty: Storage, faults: FaultyDriver
     ) -> None:
         """
-        What the caller raises while it reads is the caller's, and everything is given back.
+        An error that the caller raises while reading is raised unchanged, and the connection is released.
         """
         await storage.put(storage.root / "key", _LARGE)
 
@@ -185,11 +185,11 @@ class Ranges(Harness):
         with pytest.raises(ZeroDivisionError):
             await fail()
 
-        assert nothing_under_way(faulty, faults)
+        assert is_idle(faulty, faults)
 
     async def test_missing_object(self, storage: Storage) -> None:
         """
-        There is nothing to read of what is not there, in any way.
+        Every kind of read of a missing object raises NotFoundError.
         """
         missing = storage.root / "missing"
 
@@ -220,7 +220,7 @@ class Ranges(Harness):
     )
     async def test_ranges(self, storage: Storage, ranges: list[tuple[int, int | None]]) -> None:
         """
-        Each range comes in the place where it was asked for.
+        The results are in the order of the requested ranges.
         """
         await storage.put(storage.root / "key", _LARGE)
 
@@ -230,25 +230,25 @@ class Ranges(Harness):
 
     async def test_ranges_from_the_end(self, storage: Storage) -> None:
         """
-        Suffixes can stand among other ranges.
+        Suffixes can be mixed with other ranges.
         """
         await storage.put(storage.root / "key", _LARGE)
         wanted = [ByteRange(-5), ByteRange(0, 5), ByteRange(-len(_LARGE) - 9)]
 
         assert list(await storage.read_ranges(storage.root / "key", wanted)) == [_LARGE[-5:], _LARGE[:5], _LARGE]
 
-    async def test_one_of_the_ranges_off_the_object(self, storage: Storage) -> None:
+    async def test_one_of_the_ranges_past_the_end(self, storage: Storage) -> None:
         """
-        A single range that starts after the end fails them all.
+        One range that starts after the end of the object fails the whole call.
         """
         await storage.put(storage.root / "key", _DATA)
 
         with pytest.raises(RangeNotSatisfiableError):
             await storage.read_ranges(storage.root / "key", [ByteRange(0, 10), ByteRange(1000, 1001)])
 
-    async def test_near_ranges_come_together(self, storage: Storage, faulty: Storage, faults: FaultyDriver) -> None:
+    async def test_near_ranges_are_merged(self, storage: Storage, faulty: Storage, faults: FaultyDriver) -> None:
         """
-        Ranges that lie close together cost one request.
+        Ranges that are close together are read by one request.
         """
         await storage.put(storage.root / "key", _DATA)
 
@@ -259,7 +259,7 @@ class Ranges(Harness):
     @requires("conditional_read")
     async def test_ranges_of_one_version(self, storage: Storage, faulty: Storage, faults: FaultyDriver) -> None:
         """
-        Ranges are never of two versions: if the object is replaced between requests, they fail.
+        If the object is replaced between requests, the call fails: it never mixes two versions.
         """
         await storage.put(storage.root / "key", _LARGE)
         stop = faults.hang("open_read", after=1)

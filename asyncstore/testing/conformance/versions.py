@@ -1,5 +1,5 @@
 """
-Group G: old versions, where the provider keeps them.
+Object versions, where the provider keeps them.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _KEYS: Final = ["a/x", "a/y", "b", "c + d", "e%2Ff", "g/é"]
 
 class Versions(Harness):
     """
-    What was overwritten or deleted can be listed, read, brought back and deleted for good.
+    Overwritten and deleted versions can be listed, read, restored and deleted permanently.
 
-    A version of a key is told by its id. Whether a deletion leaves a marker, and in
-    which order the versions of one key come, is the provider's.
+    An id identifies a version of a key. Whether a deletion leaves a marker, and the order
+    of the versions of one key, depend on the provider.
     """
 
     @requires("versions")
     async def test_overwritten_version_is_kept(self, versioned: Storage) -> None:
         """
-        Each write is a version with an id of its own; one of them is current, and each is read by its id.
+        Each write makes a version with its own id; one is current, and each can be read by its id.
         """
         await _write(versioned, "key", b"one")
         await _write(versioned, "key", b"second")
@@ -45,7 +45,7 @@ class Versions(Harness):
     @requires("versions")
     async def test_write_returns_its_version(self, versioned: Storage) -> None:
         """
-        The id that a write returns is that of the listing and of a read.
+        A write returns the same version id as a listing and a stat.
         """
         info = await versioned.put(versioned.root / "key", b"data")
 
@@ -55,7 +55,7 @@ class Versions(Harness):
     @requires("versions")
     async def test_deleted_object_is_kept(self, versioned: Storage) -> None:
         """
-        After a deletion nothing is found, no version with bytes is current, and the bytes are read by the id.
+        After a deletion the key is missing and no version with bytes is current, but the id still reads the bytes.
         """
         await _write(versioned, "key", b"data")
         await versioned.delete(versioned.root / "key")
@@ -72,7 +72,7 @@ class Versions(Harness):
     @requires("versions")
     async def test_version_is_deleted_for_good(self, versioned: Storage) -> None:
         """
-        Deleting by id takes that version only; when all are deleted nothing is left.
+        Deleting by id deletes only that version; after all are deleted, nothing remains.
         """
         await _write(versioned, "key", b"one")
         await _write(versioned, "key", b"second")
@@ -87,9 +87,56 @@ class Versions(Harness):
         assert await _versions(versioned) == []
 
     @requires("versions", "copy")
+    async def test_version_is_restored(self, versioned: Storage) -> None:
+        """
+        A restored version is current again, with its metadata, as a new version beside the others.
+        """
+        await versioned.put("key", b"one", metadata={"colour": "red"})
+        await _write(versioned, "key", b"second")
+        (old,) = [info for info in await _versions(versioned) if not info.is_current]
+        assert old.version_id is not None
+
+        restored = await versioned.restore_version("key", old.version_id)
+
+        assert await versioned.read("key") == b"one"
+        info = await versioned.stat("key")
+        assert info.metadata == {"colour": "red"}
+        assert restored.version_id == info.version_id != old.version_id
+        assert sorted(info.size for info in await _versions(versioned)) == [3, 3, 6]
+
+    @requires("versions", "copy")
+    async def test_deleted_object_is_restored(self, versioned: Storage) -> None:
+        """
+        An object that was deleted exists again after a version of it was restored.
+        """
+        written = await versioned.put("key", b"data")
+        await versioned.delete("key")
+        assert written.version_id is not None
+
+        await versioned.restore_version("key", written.version_id)
+
+        assert await versioned.read("key") == b"data"
+        assert await keys_of(versioned) == ["key"]
+
+    @requires("versions", "copy")
+    async def test_missing_version_is_not_restored(self, versioned: Storage) -> None:
+        """
+        A version that was deleted permanently cannot be restored, and the object stays as it is.
+        """
+        written = await versioned.put("key", b"one")
+        await _write(versioned, "key", b"second")
+        assert written.version_id is not None
+        await versioned.delete("key", version_id=written.version_id)
+
+        with pytest.raises(NotFoundError):
+            await versioned.restore_version("key", written.version_id)
+
+        assert await versioned.read("key") == b"second"
+
+    @requires("versions", "copy")
     async def test_old_version_is_brought_back(self, versioned: Storage) -> None:
         """
-        A copy of an old version onto its key makes its bytes the current ones.
+        Copying an old version onto its key makes its bytes current again.
         """
         await _write(versioned, "key", b"one")
         await _write(versioned, "key", b"second")
@@ -105,7 +152,7 @@ class Versions(Harness):
     @pytest.mark.parametrize("size", [1, 2, 3, 5, 12, 100])
     async def test_versions_on_pages_of_every_size(self, versioned: Storage, size: int) -> None:
         """
-        Nothing is lost, repeated or moved between pages, and versions of one key stay together.
+        For every page size, no version is lost, repeated or reordered, and versions of one key stay together.
         """
         for data in (b"one", b"second"):
             for key in _KEYS:
@@ -120,7 +167,7 @@ class Versions(Harness):
     @requires("versions")
     async def test_versions_under_a_prefix(self, versioned: Storage) -> None:
         """
-        Only keys that start with the prefix are listed.
+        Only versions of keys that start with the prefix are listed.
         """
         for key in _KEYS:
             await _write(versioned, key, b"data")
@@ -132,7 +179,7 @@ class Versions(Harness):
     @requires("versions")
     async def test_versions_by_level(self, versioned: Storage) -> None:
         """
-        With a delimiter, keys that have it are rolled up into one entry, however many versions there are.
+        With a delimiter, all versions under a common prefix are rolled up into one entry.
         """
         for key in ("a/x", "a/x", "a/y", "b"):
             await _write(versioned, key, b"data")
@@ -145,7 +192,7 @@ class Versions(Harness):
     @tagged("versions-start-after")
     async def test_versions_after_a_key(self, versioned: Storage) -> None:
         """
-        ``start_after`` leaves out the key itself, with all of its versions.
+        ``start_after`` excludes the key itself, with all of its versions.
         """
         for key in ("a", "a", "b", "b", "c"):
             await _write(versioned, key, b"data")

@@ -1,5 +1,5 @@
 """
-``python -m asyncstore.testing.servers NAME``: one stand-in, until it is interrupted.
+``python -m asyncstore.testing.servers NAME`` runs one stand-in server until it is interrupted.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ def main() -> None:
     """
     Serve until interrupted.
 
-    The first line printed is the server's URL; more say how to be let in, with some.
+    The first line of output is the server's URL. Some servers print credentials after it.
     """
     parser = argparse.ArgumentParser(prog="python -m asyncstore.testing.servers", description=__doc__)
     parser.add_argument("name", choices=sorted(_SERVERS))
-    parser.add_argument("--port", type=int, default=0, help="0 takes one that is free")
-    parser.add_argument("--folder", type=Path, help="where to write what a client needs; a new one by default")
-    given = parser.parse_args()
-    module, _, name = _SERVERS[given.name].partition(":")
-    server: StandIn = getattr(import_module(module), name)(port=given.port)
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: 0, which picks a free one)")
+    parser.add_argument("--folder", type=Path, help="folder for the client's configuration files (default: a new one)")
+    arguments = parser.parse_args()
+    module, _, name = _SERVERS[arguments.name].partition(":")
+    server: StandIn = getattr(import_module(module), name)(port=arguments.port)
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(server, server.introduce(given.folder)))
+        asyncio.run(_serve(server, server.introduce(arguments.folder)))
 
 
 async def _serve(server: StandIn, introduction: list[str]) -> None:
     async with server:
-        print(server.url, *introduction, sep="\n", flush=True)  # noqa: T201 - what the program is for
+        print(server.url, *introduction, sep="\n", flush=True)  # noqa: T201 - the program's output
         await asyncio.Event().wait()
 
 

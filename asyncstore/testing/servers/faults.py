@@ -1,8 +1,8 @@
 """
-What a stand-in was asked, and which of it fails.
+The requests that a stand-in server received, and the ones that it makes fail.
 
-Faults on the wire itself (a reply cut short, stalled or slow) are
-:class:`asyncstore.testing.faults_proxy.FaultProxy`'s, in front of any server.
+For faults on the wire itself (a reply cut short, stalled or slow), put
+:class:`asyncstore.testing.faults_proxy.FaultProxy` between client and server.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True, slots=True)
 class Received:
     """
-    One request, as its head came.
+    The head of one request.
 
     Attributes:
-        path: With the query, as it came over the wire.
-        headers: With lower-case names.
+        path: Path and query, as received.
+        headers: Headers, with lower-case names.
     """
 
     method: str
@@ -30,19 +30,19 @@ class Received:
 @dataclass(slots=True, kw_only=True)
 class Fault:
     """
-    One way to fail, and the requests that it is for.
+    A failure, and the requests that it applies to.
 
     Attributes:
-        status: Of the reply sent instead; ``None`` sends none and ends the connection.
-        headers: Of that reply.
-        body: Of that reply.
-        method: Only requests of this method.
-        path: Only requests in whose path and query this regular expression is found.
-        times: How many requests it still meets; ``None`` is all that come.
-        after: How many matching requests it still lets pass.
-        after_work: The request is carried out first, so that only its reply is lost.
-        delay: Seconds before anything happens.
-        met: How many requests it has met.
+        status: Status of the reply sent instead; ``None`` sends no reply and closes the connection.
+        headers: Headers of that reply.
+        body: Body of that reply.
+        method: Apply only to requests with this method.
+        path: Apply only to requests whose path and query match this regular expression anywhere.
+        times: How many more requests fail; ``None`` means all.
+        after: How many more matching requests succeed first.
+        after_work: Carry out the request first, so that only its reply is lost.
+        delay: Seconds to wait before anything happens.
+        met: How many requests have failed so far.
     """
 
     status: int | None = 503
@@ -56,9 +56,9 @@ class Fault:
     delay: float = 0.0
     met: int = 0
 
-    def meets(self, request: Received) -> bool:
+    def applies_to(self, request: Received) -> bool:
         """
-        Count *request* in, and return whether the fault is for it.
+        Return whether the fault applies to *request*, and count it.
         """
         if self.times == 0 or (self.method is not None and self.method != request.method):
             return False
@@ -75,21 +75,21 @@ class Fault:
 
 class Faults:
     """
-    All the faults of a server, in the order in which they were given.
+    The faults of a server, in the order in which they were added.
     """
 
     def __init__(self) -> None:
-        self._given: list[Fault] = []
+        self._added: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:
         """
         Add *fault* after the others.
         """
-        self._given.append(fault)
+        self._added.append(fault)
         return fault
 
-    def meeting(self, request: Received) -> Fault | None:
+    def matching(self, request: Received) -> Fault | None:
         """
-        Return the first fault that is for *request*.
+        Return the first fault that applies to *request*.
         """
-        return next((fault for fault in self._given if fault.meets(request)), None)
+        return next((fault for fault in self._added if fault.applies_to(request)), None)

@@ -1,5 +1,5 @@
 """
-What all stand-ins share: they listen, remember what was asked, and fail when told to.
+What all stand-in servers share: they listen, record requests, and fail on demand.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class StandIn(ABC):
     """
     One provider's server, on loopback.
 
-    A subclass answers requests. Entering it listens; leaving it ends every connection.
+    A subclass answers the requests. Entering the context starts listening; leaving it closes every connection.
 
     Attributes:
-        requests: All requests received, in order.
-        port: Where it listens, once it does.
+        requests: Every request received, in order.
+        port: The port it listens on, once entered.
     """
 
     def __init__(self, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
@@ -43,31 +43,31 @@ class StandIn(ABC):
         """
         Answer one request.
 
-        ``request.raw_path`` is as it came over the wire. Read the body from
-        ``request.content``, as a stream: ``request.read`` refuses large ones.
+        ``request.raw_path`` is the target as received. Read the body as a stream from
+        ``request.content``: ``request.read`` refuses large bodies.
         """
 
     @property
     def url(self) -> str:
         """
-        Scheme, host and port, without a slash at the end.
+        Scheme, host and port, without a trailing slash.
         """
         return f"{'https' if self._tls else 'http'}://{_LOOPBACK}:{self.port}"
 
     def introduce(self, folder: Path | None) -> list[str]:
         """
-        Let one caller in, and return what to tell them, by the line.
+        Set up access for one client, and return the lines to print for its user.
 
-        Called before the server listens, by those who start it from a shell.
+        Called before the server listens, when it is started from a shell.
 
         Args:
-            folder: Where to write files that the caller needs; a new one if not given.
+            folder: Where to write files for the client; ``None`` creates a new folder.
         """
         return []
 
     def inject(self, fault: Fault) -> Fault:
         """
-        Spoil requests to come; the rule returned counts them.
+        Make later requests fail. The fault counts them in ``met``.
         """
         return self._faults.add(fault)
 
@@ -90,7 +90,7 @@ class StandIn(ABC):
 
     async def aclose(self) -> None:
         """
-        Stop listening and end every connection; may be called twice.
+        Stop listening and close every connection. Calling it again does nothing.
         """
         runner, self._runner = self._runner, None
         if runner is None:
@@ -99,21 +99,21 @@ class StandIn(ABC):
         transports = [connection.transport for connection in connections if connection.transport]
         await runner.cleanup()
         for transport in transports:
-            # Over TLS, one that is closed still waits for its peer to say goodbye.
+            # Over TLS, a closed transport still waits for the peer's close_notify.
             transport.abort()
         await asyncio.sleep(0)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        received = Received(request.method, request.raw_path, _plain(request.headers))
+        received = Received(request.method, request.raw_path, _lowercased(request.headers))
         self.requests.append(received)
-        fault = self._faults.meeting(received)
+        fault = self._faults.matching(received)
         try:
-            return await self._meet(request, fault)
+            return await self._answer_or_fail(request, fault)
         except ConnectionError:
-            # Whoever has read enough goes away, which is no error of the server's; nobody receives this.
+            # The client has disconnected, which is not a server error. This reply reaches no one.
             return web.Response(status=400)
 
-    async def _meet(self, request: web.BaseRequest, fault: Fault | None) -> web.StreamResponse:
+    async def _answer_or_fail(self, request: web.BaseRequest, fault: Fault | None) -> web.StreamResponse:
         if fault is None:
             return await self.answer(request)
         await asyncio.sleep(fault.delay)
@@ -130,5 +130,5 @@ def _hang_up(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response(status=500)
 
 
-def _plain(headers: Mapping[str, str]) -> dict[str, str]:
+def _lowercased(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}

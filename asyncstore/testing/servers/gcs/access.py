@@ -1,5 +1,5 @@
 """
-Who may ask, and who pays for it.
+Authentication and billing checks.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _REALM: Final = 'Bearer realm="https://accounts.google.com/"'
 
 def check_caller(settings: Settings, issuer: Issuer, call: Call) -> None:
     """
-    Refuse a request whose signature or token is not good.
+    Refuse a request whose signature or token is invalid.
     """
-    if _is_of_session(call):
-        # Who knows a session may write to it.
+    if _is_in_session(call):
+        # The session's id is the credential: anyone who knows it may write.
         return
     if is_signed(call):
         check_signature(settings, call)
@@ -33,7 +33,7 @@ def check_caller(settings: Settings, issuer: Issuer, call: Call) -> None:
 
 def check_billing(world: World, call: Call, *names: str) -> None:
     """
-    Refuse a request on a bucket whose requester pays, if it does not say which project does.
+    Refuse a request to a requester-pays bucket that does not name the project to bill.
 
     `Requester pays <https://cloud.google.com/storage/docs/requester-pays>`_
     """
@@ -44,10 +44,10 @@ def check_billing(world: World, call: Call, *names: str) -> None:
         raise ServiceError(400, "required", "UserProjectMissing", message)
 
 
-def _is_of_session(call: Call) -> bool:
+def _is_in_session(call: Call) -> bool:
     if "upload_id" not in call.query:
         return False
-    # In the XML API it is an object's address.
+    # In the XML API, a session's URI is the object's path.
     bucket, *name = call.segments
     return call.path.startswith(_UPLOADS) or (not call.path.startswith(_JSON) and bool(bucket) and any(name))
 
@@ -56,5 +56,5 @@ def _check_token(issuer: Issuer, call: Call) -> None:
     kind, _, token = call.headers.get("authorization", "").partition(" ")
     if not token:
         raise unauthorized("Anonymous caller does not have access to the resource.", _REALM)
-    if kind.lower() != "bearer" or not issuer.recognises(token.strip()):
+    if kind.lower() != "bearer" or not issuer.accepts(token.strip()):
         raise unauthorized("Invalid Credentials", f'{_REALM}, error="invalid_token"')

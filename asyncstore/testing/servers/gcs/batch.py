@@ -1,5 +1,5 @@
 """
-Several requests in one: `batches <https://cloud.google.com/storage/docs/batch>`_.
+Batches, several requests in one: `batch requests <https://cloud.google.com/storage/docs/batch>`_.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Answer = Callable[[str, str, str, Mapping[str, str], Body, str], Awaitable[Reply
 @dataclass(frozen=True, slots=True)
 class _Inner:
     """
-    One of the requests.
+    One request of a batch.
 
     Attributes:
-        content_id: What its part of the reply is known by.
+        content_id: Identifies its part of the reply.
     """
 
     content_id: str
@@ -40,14 +40,14 @@ class _Inner:
 
 def is_batch(call: Call) -> bool:
     """
-    Return whether a request is a batch of others.
+    Return whether a request is a batch.
     """
     return call.path == _PATH and call.method == "POST"
 
 
 async def answer_batch(call: Call, answer: Answer) -> Reply:
     """
-    Answer each request of a batch in turn, by *answer*.
+    Answer each request of a batch in turn, with *answer*.
     """
     boundary = boundary_of(call.headers.get("content-type", ""))
     inner = [_parsed(part) for part in _parts(await call.read(), boundary)]
@@ -64,7 +64,7 @@ async def answer_batch(call: Call, answer: Answer) -> Reply:
 
 async def _answered(call: Call, one: _Inner, answer: Answer) -> Reply:
     target = urlsplit(one.target)
-    # What the outer request says holds for all that do not say otherwise.
+    # Requests inherit these headers from the batch unless they set their own.
     shared = {name: call.headers[name] for name in ("authorization", "x-goog-user-project") if name in call.headers}
     if target.path.startswith(("/upload/", "/download/", "/batch/")) or "alt=media" in target.query:
         return _refused(invalid("Media cannot be uploaded or downloaded in a batch."))
@@ -82,13 +82,13 @@ def _parts(body: bytes, boundary: str) -> list[bytes]:
 
 
 def _parsed(part: bytes) -> _Inner:
-    # The part's own headers, the request's line and headers, its body.
+    # The part's own headers, then the request line and headers, then the body.
     outer, _, request = part.partition(b"\n\n")
     head, _, body = request.partition(b"\n\n")
     line, *rest = head.decode(errors="replace").strip("\n").split("\n")
     words = line.split()
     if len(words) < 2:
-        raise invalid("A part of the batch is no HTTP request.")
+        raise invalid("A part of the batch is not an HTTP request.")
     content_id = _headers(outer.decode(errors="replace").split("\n")).get("content-id", "")
     return _Inner(content_id.strip("<>"), words[0].upper(), words[1], _headers(rest), body)
 

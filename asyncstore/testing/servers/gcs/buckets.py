@@ -11,7 +11,8 @@ from typing import Any, Final
 from asyncstore.testing.servers.gcs import conditions, errors
 from asyncstore.testing.servers.gcs.calls import Call, Reply, json_reply
 from asyncstore.testing.servers.gcs.resources import bucket_resource
-from asyncstore.testing.servers.gcs.world import Bucket, World
+from asyncstore.testing.servers.gcs.state import Bucket
+from asyncstore.testing.servers.gcs.world import World
 
 #: https://cloud.google.com/storage/docs/buckets#naming
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
@@ -83,7 +84,7 @@ async def delete_bucket(world: World, call: Call) -> Reply:
 
 def check_name(name: object) -> None:
     """
-    Refuse a name that no bucket can have.
+    Refuse an invalid bucket name.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise errors.invalid(f"Invalid bucket name: '{name}'", "name", code="InvalidBucketName")
@@ -91,7 +92,7 @@ def check_name(name: object) -> None:
 
 def remove(world: World, bucket: Bucket) -> None:
     """
-    Delete *bucket*, which has to be empty; what is soft-deleted goes with it.
+    Delete *bucket*, which must be empty. Its soft-deleted objects are deleted with it.
     """
     if bucket.live or any(bucket.noncurrent.values()):
         raise errors.conflict("The bucket you tried to delete is not empty.", "BucketNotEmpty")
@@ -100,10 +101,10 @@ def remove(world: World, bucket: Bucket) -> None:
 
 def _checked(world: World, call: Call) -> Bucket:
     bucket = world.bucket(call.segments[0])
-    asked = conditions.of_query(call)
-    if asked.metageneration_match not in (None, bucket.metageneration):
+    requested = conditions.of_query(call)
+    if requested.metageneration_match not in (None, bucket.metageneration):
         raise errors.precondition_failed()
-    if asked.metageneration_not_match == bucket.metageneration:
+    if requested.metageneration_not_match == bucket.metageneration:
         raise errors.not_modified()
     return bucket
 

@@ -1,10 +1,11 @@
 """
-A request as the handlers see it, and what they answer.
+The request that handlers receive, and the reply that they return.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -13,25 +14,25 @@ from urllib.parse import parse_qsl, unquote
 from asyncstore.testing.servers.gcs.content import Content
 from asyncstore.testing.servers.gcs.errors import invalid
 
-#: Bytes of a body that is read as a whole: JSON, XML or a batch.
+#: Bytes. Limit for bodies that are read whole: JSON, XML and batches.
 _MAX_DOCUMENT = 16 * 1024 * 1024
 
 
 class Body(Protocol):
     """
-    The bytes of a request, as they come in.
+    A request's body, read as a stream.
     """
 
     async def readany(self) -> bytes:
         """
-        Return the next bytes; none is the end.
+        Return the next bytes; ``b""`` at the end.
         """
         ...
 
 
 class BytesBody:
     """
-    A body that is here already.
+    A body that is already in memory.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -42,16 +43,43 @@ class BytesBody:
         return data
 
 
+class Inflated:
+    """
+    The bytes of a body that was compressed with gzip for its transport.
+    """
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._inflating = zlib.decompressobj(wbits=31)
+
+    async def readany(self) -> bytes:
+        """
+        Return the next bytes; ``b""`` at the end.
+
+        Raises:
+            ServiceError: The body is not gzip, or is incomplete.
+        """
+        while data := await self._body.readany():
+            try:
+                if found := self._inflating.decompress(data):
+                    return found
+            except zlib.error:
+                raise invalid("The body is not gzip, as its Content-Encoding says.", "Content-Encoding") from None
+        if not self._inflating.eof:
+            raise invalid("The gzip body is incomplete.", "Content-Encoding")
+        return b""
+
+
 @dataclass(slots=True)
 class Call:
     """
     One request.
 
     Attributes:
-        path: As it came over the wire, without the query.
-        raw_query: As it came over the wire.
-        headers: With lower-case names.
-        base_url: Where the client believes the server to be.
+        path: The path as received, without the query.
+        raw_query: The query as received.
+        headers: Headers, with lower-case names.
+        base_url: The server's address, as the client knows it.
     """
 
     method: str
@@ -68,17 +96,17 @@ class Call:
             self.query = dict(parse_qsl(self.raw_query, keep_blank_values=True, errors="strict"))
             self.segments = [unquote(part, errors="strict") for part in self.path.removeprefix("/").split("/")]
         except UnicodeDecodeError:
-            raise invalid("The request's address is not UTF-8.") from None
+            raise invalid("The request's path or query is not valid UTF-8.") from None
 
     def number(self, name: str) -> int | None:
         """
-        Return a parameter that has to be a whole number, if it is given.
+        Return a parameter that must be a whole number; ``None`` if it is absent.
         """
         return whole_number(self.query.get(name), name)
 
     def flag(self, name: str) -> bool:
         """
-        Return whether a parameter is ``true``.
+        Return whether a parameter is ``true``; an absent one is ``false``.
         """
         value = self.query.get(name, "false").lower()
         if value not in ("true", "false"):
@@ -93,12 +121,12 @@ class Call:
         while piece := await self.body.readany():
             data += piece
             if len(data) > _MAX_DOCUMENT:
-                raise invalid("The request's body is too large.", code="EntityTooLarge")
+                raise invalid("The request body is too large.", code="EntityTooLarge")
         return bytes(data)
 
     async def read_json(self) -> dict[str, Any]:
         """
-        Return the body, a JSON object; none is an empty one.
+        Return the body, a JSON object. An empty body is an empty object.
         """
         return parse_json(await self.read())
 
@@ -106,11 +134,11 @@ class Call:
 @dataclass(slots=True)
 class Reply:
     """
-    What is answered.
+    The reply to a request.
 
     Attributes:
-        body: Short bytes, when there is no *content*.
-        content: Of which the bytes from *start* up to *stop* are sent.
+        body: A short body, if there is no *content*.
+        content: Content to send, from byte *start* up to *stop*.
     """
 
     status: int = 200
@@ -123,7 +151,7 @@ class Reply:
 
 def json_reply(value: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """
-    Answer *value* as JSON.
+    Return a reply with *value* as JSON.
     """
     body = json.dumps(value, ensure_ascii=False).encode()
     return Reply(status, {"Content-Type": "application/json; charset=UTF-8", **(headers or {})}, body)
@@ -131,17 +159,17 @@ def json_reply(value: Mapping[str, Any], *, status: int = 200, headers: Mapping[
 
 def xml_reply(text: str, *, status: int = 200) -> Reply:
     """
-    Answer an XML document.
+    Return a reply with an XML document.
     """
     return Reply(status, {"Content-Type": "application/xml; charset=UTF-8"}, text.encode())
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
     """
-    Return a JSON object; nothing is an empty one.
+    Parse a JSON object. Empty data is an empty object.
 
     Raises:
-        ServiceError: It is no JSON object.
+        ServiceError: The data is not a JSON object.
     """
     try:
         value = json.loads(data) if data.strip() else {}
@@ -154,10 +182,10 @@ def parse_json(data: bytes) -> dict[str, Any]:
 
 def whole_number(value: str | None, name: str) -> int | None:
     """
-    Return *value* as a number that is not negative.
+    Parse *value* as a number that is not negative.
 
     Raises:
-        ServiceError: It is something else.
+        ServiceError: It is not such a number.
     """
     if value is None:
         return None

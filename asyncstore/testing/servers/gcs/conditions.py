@@ -1,5 +1,5 @@
 """
-Preconditions, and what it means when they do not hold.
+Preconditions, and the errors for those that fail.
 
 `Preconditions <https://cloud.google.com/storage/docs/request-preconditions>`_
 """
@@ -13,7 +13,7 @@ from typing import Final
 
 from asyncstore.testing.servers.gcs.calls import Call, whole_number
 from asyncstore.testing.servers.gcs.errors import invalid, not_modified, precondition_failed
-from asyncstore.testing.servers.gcs.world import StoredObject
+from asyncstore.testing.servers.gcs.state import StoredObject
 
 _PARAMETERS: Final = ("GenerationMatch", "GenerationNotMatch", "MetagenerationMatch", "MetagenerationNotMatch")
 
@@ -21,10 +21,10 @@ _PARAMETERS: Final = ("GenerationMatch", "GenerationNotMatch", "MetagenerationMa
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """
-    What must be so of an object for a request to be carried out.
+    The preconditions that a request sets on an object.
 
     Attributes:
-        generation_match: 0 asks that there be no live generation.
+        generation_match: 0 requires that the object has no live generation.
     """
 
     generation_match: int | None = None
@@ -38,16 +38,16 @@ class Conditions:
 
     def check(self, found: StoredObject | None) -> None:
         """
-        Raise what the service answers if they do not hold for *found*.
+        Raise the service's error if a condition fails for *found*.
 
-        What is not different is 304, even where something was to be written.
+        A "not match" condition fails with 304, even for a write.
         """
         generation = found.generation if found else 0
         if self.generation_match not in (None, generation):
             raise precondition_failed()
         if self.metageneration_match is not None and (not found or self.metageneration_match != found.metageneration):
             raise precondition_failed()
-        # Without a live object it fails whatever the number is.
+        # Without a live object, this condition fails for every number.
         if self.generation_not_match is not None and (not found or self.generation_not_match == generation):
             raise not_modified()
         if found is not None and self.metageneration_not_match == found.metageneration:
@@ -56,20 +56,20 @@ class Conditions:
 
 def of_query(call: Call, prefix: str = "if") -> Conditions:
     """
-    Return the conditions among the parameters of a JSON request.
+    Return the conditions in the parameters of a JSON request.
 
     Args:
-        prefix: ``ifSource`` for those of the source of a copy.
+        prefix: ``ifSource`` for conditions on the source of a copy.
     """
     return Conditions(*(call.number(f"{prefix}{name}") for name in _PARAMETERS))
 
 
 def of_headers(headers: Mapping[str, str], prefix: str = "x-goog-if-") -> Conditions:
     """
-    Return the conditions among the headers of an XML request.
+    Return the conditions in the headers of an XML request.
 
     Args:
-        prefix: ``x-goog-copy-source-if-`` for those of the source of a copy.
+        prefix: ``x-goog-copy-source-if-`` for conditions on the source of a copy.
     """
     generation, metageneration = (f"{prefix}{name}" for name in ("generation-match", "metageneration-match"))
     return Conditions(
@@ -80,17 +80,17 @@ def of_headers(headers: Mapping[str, str], prefix: str = "x-goog-if-") -> Condit
 
 def check_http(headers: Mapping[str, str], etag: str, updated: float, prefix: str = "") -> None:
     """
-    Check the conditions that HTTP itself has, for a read.
+    Check HTTP's own conditional headers, for a read.
 
     Args:
-        etag: As it is sent, with its quotes if it has any.
-        prefix: ``x-goog-copy-source-`` for those of the source of a copy.
+        etag: The ETag as sent, including any quotes.
+        prefix: ``x-goog-copy-source-`` for conditions on the source of a copy.
     """
     if_match = headers.get(f"{prefix}if-match")
-    if if_match is not None and not _names(if_match, etag):
+    if if_match is not None and not _includes(if_match, etag):
         raise precondition_failed()
     if_none_match = headers.get(f"{prefix}if-none-match")
-    if if_none_match is not None and _names(if_none_match, etag):
+    if if_none_match is not None and _includes(if_none_match, etag):
         raise not_modified({"ETag": etag})
     unmodified = _seconds(headers.get(f"{prefix}if-unmodified-since"))
     if if_match is None and unmodified is not None and int(updated) > unmodified:
@@ -100,9 +100,9 @@ def check_http(headers: Mapping[str, str], etag: str, updated: float, prefix: st
         raise not_modified({"ETag": etag})
 
 
-def _names(condition: str, etag: str) -> bool:
-    given = [part.strip().removeprefix("W/").strip('"') for part in condition.split(",")]
-    return given == ["*"] or etag.strip('"') in given
+def _includes(condition: str, etag: str) -> bool:
+    listed = [part.strip().removeprefix("W/").strip('"') for part in condition.split(",")]
+    return listed == ["*"] or etag.strip('"') in listed
 
 
 def _seconds(date: str | None) -> float | None:
@@ -111,5 +111,5 @@ def _seconds(date: str | None) -> float | None:
     try:
         return parsedate_to_datetime(date).timestamp()
     except ValueError:
-        # A date that cannot be read is no condition (RFC 9110 §13.1.3).
+        # A date that cannot be parsed is ignored (RFC 9110 §13.1.3).
         return None

@@ -1,5 +1,5 @@
 """
-The bytes of an object, and their checksums, which are computed as they come in.
+The bytes of an object, with checksums that are computed as they are received.
 """
 
 from __future__ import annotations
@@ -14,28 +14,26 @@ from typing import Final
 from asyncstore.checksum import Hasher, combine
 from asyncstore.types import Checksum, ChecksumAlgorithm
 
-#: Bytes of a piece: small ones are gathered, so that neither memory nor time goes to each.
-_PIECE_SIZE: Final = 256 * 1024
+#: Bytes. Smaller chunks are collected into one, to save memory and time per chunk.
+_CHUNK_SIZE: Final = 256 * 1024
 
 
 class Content:
     """
-    Bytes that no longer change.
-
-    They are kept as the pieces in which they came; objects made of others share theirs.
+    Immutable bytes, kept in chunks. Objects made from others share their chunks.
 
     Attributes:
-        md5: ``None`` for what was put together on the server.
+        md5: ``None`` if the server composed the object from others.
     """
 
-    def __init__(self, pieces: Sequence[bytes], crc32c: Checksum, md5: bytes | None) -> None:
-        self.pieces = tuple(pieces)
+    def __init__(self, chunks: Sequence[bytes], crc32c: Checksum, md5: bytes | None) -> None:
+        self.chunks = tuple(chunks)
         self.crc32c = crc32c
         self.md5 = md5
 
     @cached_property
     def _ends(self) -> list[int]:
-        return list(accumulate(map(len, self.pieces)))
+        return list(accumulate(map(len, self.chunks)))
 
     @cached_property
     def size(self) -> int:
@@ -51,67 +49,67 @@ class Content:
 
     def slices(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
         """
-        Yield the bytes from *start* up to *stop*, without copying them.
+        Yield the bytes from *start* up to *stop*, without a copy.
         """
         index = bisect_right(self._ends, start)
         while start < stop:
-            piece = self.pieces[index]
-            begin = self._ends[index] - len(piece)
+            chunk = self.chunks[index]
+            begin = self._ends[index] - len(chunk)
             end = min(stop, self._ends[index])
             whole = start == begin and end == self._ends[index]
-            yield piece if whole else memoryview(piece)[start - begin : end - begin]
+            yield chunk if whole else memoryview(chunk)[start - begin : end - begin]
             start, index = end, index + 1
 
     def read(self) -> bytes:
         """
-        Return all the bytes as one.
+        Return all bytes in one object.
         """
-        return b"".join(self.pieces)
+        return b"".join(self.chunks)
 
 
 class GrowingContent:
     """
-    Bytes that are still coming in.
+    Bytes that are still being received.
     """
 
     def __init__(self) -> None:
         self.size = 0
-        self._pieces: list[bytes] = []
-        self._gathered = bytearray()
+        self._chunks: list[bytes] = []
+        self._buffer = bytearray()
         self._crc32c = Hasher(ChecksumAlgorithm.CRC32C)
         self._md5 = Hasher(ChecksumAlgorithm.MD5)
 
     def add(self, data: bytes | bytearray | memoryview) -> None:
         """
-        Add *data* at the end.
+        Append *data*.
         """
         self.size += len(data)
-        self._gathered += data
-        if len(self._gathered) >= _PIECE_SIZE:
-            self._settle()
+        self._buffer += data
+        if len(self._buffer) >= _CHUNK_SIZE:
+            self._flush()
 
     def finish(self) -> Content:
         """
-        Return what came in; nothing may be added afterwards.
+        Return the content. Nothing may be added afterwards.
         """
-        self._settle()
-        return Content(self._pieces, self._crc32c.checksum(), self._md5.checksum().value)
+        self._flush()
+        return Content(self._chunks, self._crc32c.checksum(), self._md5.checksum().value)
 
-    def _settle(self) -> None:
-        if self._gathered:
-            piece = bytes(self._gathered)
-            self._gathered.clear()
-            self._pieces.append(piece)
-            self._crc32c.update(piece)
-            self._md5.update(piece)
+    def _flush(self) -> None:
+        if self._buffer:
+            chunk = bytes(self._buffer)
+            self._buffer.clear()
+            self._chunks.append(chunk)
+            self._crc32c.update(chunk)
+            self._md5.update(chunk)
 
 
 def joined(contents: Sequence[Content]) -> Content:
     """
-    Return the bytes of *contents* one after the other, without copying them.
+    Concatenate *contents*, without a copy.
     """
     crc32c, _ = reduce(_combined, ((content.crc32c, content.size) for content in contents))
-    return Content([piece for content in contents for piece in content.pieces], crc32c, None)
+    return Content([chunk for content in contents for chunk in content.chunks], crc32c, None)
 
 
 def of_bytes(data: bytes) -> Content:

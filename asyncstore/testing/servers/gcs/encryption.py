@@ -1,5 +1,5 @@
 """
-Keys that customers supply: checked and compared, never kept.
+Customer-supplied encryption keys. The server compares their digests and never keeps a key.
 
 `CSEK <https://cloud.google.com/storage/docs/encryption/customer-supplied-keys>`_
 """
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from asyncstore.testing.servers.gcs.errors import ServiceError
-from asyncstore.testing.servers.gcs.world import StoredObject
+from asyncstore.testing.servers.gcs.state import StoredObject
 
 _KEY_SIZE: Final = 32
 _PREFIX: Final = "x-goog-encryption-"
@@ -22,13 +22,13 @@ _SOURCE_PREFIX: Final = "x-goog-copy-source-encryption-"
 
 def key_sha256(headers: Mapping[str, str], *, source: bool = False) -> str | None:
     """
-    Return the digest, in base64, of the key that the headers of a request bring.
+    Return the SHA-256, in base64, of the key in a request's headers; ``None`` without a key.
 
     Args:
-        source: Of the source of a copy.
+        source: Read the key for the source of a copy.
 
     Raises:
-        ServiceError: The key is none, or not the one that its digest says.
+        ServiceError: The key is invalid, or its digest does not match.
     """
     prefix = _SOURCE_PREFIX if source else _PREFIX
     algorithm, key, digest = (headers.get(prefix + part) for part in ("algorithm", "key", "key-sha256"))
@@ -38,20 +38,20 @@ def key_sha256(headers: Mapping[str, str], *, source: bool = False) -> str | Non
         raise _refusal("customerEncryptionAlgorithmIsInvalid", "The encryption algorithm is not supported.")
     computed = hashlib.sha256(_decoded(key or "")).digest()
     if digest is None or base64.b64encode(computed).decode() != digest:
-        raise _refusal("customerEncryptionKeySha256IsInvalid", "The SHA256 hash of the key is not that of the key.")
+        raise _refusal("customerEncryptionKeySha256IsInvalid", "The SHA256 hash does not match the key.")
     return digest
 
 
-def check_key(stored: StoredObject, given: str | None) -> None:
+def check_key(stored: StoredObject, provided: str | None) -> None:
     """
-    Refuse to read *stored* without its key, or with one that it does not have.
+    Refuse to read *stored* unless *provided* is the digest of its key, or neither has one.
     """
-    if stored.key_sha256 == given:
+    if stored.key_sha256 == provided:
         return
     if stored.key_sha256 is None:
         message = "The target object is not encrypted by a customer-supplied encryption key."
         raise _refusal("resourceNotEncryptedWithCustomerEncryptionKey", message)
-    if given is None:
+    if provided is None:
         message = "The target object is encrypted by a customer-supplied encryption key."
         raise _refusal("resourceIsEncryptedWithCustomerEncryptionKey", message)
     raise _refusal("customerEncryptionKeyIsIncorrect", "The provided encryption key is incorrect.")

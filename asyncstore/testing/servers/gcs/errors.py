@@ -1,5 +1,5 @@
 """
-What the service refuses, and how each of its two APIs words it.
+The service's errors, in the format of each of its two APIs.
 
 `JSON <https://cloud.google.com/storage/docs/json_api/v1/status-codes>`_ ·
 `XML <https://cloud.google.com/storage/docs/xml-api/reference-status>`_
@@ -15,12 +15,12 @@ from xml.sax.saxutils import escape
 
 class ServiceError(Exception):
     """
-    A request that is refused.
+    A refused request.
 
     Attributes:
-        reason: The JSON API's word for it.
-        code: The XML API's word for it.
-        location: The parameter or header that is at fault.
+        reason: The JSON API's reason.
+        code: The XML API's error code.
+        location: The parameter or header that caused it.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ServiceError(Exception):
 
     def as_json(self) -> bytes:
         """
-        Return the body that the JSON API sends.
+        Return the JSON API's body.
         """
         detail: dict[str, Any] = {"message": self.message, "domain": "global", "reason": self.reason}
         if self.location is not None:
@@ -54,7 +54,7 @@ class ServiceError(Exception):
 
     def as_xml(self) -> bytes:
         """
-        Return the body that the XML API sends.
+        Return the XML API's body.
         """
         return (
             f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{self.code}</Code>"
@@ -63,7 +63,7 @@ class ServiceError(Exception):
 
     def as_text(self) -> bytes:
         """
-        Return the body that the JSON API sends where content was asked for.
+        Return the JSON API's body for a request for content.
         """
         return self.message.encode()
 

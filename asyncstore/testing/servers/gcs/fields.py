@@ -1,5 +1,5 @@
 """
-What a writer may say of an object, in either API, and the limits on it.
+The metadata that a writer can set on an object, in either API, and its limits.
 
 `Object metadata <https://cloud.google.com/storage/docs/metadata>`_ ·
 `quotas <https://cloud.google.com/storage/quotas>`_
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from asyncstore.testing.servers.gcs import access_lists
 from asyncstore.testing.servers.gcs.errors import ServiceError, invalid, required
 
 #: https://cloud.google.com/storage/docs/objects#naming
@@ -57,7 +58,7 @@ _META: Final = "x-goog-meta-"
 
 def of_resource(resource: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return what the JSON *resource* sets; what only the service sets is passed over.
+    Return the fields that the JSON *resource* sets. Fields that only the service sets are ignored.
     """
     fields = {name: value for name, value in resource.items() if _settable(name) and value is not None}
     if "metadata" in fields:
@@ -68,7 +69,7 @@ def of_resource(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 def of_headers(headers: Mapping[str, str]) -> dict[str, Any]:
     """
-    Return what the headers of an XML request set.
+    Return the fields that the headers of an XML request set.
     """
     fields: dict[str, Any] = {field: headers[name] for name, field in _HEADERS.items() if name in headers}
     if fields.get("contentEncoding") == "aws-chunked":
@@ -76,13 +77,15 @@ def of_headers(headers: Mapping[str, str]) -> dict[str, Any]:
     metadata = {name.removeprefix(_META): value for name, value in headers.items() if name.startswith(_META)}
     if metadata:
         fields["metadata"] = metadata
+    if "x-goog-acl" in headers:
+        fields["acl"] = access_lists.of_header(headers["x-goog-acl"])
     _check(fields)
     return fields
 
 
 def patched(fields: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return *fields* with the changes of *patch*; a null takes away.
+    Return *fields* with *patch* applied; a null removes a field.
     """
     changes = {name: value for name, value in patch.items() if _settable(name)}
     metadata = changes.get("metadata")
@@ -93,7 +96,7 @@ def patched(fields: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, An
 
 def check_name(name: str) -> None:
     """
-    Refuse a name that no object can have.
+    Refuse an invalid object name.
     """
     if not name:
         raise required("Required", "name")

@@ -1,5 +1,5 @@
 """
-Checksums that a writer states, compared with those of what came.
+Checksums sent by a writer, compared with those of the received bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from asyncstore.testing.servers.gcs.errors import bad_digest, invalid
 @dataclass(frozen=True, slots=True)
 class Hashes:
     """
-    What a writer says the content's checksums are, in base64.
+    The checksums that a writer sent, in base64.
     """
 
     crc32c: str | None = None
@@ -24,7 +24,7 @@ class Hashes:
 
     def check(self, content: Content) -> None:
         """
-        Raise if they are others.
+        Raise if they do not match *content*.
         """
         if self.crc32c is not None and self.crc32c != content.crc32c_text:
             raise bad_digest(
@@ -39,26 +39,26 @@ class Hashes:
 
 def of_resource(resource: Mapping[str, Any]) -> Hashes:
     """
-    Return what the JSON *resource* states.
+    Return the checksums in the JSON *resource*.
     """
     return Hashes(resource.get("crc32c"), resource.get("md5Hash"))
 
 
 def of_headers(headers: Mapping[str, str]) -> Hashes:
     """
-    Return what ``X-Goog-Hash`` states.
+    Return the checksums in ``X-Goog-Hash``.
     """
-    stated: dict[str, str] = {}
+    found: dict[str, str] = {}
     for part in filter(None, re.split(r"[,\s]+", headers.get("x-goog-hash", ""))):
         name, equals, value = part.partition("=")
         if name not in ("crc32c", "md5") or not equals:
             raise invalid("Invalid value for x-goog-hash.", "X-Goog-Hash")
-        stated[name] = value
-    return Hashes(stated.get("crc32c"), stated.get("md5"))
+        found[name] = value
+    return Hashes(found.get("crc32c"), found.get("md5"))
 
 
 def of_body(headers: Mapping[str, str]) -> Hashes:
     """
-    Return what ``X-Goog-Hash`` and ``Content-MD5`` state of a body that is content and nothing else.
+    Return the checksums in ``X-Goog-Hash`` and ``Content-MD5``, for a body that is only content.
     """
     return Hashes(md5=headers.get("content-md5")) | of_headers(headers)

@@ -1,5 +1,5 @@
 """
-An object's bytes: whole, a range of them, or unpacked.
+Replies with an object's bytes: all of them, a range, or decompressed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from asyncstore.testing.servers.gcs.calls import Reply
 from asyncstore.testing.servers.gcs.content import Content, of_bytes
 from asyncstore.testing.servers.gcs.errors import not_satisfiable
-from asyncstore.testing.servers.gcs.world import StoredObject
+from asyncstore.testing.servers.gcs.state import StoredObject
 
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 _HEADERS: Final = {
@@ -26,16 +26,16 @@ _HEADERS: Final = {
 
 def media_reply(stored: StoredObject, request: Mapping[str, str], etag: str) -> Reply:
     """
-    Answer the bytes that the headers of the *request* ask for.
+    Return a reply with the bytes that the *request* headers ask for.
     """
     headers = _headers(stored, etag)
-    if _unpacked(stored, request):
-        # https://cloud.google.com/storage/docs/transcoding: ranges are then ignored.
+    if _is_decompressed(stored, request):
+        # Ranges are ignored: https://cloud.google.com/storage/docs/transcoding
         del headers["Content-Encoding"]
         content = of_bytes(zlib.decompress(stored.content.read(), wbits=31))
         return Reply(200, {**headers, "Warning": "214 UploadServer gunzipped"}, content=content, stop=content.size)
     content = stored.content
-    span = _span(request.get("range"), content)
+    span = _parse_range(request.get("range"), content)
     if span is None:
         return Reply(200, headers, content=content, stop=content.size)
     start, stop = span
@@ -69,7 +69,7 @@ def _headers(stored: StoredObject, etag: str) -> dict[str, str]:
     return headers
 
 
-def _unpacked(stored: StoredObject, request: Mapping[str, str]) -> bool:
+def _is_decompressed(stored: StoredObject, request: Mapping[str, str]) -> bool:
     return (
         stored.fields.get("contentEncoding") == "gzip"
         and "gzip" not in request.get("accept-encoding", "")
@@ -77,9 +77,9 @@ def _unpacked(stored: StoredObject, request: Mapping[str, str]) -> bool:
     )
 
 
-def _span(asked: str | None, content: Content) -> tuple[int, int] | None:
-    match = _RANGE.fullmatch(asked or "")
-    # A range that cannot be read, or several, are passed over (RFC 9110 §14.2).
+def _parse_range(requested: str | None, content: Content) -> tuple[int, int] | None:
+    match = _RANGE.fullmatch(requested or "")
+    # Malformed and multiple ranges are ignored (RFC 9110 §14.2).
     if match is None or match.group(1, 2) == ("", ""):
         return None
     first, last = match.group(1, 2)

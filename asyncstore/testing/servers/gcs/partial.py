@@ -16,23 +16,23 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_*.-]+|[(),/]")
 Selection = dict[str, "Selection"]
 
 
-def shortened(call: Call, reply: Reply) -> Reply:
+def select_fields(call: Call, reply: Reply) -> Reply:
     """
-    Take from *reply*, which is JSON, what the request did not ask for.
+    Remove from *reply*, which is JSON, the fields that the request did not select.
     """
-    asked = call.query.get("fields")
-    if not asked or reply.content is not None or not reply.body:
+    requested = call.query.get("fields")
+    if not requested or reply.content is not None or not reply.body:
         return reply
-    reply.body = json.dumps(_selected(json.loads(reply.body), parse(asked)), ensure_ascii=False).encode()
+    reply.body = json.dumps(_selected(json.loads(reply.body), parse(requested)), ensure_ascii=False).encode()
     return reply
 
 
 def parse(text: str) -> Selection:
     """
-    Return what ``a,b/c,d(e,f)`` selects.
+    Parse a selection such as ``a,b/c,d(e,f)``.
 
     Raises:
-        ServiceError: It is no selection.
+        ServiceError: The text is not a valid selection.
     """
     tokens = _TOKEN.findall(text)
     if "".join(tokens) != text.replace(" ", ""):

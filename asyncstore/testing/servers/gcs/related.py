@@ -13,10 +13,10 @@ from asyncstore.testing.servers.gcs.errors import invalid
 
 def boundary_of(content_type: str) -> str:
     """
-    Return the boundary that a ``Content-Type`` names.
+    Return the boundary in a ``Content-Type``.
 
     Raises:
-        ServiceError: It names none.
+        ServiceError: It has no boundary.
     """
     message = Message()
     message["Content-Type"] = content_type
@@ -28,46 +28,56 @@ def boundary_of(content_type: str) -> str:
 
 class RelatedReader:
     """
-    Reads the parts of a body one after the other.
+    Reads the parts of a multipart body in order.
     """
 
     def __init__(self, body: Body, boundary: str) -> None:
         self._body = body
-        self._delimiter = b"\r\n--" + boundary.encode()
-        # The first delimiter has no line before it.
-        self._buffer = bytearray(b"\r\n")
+        self._boundary = b"--" + boundary.encode()
+        # Python's email package ends lines with a line feed only, and with it gsutil and others.
+        self._newline = b"\r\n"
+        self._buffer = bytearray()
 
     async def start(self) -> None:
         """
-        Pass over what is before the first part.
+        Skip everything before the first part.
         """
-        await self._read_until(self._delimiter)
+        await self._read_until(self._boundary)
+        while len(self._buffer) < len(self._newline):
+            await self._read_more()
+        if self._buffer.startswith(b"\n"):
+            self._newline = b"\n"
+
+    @property
+    def _delimiter(self) -> bytes:
+        return self._newline + self._boundary
 
     async def headers(self) -> dict[str, str]:
         """
-        Return the headers of the part that begins here, with lower-case names.
+        Return the headers of the next part, with lower-case names.
         """
-        block = await self._read_until(b"\r\n\r\n")
-        lines = [line.partition(":") for line in block.decode(errors="replace").split("\r\n") if ":" in line]
+        block = await self._read_until(self._newline * 2)
+        lines = [line.partition(":") for line in block.decode(errors="replace").splitlines() if ":" in line]
         return {name.strip().lower(): value.strip() for name, _, value in lines}
 
     async def document(self) -> bytes:
         """
-        Return a short part whole.
+        Return a short part.
         """
         return await self._read_until(self._delimiter)
 
     async def content(self) -> Content:
         """
-        Return a part that may be long.
+        Return a part that may be large.
         """
         growing = GrowingContent()
-        kept = len(self._delimiter) - 1
-        while (end := self._buffer.find(self._delimiter)) < 0:
-            settled = max(0, len(self._buffer) - kept)
-            growing.add(self._buffer[:settled])
-            del self._buffer[:settled]
-            await self._more()
+        delimiter = self._delimiter
+        kept = len(delimiter) - 1
+        while (end := self._buffer.find(delimiter)) < 0:
+            complete = max(0, len(self._buffer) - kept)
+            growing.add(self._buffer[:complete])
+            del self._buffer[:complete]
+            await self._read_more()
         growing.add(self._buffer[:end])
         return growing.finish()
 
@@ -75,12 +85,12 @@ class RelatedReader:
         searched = 0
         while (end := self._buffer.find(marker, searched)) < 0:
             searched = max(0, len(self._buffer) - len(marker))
-            await self._more()
+            await self._read_more()
         found = bytes(self._buffer[:end])
         del self._buffer[: end + len(marker)]
         return found
 
-    async def _more(self) -> None:
+    async def _read_more(self) -> None:
         data = await self._body.readany()
         if not data:
             raise invalid("Malformed multipart body.")

@@ -1,5 +1,5 @@
 """
-Objects and buckets as the JSON API shows them.
+The JSON API's representation of objects and buckets.
 
 `Objects <https://cloud.google.com/storage/docs/json_api/v1/objects#resource>`_ ·
 `Buckets <https://cloud.google.com/storage/docs/json_api/v1/buckets#resource>`_
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from asyncstore.testing.servers.gcs.world import Bucket, StoredObject
+from asyncstore.testing.servers.gcs.state import Bucket, StoredObject
 
 
 def object_resource(stored: StoredObject, base_url: str, *, hashes: bool = True) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def object_resource(stored: StoredObject, base_url: str, *, hashes: bool = True)
     Return the resource of an object.
 
     Args:
-        hashes: Not shown of an object encrypted with a key that the request did not have.
+        hashes: Include checksums. Leave them out if the request lacks the object's encryption key.
     """
     path = f"storage/v1/b/{quote(stored.bucket, safe='')}/o/{quote(stored.name, safe='')}"
     content = stored.content
@@ -80,14 +80,14 @@ def bucket_resource(bucket: Bucket, base_url: str) -> dict[str, Any]:
 
 def object_etag(stored: StoredObject) -> str:
     """
-    Return the JSON API's ETag: opaque, and another for each change of the metadata.
+    Return the JSON API's ETag: opaque, and different after each metadata change.
     """
     return _etag(stored.generation, stored.metageneration)
 
 
 def xml_etag(stored: StoredObject) -> str:
     """
-    Return the XML API's ETag: the MD5, or something opaque when there is none.
+    Return the XML API's ETag: the MD5, or an opaque value if the object has no MD5.
     """
     md5 = stored.content.md5
     return f'"{md5.hex()}"' if md5 is not None and stored.key_sha256 is None else f'"-{object_etag(stored)}"'
@@ -95,7 +95,7 @@ def xml_etag(stored: StoredObject) -> str:
 
 def timestamp(seconds: float) -> str:
     """
-    Return a time as RFC 3339 has it.
+    Return a time in RFC 3339 format.
     """
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

@@ -1,5 +1,5 @@
 """
-V4 signatures, in the query or in ``Authorization``.
+V4 signatures, in the query (signed URLs) or in ``Authorization``.
 
 `Signatures <https://cloud.google.com/storage/docs/authentication/signatures>`_ ·
 `canonical requests <https://cloud.google.com/storage/docs/authentication/canonical-requests>`_
@@ -16,17 +16,16 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote, unquote
 
-from asyncstore.testing.servers.gcs.calls import Call, whole_number
+from asyncstore.testing.servers.gcs.calls import Body, Call, whole_number
 from asyncstore.testing.servers.gcs.errors import ServiceError, forbidden
 from asyncstore.testing.servers.gcs.settings import Settings
-from asyncstore.testing.servers.gcs.signed_body import SignedBody
 
 RSA: Final = "GOOG4-RSA-SHA256"
 HMAC: Final = "GOOG4-HMAC-SHA256"
 
 #: Seconds: https://cloud.google.com/storage/docs/access-control/signed-urls
 _MAX_EXPIRES: Final = 7 * 24 * 3600
-#: Seconds by which a header's date may differ from now.
+#: Seconds. The allowed clock skew of a signature in a header.
 _MAX_SKEW: Final = 15 * 60
 _UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 _DIGEST: Final = "x-goog-content-sha256"
@@ -37,10 +36,10 @@ _PARAMETERS: Final = ("Algorithm", "Credential", "Date", "Expires", "SignedHeade
 @dataclass(frozen=True, slots=True)
 class _Signed:
     """
-    What a request says of its signature.
+    The signature of a request, parsed but not yet verified.
 
     Attributes:
-        expires: Seconds for which it holds; ``None`` in a header.
+        expires: Lifetime in seconds; ``None`` for a signature in a header.
     """
 
     algorithm: str
@@ -53,16 +52,16 @@ class _Signed:
 
 def is_signed(call: Call) -> bool:
     """
-    Return whether a request says that it is signed.
+    Return whether a request has a signature.
     """
     return _SIGNATURE in call.query or call.headers.get("authorization", "").startswith((RSA, HMAC))
 
 
 def check_signature(settings: Settings, call: Call) -> None:
     """
-    Raise if the signature of a request is not good, or no longer.
+    Raise if the signature of a request is invalid or expired.
 
-    If the digest of its body was signed, the body is compared with it as it comes in.
+    If the digest of the body was signed, the body is checked as it is read.
     """
     signed = _of_query(call) if _SIGNATURE in call.query else _of_header(call)
     _check_time(signed)
@@ -70,7 +69,7 @@ def check_signature(settings: Settings, call: Call) -> None:
     owner, scope = _scope(signed)
     lines = [signed.algorithm, signed.date, "/".join(scope), hashlib.sha256(canonical.encode()).hexdigest()]
     text = "\n".join(lines).encode()
-    if not _holds(settings, signed, owner, scope, text):
+    if not _is_valid(settings, signed, owner, scope, text):
         raise forbidden(
             "The request signature we calculated does not match the signature you provided. "
             "Check your Google secret key and signing method.",
@@ -78,29 +77,43 @@ def check_signature(settings: Settings, call: Call) -> None:
         )
     digest = call.headers.get(_DIGEST, _UNSIGNED)
     if digest != _UNSIGNED:
-        call.body = SignedBody(call.body, digest)
+        call.body = _SignedBody(call.body, digest)
+
+
+def check_policy(settings: Settings, fields: Mapping[str, str]) -> None:
+    """
+    Raise if the signature of a form's policy is invalid.
+    """
+    names = ("x-goog-algorithm", "x-goog-credential", "x-goog-date", "x-goog-signature")
+    if missing := [name for name in names if not fields.get(name)]:
+        raise _malformed(f"Missing fields: {', '.join(missing)}")
+    algorithm, credential, date, signature = (fields[name] for name in names)
+    signed = _Signed(algorithm, credential, date, None, [], signature)
+    owner, scope = _scope(signed)
+    if not _is_valid(settings, signed, owner, scope, fields["policy"].encode()):
+        raise forbidden("The signature of the policy does not match.", code="SignatureDoesNotMatch")
 
 
 def _of_query(call: Call) -> _Signed:
-    given = {name: call.query.get(f"X-Goog-{name}") for name in _PARAMETERS}
-    missing = [f"X-Goog-{name}" for name, value in given.items() if not value]
+    found = {name: call.query.get(f"X-Goog-{name}") for name in _PARAMETERS}
+    missing = [f"X-Goog-{name}" for name, value in found.items() if not value]
     if missing:
         raise _malformed(f"Missing parameters: {', '.join(missing)}")
-    expires = whole_number(given["Expires"], "X-Goog-Expires") or 0
+    expires = whole_number(found["Expires"], "X-Goog-Expires") or 0
     if not 1 <= expires <= _MAX_EXPIRES:
         raise _malformed("X-Goog-Expires must be less than a week (in seconds).")
-    texts = {name: value or "" for name, value in given.items()}
+    texts = {name: value or "" for name, value in found.items()}
     names = texts["SignedHeaders"].split(";")
     return _Signed(texts["Algorithm"], texts["Credential"], texts["Date"], expires, names, texts["Signature"])
 
 
 def _of_header(call: Call) -> _Signed:
     algorithm, _, rest = call.headers["authorization"].partition(" ")
-    given = dict(re.findall(r"(\w+)=([^,\s]+)", rest))
+    fields = dict(re.findall(r"(\w+)=([^,\s]+)", rest))
     date = call.headers.get("x-goog-date", "")
-    if not date or any(name not in given for name in ("Credential", "SignedHeaders", "Signature")):
-        raise _malformed("The Authorization header is incomplete, or there is no x-goog-date.")
-    return _Signed(algorithm, given["Credential"], date, None, given["SignedHeaders"].split(";"), given["Signature"])
+    if not date or any(name not in fields for name in ("Credential", "SignedHeaders", "Signature")):
+        raise _malformed("The Authorization header is incomplete, or x-goog-date is missing.")
+    return _Signed(algorithm, fields["Credential"], date, None, fields["SignedHeaders"].split(";"), fields["Signature"])
 
 
 def _check_time(signed: _Signed) -> None:
@@ -121,13 +134,13 @@ def _check_time(signed: _Signed) -> None:
 
 def _scope(signed: _Signed) -> tuple[str, list[str]]:
     owner, *scope = signed.credential.rsplit("/", 4)
-    good = len(scope) == 4 and scope[0] == signed.date[:8] and scope[2:] == ["storage", "goog4_request"]
-    if not good:
+    valid = len(scope) == 4 and scope[0] == signed.date[:8] and scope[2:] == ["storage", "goog4_request"]
+    if not valid:
         raise _malformed("The credential's scope is not DATE/LOCATION/storage/goog4_request.")
     return owner, scope
 
 
-def _holds(settings: Settings, signed: _Signed, owner: str, scope: list[str], text: bytes) -> bool:
+def _is_valid(settings: Settings, signed: _Signed, owner: str, scope: list[str], text: bytes) -> bool:
     try:
         signature = bytes.fromhex(signed.signature)
     except ValueError:
@@ -151,10 +164,10 @@ def _canonical_request(call: Call, signed: _Signed) -> str:
 
 def _check_headers(headers: Mapping[str, str], names: list[str]) -> None:
     if "host" not in names or names != sorted(names):
-        raise _malformed("SignedHeaders must be sorted, and host be one of them.")
-    absent = next((name for name in names if name not in headers), None)
-    if absent is not None:
-        raise _malformed(f"Header '{absent}' was included in signedheaders, but not in the request.")
+        raise _malformed("SignedHeaders must be sorted and include host.")
+    missing = next((name for name in names if name not in headers), None)
+    if missing is not None:
+        raise _malformed(f"Header '{missing}' was included in signedheaders, but not in the request.")
     unsigned = next((name for name in headers if name.startswith("x-goog-") and name not in names), None)
     if unsigned is not None:
         raise _malformed(f"Header '{unsigned}' must be signed.")
@@ -172,3 +185,22 @@ def _encoded(text: str) -> str:
 
 def _malformed(message: str) -> ServiceError:
     return ServiceError(400, "invalid", "MalformedSecurityHeader", f"Your request has a malformed header. {message}")
+
+
+class _SignedBody:
+    """
+    A body that raises at its end if it does not match the signed digest.
+    """
+
+    def __init__(self, body: Body, sha256: str) -> None:
+        self._body = body
+        self._expected = sha256
+        self._digest = hashlib.sha256()
+
+    async def readany(self) -> bytes:
+        data = await self._body.readany()
+        self._digest.update(data)
+        if not data and self._digest.hexdigest() != self._expected:
+            message = "The provided 'x-goog-content-sha256' header does not match what was computed."
+            raise ServiceError(400, "invalid", "ContentSHA256Mismatch", message)
+        return data

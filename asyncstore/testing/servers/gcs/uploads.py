@@ -1,5 +1,5 @@
 """
-Uploads by one request of the JSON API: the content alone, or with metadata.
+Uploads in one request to the JSON API: the content alone, or with metadata.
 
 `Objects: insert <https://cloud.google.com/storage/docs/json_api/v1/objects/insert>`_
 """
@@ -12,12 +12,13 @@ from asyncstore.testing.servers.gcs.errors import invalid
 from asyncstore.testing.servers.gcs.related import RelatedReader, boundary_of
 from asyncstore.testing.servers.gcs.resources import object_etag, object_resource
 from asyncstore.testing.servers.gcs.resumable import start_resumable
-from asyncstore.testing.servers.gcs.world import StoredObject, World
+from asyncstore.testing.servers.gcs.state import StoredObject
+from asyncstore.testing.servers.gcs.world import World
 
 
 async def insert_object(world: World, call: Call) -> Reply:
     """
-    Write an object in the way that ``uploadType`` says.
+    Write an object with the method in ``uploadType``.
     """
     kind = call.query.get("uploadType")
     if kind == "media":
@@ -33,7 +34,7 @@ async def _insert_media(world: World, call: Call) -> Reply:
     content_type = call.headers.get("content-type")
     resource = {"contentType": content_type} if content_type else {}
     planned = writing.of_json(world, call, resource, call.segments[0])
-    return _written(planned.commit(world, await writing.receive(call.body)), call)
+    return _written(world.write(planned, await writing.receive(call.body)), call)
 
 
 async def _insert_multipart(world: World, call: Call) -> Reply:
@@ -45,7 +46,7 @@ async def _insert_multipart(world: World, call: Call) -> Reply:
     if "content-type" in headers:
         resource.setdefault("contentType", headers["content-type"])
     planned = writing.of_json(world, call, resource, call.segments[0])
-    return _written(planned.commit(world, await reader.content()), call)
+    return _written(world.write(planned, await reader.content()), call)
 
 
 def _written(stored: StoredObject, call: Call) -> Reply:

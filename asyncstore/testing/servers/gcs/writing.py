@@ -1,99 +1,44 @@
 """
-The writing of an object: checked before its bytes come in, and again when it takes its place.
+What a request asks to write, checked before its body is read.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-from asyncstore.testing.servers.gcs import conditions, encryption, fields, hashes
+from asyncstore.testing.servers.gcs import access_lists, conditions, encryption, fields, hashes
 from asyncstore.testing.servers.gcs.calls import Body, Call
-from asyncstore.testing.servers.gcs.conditions import Conditions
 from asyncstore.testing.servers.gcs.content import Content, GrowingContent
 from asyncstore.testing.servers.gcs.errors import invalid
-from asyncstore.testing.servers.gcs.hashes import Hashes
-from asyncstore.testing.servers.gcs.objects import check_holds
-from asyncstore.testing.servers.gcs.world import StoredObject, World
+from asyncstore.testing.servers.gcs.pending import PlannedObject
+from asyncstore.testing.servers.gcs.world import World
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
+def of_json(
+    world: World, call: Call, resource: Mapping[str, Any], bucket: str, name: str | None = None
+) -> PlannedObject:
     """
-    An object to be.
-
-    Attributes:
-        fields: What its writer says of it.
-        key_sha256: Of the customer's key it is encrypted with.
-    """
-
-    bucket: str
-    name: str
-    fields: dict[str, Any]
-    conditions: Conditions
-    hashes: Hashes
-    key_sha256: str | None = field(default=None, repr=False)
-
-    def check(self, world: World) -> None:
-        """
-        Refuse what could not be written now.
-        """
-        live = world.bucket(self.bucket).find(self.name)
-        self.conditions.check(live)
-        check_holds(live)
-
-    def stating(self, more: Hashes) -> Writing:
-        """
-        Return the same with the checksums that a later request states.
-        """
-        return replace(self, hashes=self.hashes | more)
-
-    def commit(self, world: World, content: Content, *, component_count: int | None = None) -> StoredObject:
-        """
-        Make *content* the live generation.
-
-        Raises:
-            ServiceError: A checksum or a condition does not hold; nothing has changed.
-        """
-        self.hashes.check(content)
-        self.check(world)
-        now = time.time()
-        stored = StoredObject(
-            bucket=self.bucket,
-            name=self.name,
-            generation=world.generation(),
-            content=content,
-            fields=self.fields,
-            created=now,
-            updated=now,
-            component_count=component_count,
-            key_sha256=self.key_sha256,
-        )
-        world.bucket(self.bucket).put(stored)
-        return stored
-
-
-def of_json(world: World, call: Call, resource: Mapping[str, Any], bucket: str, name: str | None = None) -> Writing:
-    """
-    Return what a JSON request asks to write.
+    Return the object that a JSON request asks to write.
 
     Args:
-        name: Of the object, where it is not a parameter or part of the *resource*.
+        name: The object's name, unless a parameter or the *resource* has it.
     """
     chosen = name or call.query.get("name") or resource.get("name") or ""
     fields.check_name(chosen)
-    given = fields.of_resource(resource)
+    settings = fields.of_resource(resource)
     if "contentEncoding" in call.query:
-        given["contentEncoding"] = call.query["contentEncoding"]
+        settings["contentEncoding"] = call.query["contentEncoding"]
+    predefined = call.query.get("predefinedAcl") or call.query.get("destinationPredefinedAcl")
+    if predefined:
+        settings["acl"] = access_lists.entries(predefined)
     kms = call.query.get("kmsKeyName") or call.query.get("destinationKmsKeyName")
     return _checked(
         world,
-        Writing(
+        PlannedObject(
             bucket=bucket,
             name=chosen,
-            fields=_with_default_class(world, bucket, given | ({"kmsKeyName": kms} if kms else {})),
+            fields=_with_default_class(world, bucket, settings | ({"kmsKeyName": kms} if kms else {})),
             conditions=conditions.of_query(call),
             hashes=hashes.of_resource(resource) | hashes.of_headers(call.headers),
             key_sha256=encryption.key_sha256(call.headers),
@@ -101,14 +46,14 @@ def of_json(world: World, call: Call, resource: Mapping[str, Any], bucket: str, 
     )
 
 
-def of_headers(world: World, call: Call, bucket: str, name: str) -> Writing:
+def of_headers(world: World, call: Call, bucket: str, name: str) -> PlannedObject:
     """
-    Return what an XML request asks to write.
+    Return the object that an XML request asks to write.
     """
     fields.check_name(name)
     return _checked(
         world,
-        Writing(
+        PlannedObject(
             bucket=bucket,
             name=name,
             fields=_with_default_class(world, bucket, fields.of_headers(call.headers)),
@@ -121,7 +66,7 @@ def of_headers(world: World, call: Call, bucket: str, name: str) -> Writing:
 
 async def receive(body: Body) -> Content:
     """
-    Return all of *body*.
+    Read all of *body*.
     """
     growing = GrowingContent()
     while data := await body.readany():
@@ -129,12 +74,12 @@ async def receive(body: Body) -> Content:
     return growing.finish()
 
 
-def _with_default_class(world: World, bucket: str, given: dict[str, Any]) -> dict[str, Any]:
-    return {"storageClass": world.bucket(bucket).resource.get("storageClass", "STANDARD"), **given}
+def _with_default_class(world: World, bucket: str, settings: dict[str, Any]) -> dict[str, Any]:
+    return {"storageClass": world.bucket(bucket).resource.get("storageClass", "STANDARD"), **settings}
 
 
-def _checked(world: World, writing: Writing) -> Writing:
-    if writing.key_sha256 is not None and "kmsKeyName" in writing.fields:
+def _checked(world: World, planned: PlannedObject) -> PlannedObject:
+    if planned.key_sha256 is not None and "kmsKeyName" in planned.fields:
         raise invalid("Cannot specify both a customer-supplied and a Cloud KMS encryption key.", "kmsKeyName")
-    writing.check(world)
-    return writing
+    world.check_writable(planned)
+    return planned

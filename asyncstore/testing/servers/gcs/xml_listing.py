@@ -1,5 +1,5 @@
 """
-Lists, in the XML API: of buckets, objects, uploads by parts, and their parts.
+Listings, in the XML API: buckets, objects, multipart uploads and their parts.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from typing import Final
 from urllib.parse import quote
 
 from asyncstore.testing.servers.gcs.calls import Call, Reply, xml_reply
-from asyncstore.testing.servers.gcs.list_objects import decoded_token
-from asyncstore.testing.servers.gcs.listing import MAX_PAGE, Listing, Page, list_page
+from asyncstore.testing.servers.gcs.listing import MAX_PAGE, Listing, Page, decoded_token, list_page
+from asyncstore.testing.servers.gcs.pending import MultipartUpload
 from asyncstore.testing.servers.gcs.resources import timestamp, xml_etag
-from asyncstore.testing.servers.gcs.world import StoredObject, World
-from asyncstore.testing.servers.gcs.xml_multipart import MultipartUpload, find_upload
+from asyncstore.testing.servers.gcs.state import StoredObject
+from asyncstore.testing.servers.gcs.world import World
+from asyncstore.testing.servers.gcs.xml_multipart import find_upload
 from asyncstore.testing.servers.gcs.xml_text import NAMESPACE, document, element, group
 
 _SAFE: Final = "/"
@@ -33,38 +34,38 @@ async def list_buckets(world: World) -> Reply:
 
 async def list_objects(world: World, call: Call, bucket: str) -> Reply:
     """
-    `GET bucket <https://cloud.google.com/storage/docs/xml-api/get-bucket-list>`_, of version 1 or 2.
+    `GET bucket <https://cloud.google.com/storage/docs/xml-api/get-bucket-list>`_, version 1 or 2.
     """
     found = world.bucket(bucket)
     second = call.query.get("list-type") == "2"
-    asked = Listing(
+    listing = Listing(
         prefix=call.query.get("prefix", ""),
         delimiter=call.query.get("delimiter", ""),
         after=_after(call, second=second),
         limit=_limit(call, "max-keys"),
     )
-    page = list_page(found, asked) if asked.limit else Page()
+    page = list_page(found, listing) if listing.limit else Page()
     versioned = _version_2 if second else _version_1
-    parts = [*_echo(call, bucket, asked), *versioned(call, page), *_entries(call, page)]
+    parts = [*_echo(call, bucket, listing), *versioned(call, page), *_entries(call, page)]
     return xml_reply(document("ListBucketResult", parts, NAMESPACE))
 
 
 async def list_uploads(world: World, call: Call, bucket: str) -> Reply:
     """
-    `List uploads <https://cloud.google.com/storage/docs/xml-api/get-bucket-uploads>`_ by parts under way.
+    `List unfinished multipart uploads <https://cloud.google.com/storage/docs/xml-api/get-bucket-uploads>`_.
     """
     world.bucket(bucket)
     after = (call.query.get("key-marker", ""), call.query.get("upload-id-marker", ""))
     prefix, limit = call.query.get("prefix", ""), _limit(call, "max-uploads")
-    under_way = sorted(
-        (upload for upload in world.multipart.values() if upload.writing.bucket == bucket), key=_position
+    unfinished = sorted(
+        (upload for upload in world.multipart.values() if upload.planned.bucket == bucket), key=_position
     )
-    found = [one for one in under_way if one.writing.name.startswith(prefix) and _is_beyond(one, after)]
+    found = [one for one in unfinished if one.planned.name.startswith(prefix) and _is_after(one, after)]
     shown, truncated = found[:limit], len(found) > limit
     parts = [element("Bucket", bucket), element("Prefix", prefix), element("MaxUploads", limit)]
     parts.append(element("IsTruncated", str(truncated).lower()))
     if truncated and shown:
-        parts.append(element("NextKeyMarker", shown[-1].writing.name))
+        parts.append(element("NextKeyMarker", shown[-1].planned.name))
         parts.append(element("NextUploadIdMarker", shown[-1].upload_id))
     return xml_reply(document("ListMultipartUploadsResult", [*parts, *map(_upload, shown)]))
 
@@ -83,8 +84,8 @@ async def list_parts(world: World, call: Call, bucket: str, name: str) -> Reply:
     if truncated and shown:
         parts.append(element("NextPartNumberMarker", shown[-1][0]))
     for number, part in shown:
-        told = [element("PartNumber", number), element("LastModified", timestamp(part.modified))]
-        parts.append(group("Part", [*told, element("ETag", part.etag), element("Size", part.content.size)]))
+        described = [element("PartNumber", number), element("LastModified", timestamp(part.modified))]
+        parts.append(group("Part", [*described, element("ETag", part.etag), element("Size", part.content.size)]))
     return xml_reply(document("ListPartsResult", parts))
 
 
@@ -96,14 +97,14 @@ def _after(call: Call, *, second: bool) -> str:
 
 
 def _limit(call: Call, name: str) -> int:
-    given = call.number(name)
-    return MAX_PAGE if given is None else min(given, MAX_PAGE)
+    limit = call.number(name)
+    return MAX_PAGE if limit is None else min(limit, MAX_PAGE)
 
 
-def _echo(call: Call, bucket: str, asked: Listing) -> list[str]:
-    parts = [element("Name", bucket), element("Prefix", _text(call, asked.prefix)), element("MaxKeys", asked.limit)]
-    if asked.delimiter:
-        parts.append(element("Delimiter", _text(call, asked.delimiter)))
+def _echo(call: Call, bucket: str, listing: Listing) -> list[str]:
+    parts = [element("Name", bucket), element("Prefix", _text(call, listing.prefix)), element("MaxKeys", listing.limit)]
+    if listing.delimiter:
+        parts.append(element("Delimiter", _text(call, listing.delimiter)))
     if "encoding-type" in call.query:
         parts.append(element("EncodingType", call.query["encoding-type"]))
     return parts
@@ -148,17 +149,17 @@ def _text(call: Call, text: str) -> str:
 
 
 def _position(upload: MultipartUpload) -> tuple[str, str]:
-    return upload.writing.name, upload.upload_id
+    return upload.planned.name, upload.upload_id
 
 
-def _is_beyond(upload: MultipartUpload, after: tuple[str, str]) -> bool:
+def _is_after(upload: MultipartUpload, after: tuple[str, str]) -> bool:
     key, upload_id = after
     if not upload_id:
-        return upload.writing.name > key
-    return upload.writing.name > key or (upload.writing.name == key and upload.upload_id > upload_id)
+        return upload.planned.name > key
+    return upload.planned.name > key or (upload.planned.name == key and upload.upload_id > upload_id)
 
 
 def _upload(upload: MultipartUpload) -> str:
-    told = [element("Key", upload.writing.name), element("UploadId", upload.upload_id)]
-    told.append(element("StorageClass", upload.writing.fields.get("storageClass", "STANDARD")))
-    return group("Upload", [*told, element("Initiated", timestamp(upload.initiated))])
+    described = [element("Key", upload.planned.name), element("UploadId", upload.upload_id)]
+    described.append(element("StorageClass", upload.planned.fields.get("storageClass", "STANDARD")))
+    return group("Upload", [*described, element("Initiated", timestamp(upload.initiated))])

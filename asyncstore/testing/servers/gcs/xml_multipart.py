@@ -1,8 +1,8 @@
 """
-Uploads by parts, in the XML API.
+Multipart uploads, in the XML API.
 
-`Multipart uploads <https://cloud.google.com/storage/docs/multipart-uploads>`_: preconditions are not
-supported, and the object has a CRC32C but no MD5.
+`Multipart uploads <https://cloud.google.com/storage/docs/multipart-uploads>`_
+do not support preconditions, and the object has a CRC32C but no MD5.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
@@ -18,43 +17,17 @@ from multidict import CIMultiDict
 
 from asyncstore.testing.servers.gcs import encryption, hashes, writing
 from asyncstore.testing.servers.gcs.calls import Call, Reply, xml_reply
-from asyncstore.testing.servers.gcs.content import Content, joined
+from asyncstore.testing.servers.gcs.content import joined
 from asyncstore.testing.servers.gcs.errors import ServiceError, invalid, no_such_upload
+from asyncstore.testing.servers.gcs.pending import MultipartUpload, Part
 from asyncstore.testing.servers.gcs.resources import xml_etag
 from asyncstore.testing.servers.gcs.world import World
-from asyncstore.testing.servers.gcs.writing import Writing
 from asyncstore.testing.servers.gcs.xml_text import document, element, malformed, parse
 
 #: https://cloud.google.com/storage/quotas#requests
 _MIN_PART: Final = 5 * 1024 * 1024
 _MAX_PARTS: Final = 10_000
 _CONDITIONS: Final = ("x-goog-if-generation-match", "x-goog-if-metageneration-match", "if-match", "if-none-match")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """
-    One part that has been uploaded.
-    """
-
-    content: Content = field(repr=False)
-    modified: float
-
-    @property
-    def etag(self) -> str:
-        return f'"{(self.content.md5 or b"").hex()}"'
-
-
-@dataclass(slots=True)
-class MultipartUpload:
-    """
-    One upload under way.
-    """
-
-    upload_id: str
-    writing: Writing
-    initiated: float
-    parts: dict[int, Part] = field(default_factory=dict)
 
 
 async def initiate(world: World, call: Call, bucket: str, name: str) -> Reply:
@@ -78,7 +51,7 @@ async def upload_part(world: World, call: Call, bucket: str, name: str) -> Reply
     _check_key(upload, call)
     content = await writing.receive(call.body)
     hashes.of_body(call.headers).check(content)
-    # It may have been completed or aborted while the bytes came in.
+    # Another request may have completed or aborted the upload meanwhile.
     find_upload(world, call, bucket, name)
     part = upload.parts[number] = Part(content, time.time())
     headers = CIMultiDict({"ETag": part.etag, "X-Goog-Hash": f"crc32c={content.crc32c_text}"})
@@ -95,7 +68,7 @@ async def complete(world: World, call: Call, bucket: str, name: str) -> Reply:
     upload = find_upload(world, call, bucket, name)
     _check_key(upload, call)
     parts = _chosen(upload, body)
-    stored = upload.writing.commit(world, joined([part.content for part in parts]))
+    stored = world.write(upload.planned, joined([part.content for part in parts]))
     del world.multipart[upload.upload_id]
     reply = xml_reply(
         document(
@@ -132,11 +105,11 @@ def find_upload(world: World, call: Call, bucket: str, name: str) -> MultipartUp
     Return the upload that a request names.
 
     Raises:
-        ServiceError: There is none, or it is of another object.
+        ServiceError: It does not exist, or belongs to another object.
     """
     world.bucket(bucket)
     upload = world.multipart.get(call.query["uploadId"])
-    if upload is None or (upload.writing.bucket, upload.writing.name) != (bucket, name):
+    if upload is None or (upload.planned.bucket, upload.planned.name) != (bucket, name):
         raise no_such_upload()
     return upload
 
@@ -149,14 +122,14 @@ def _part_number(call: Call) -> int:
 
 
 def _chosen(upload: MultipartUpload, body: bytes) -> Sequence[Part]:
-    asked = [(_number(one.findtext("PartNumber")), one.findtext("ETag") or "") for one in parse(body).findall("Part")]
-    if not asked:
+    listed = [(_number(one.findtext("PartNumber")), one.findtext("ETag") or "") for one in parse(body).findall("Part")]
+    if not listed:
         raise malformed()
-    numbers = [number for number, _ in asked]
+    numbers = [number for number, _ in listed]
     if any(first >= second for first, second in pairwise(numbers)):
         message = "The list of parts was not in ascending order by part number."
         raise ServiceError(400, "invalid", "InvalidPartOrder", message)
-    parts = [_part(upload, number, etag) for number, etag in asked]
+    parts = [_part(upload, number, etag) for number, etag in listed]
     if any(part.content.size < _MIN_PART for part in parts[:-1]):
         message = "Your proposed upload is smaller than the minimum allowed object size."
         raise ServiceError(400, "invalid", "EntityTooSmall", message)
@@ -178,12 +151,12 @@ def _number(text: str | None) -> int:
 
 
 def _check_key(upload: MultipartUpload, call: Call) -> None:
-    if encryption.key_sha256(call.headers) != upload.writing.key_sha256:
-        message = "The encryption key is not the one that the upload was initiated with."
+    if encryption.key_sha256(call.headers) != upload.planned.key_sha256:
+        message = "The encryption key differs from the one that the upload was initiated with."
         raise invalid(message, "X-Goog-Encryption-Key", code="CustomerEncryptionKeyIsIncorrect")
 
 
 def _refuse_conditions(call: Call) -> None:
-    given = next((name for name in _CONDITIONS if name in call.headers), None)
-    if given is not None:
-        raise invalid("Preconditions are not supported for multipart uploads.", given)
+    condition = next((name for name in _CONDITIONS if name in call.headers), None)
+    if condition is not None:
+        raise invalid("Preconditions are not supported for multipart uploads.", condition)

@@ -1,21 +1,24 @@
 """
-Which handler a request of the XML API is for.
+The routes of the XML API.
 """
 
 from __future__ import annotations
 
-from asyncstore.testing.servers.gcs import resumable, xml_buckets, xml_listing, xml_multipart, xml_objects
+from asyncstore.testing.servers.gcs import resumable, xml_listing, xml_multipart, xml_objects
 from asyncstore.testing.servers.gcs.access import check_billing
 from asyncstore.testing.servers.gcs.calls import Call, Reply
 from asyncstore.testing.servers.gcs.errors import method_not_allowed
+from asyncstore.testing.servers.gcs.known import XML_BUCKET, XML_OBJECT, XML_SERVICE, check_parameters
 from asyncstore.testing.servers.gcs.world import World
 
 
 async def answer(world: World, call: Call) -> Reply:
     """
-    Answer a request of the XML API: ``/``, ``/BUCKET`` or ``/BUCKET/OBJECT``.
+    Answer a request to the XML API: ``/``, ``/BUCKET`` or ``/BUCKET/OBJECT``.
     """
     bucket, name = call.segments[0], "/".join(call.segments[1:])
+    if "upload_id" not in call.query:
+        check_parameters(call.query, XML_OBJECT if name else XML_BUCKET if bucket else XML_SERVICE)
     if not bucket:
         return await _service(world, call)
     if not name:
@@ -40,9 +43,9 @@ async def _bucket(world: World, call: Call, bucket: str) -> Reply:
             world.bucket(bucket)
             return Reply()
         case "PUT":
-            return await xml_buckets.create_bucket(world, call, bucket)
+            return await xml_objects.create_bucket(world, call, bucket)
         case "DELETE":
-            return await xml_buckets.delete_bucket(world, bucket)
+            return await xml_objects.delete_bucket(world, bucket)
     raise method_not_allowed()
 
 

@@ -1,5 +1,5 @@
 """
-XML documents, written and read.
+Writing and parsing XML documents.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from asyncstore.testing.servers.gcs.errors import ServiceError
 
-#: Of what is compatible with S3: https://cloud.google.com/storage/docs/xml-api/reference-methods
+#: For the S3-compatible replies: https://cloud.google.com/storage/docs/xml-api/reference-methods
 S3_NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 NAMESPACE: Final = "http://doc.s3.amazonaws.com/2006-03-01"
 
@@ -20,37 +20,37 @@ _HEAD: Final = "<?xml version='1.0' encoding='UTF-8'?>"
 
 def document(name: str, parts: Iterable[str], namespace: str = S3_NAMESPACE) -> str:
     """
-    Return a document whose root has *parts*, which are XML.
+    Return a document whose root contains *parts*, which are XML.
     """
     return f'{_HEAD}<{name} xmlns="{namespace}">{"".join(parts)}</{name}>'
 
 
 def element(name: str, value: object) -> str:
     """
-    Return one element with text.
+    Return an element with text.
     """
     return f"<{name}>{escape(str(value))}</{name}>"
 
 
 def group(name: str, parts: Iterable[str]) -> str:
     """
-    Return one element with others in it.
+    Return an element that contains other elements.
     """
     return f"<{name}>{''.join(parts)}</{name}>"
 
 
 def parse(data: bytes) -> ET.Element:
     """
-    Return the root of a document, with all namespaces taken off.
+    Return the root of a document, with all namespaces removed.
 
     Raises:
-        ServiceError: It is no XML, or declares entities.
+        ServiceError: The data is not XML, or declares entities.
     """
-    # Entities that contain each other make a small document huge.
+    # Nested entities can expand a small document to a huge one.
     if b"<!" in data:
         raise malformed()
     try:
-        root = ET.fromstring(data)  # noqa: S314 - it declares nothing, see above
+        root = ET.fromstring(data)  # noqa: S314 - entity declarations are refused above
     except ET.ParseError:
         raise malformed() from None
     for found in root.iter():

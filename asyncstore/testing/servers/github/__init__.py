@@ -1,5 +1,5 @@
 """
-GitHub, as far as releases and their assets go.
+The stand-in server for GitHub releases and their assets.
 """
 
 from asyncstore.testing.servers.github.apps import App as App

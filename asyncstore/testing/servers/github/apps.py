@@ -1,5 +1,5 @@
 """
-GitHub Apps: who they are by their keys, where they are installed, and the tokens that they get.
+GitHub Apps: their keys, their installations, and the tokens that they get.
 
 https://docs.github.com/rest/apps/apps
 """
@@ -30,16 +30,16 @@ _TOKEN_SECONDS: Final = 3600.0
 @dataclass(slots=True, kw_only=True)
 class App:
     """
-    An app, installed for the repositories of some accounts.
+    A GitHub App, installed for some accounts.
 
     Attributes:
-        app_id: Or its client id; tokens for the app name either.
-        public_key: In PEM.
-        installations: Logins of the accounts, by the ids of the installations.
-        organizations: Which of these logins are organisations.
-        token_seconds: How long the tokens are good that it gets.
+        app_id: The app's id or client id: a JWT may name either.
+        public_key: The app's RSA key, in PEM.
+        installations: Logins of the accounts, by installation id.
+        organizations: The logins that are organizations.
+        token_seconds: Lifetime of the app's installation tokens, in seconds.
         clock_offset: Seconds by which GitHub's clock is ahead of the machine's.
-        delay: Seconds before it gets one.
+        delay: Seconds to wait before issuing a token.
         asked: Bodies of the requests for tokens.
     """
 
@@ -54,19 +54,19 @@ class App:
 
     def now(self) -> float:
         """
-        Return what time it is at GitHub.
+        Return the time on GitHub's clock.
         """
         return time.time() + self.clock_offset
 
     def date(self) -> str:
         """
-        Return the same as a header has it.
+        Return the time on GitHub's clock, in HTTP format.
         """
         return formatdate(self.now(), usegmt=True)
 
     def installation_of(self, login: str, *, organization: bool | None = None) -> web.Response:
         """
-        Return the reply that names the installation for *login*.
+        Return the reply with the installation for *login*.
         """
         for number, account in self.installations.items():
             kind = account in self.organizations
@@ -79,15 +79,15 @@ class App:
         self, number: int, document: dict[str, Any], register: Callable[[str, str, float], None]
     ) -> web.Response:
         """
-        Return the reply with a new token of an installation.
+        Return the reply with a new installation token.
 
         Args:
-            register: Lets in who has the token, as a login, until some time.
+            register: Called with the token, its login, and when it expires (seconds since 1970).
         """
         self.asked.append(document)
         if number not in self.installations:
             raise not_found()
-        # GitHub tells whole seconds.
+        # GitHub sends whole seconds.
         ends = float(int(self.now() + self.token_seconds))
         token = f"ghs_{self.app_id}_{secrets.token_urlsafe(24)}"
         register(token, self.installations[number], ends - self.clock_offset)
@@ -97,7 +97,7 @@ class App:
 
 class Apps:
     """
-    All apps that there are.
+    All registered apps.
     """
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class Apps:
         Return the app whose key signed the token of *request*.
 
         Raises:
-            Refused: It is none, or its times do not fit.
+            Refused: The JWT is invalid, expired, or not valid yet.
         """
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         try:
@@ -127,11 +127,11 @@ class Apps:
 def _check_times(app: App, claims: dict[str, Any]) -> None:
     now, headers = app.now(), {"Date": app.date()}
     if claims["iat"] > now:
-        said = "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"
-        raise Refused(401, said, headers=headers)
+        message = "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"
+        raise Refused(401, message, headers=headers)
     if claims["exp"] <= now:
-        said = "'Expiration time' claim ('exp') must be a numeric value representing the future time"
-        raise Refused(401, said, headers=headers)
+        message = "'Expiration time' claim ('exp') must be a numeric value representing the future time"
+        raise Refused(401, message, headers=headers)
     if claims["exp"] > now + MAX_LIFETIME:
         raise Refused(401, "'Expiration time' claim ('exp') is too far in the future", headers=headers)
 
@@ -149,7 +149,7 @@ def _verify(public_key: str, signature: bytes, text: bytes) -> None:
 
     key = load_pem_public_key(public_key.encode())
     if not isinstance(key, RSAPublicKey):
-        raise TypeError("the key of an app is an RSA key")
+        raise TypeError("the public key of an app must be an RSA key")
     try:
         key.verify(signature, text, PKCS1v15(), SHA256())
     except InvalidSignature:

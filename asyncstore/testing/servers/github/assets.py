@@ -1,5 +1,5 @@
 """
-Assets: listed, sent, renamed and deleted.
+Assets: uploads and updates.
 
 https://docs.github.com/rest/releases/assets
 """
@@ -28,9 +28,9 @@ async def receive(
     store: Store, release: Release, caller: Caller, query: Mapping[str, str], request: web.BaseRequest
 ) -> Asset:
     """
-    Take the bytes of a new asset.
+    Receive a new asset.
 
-    It is there, as a ``starter``, before they are; it stays so if they do not come.
+    The asset exists as a ``starter`` while its bytes are received, and stays one if the upload breaks off.
     """
     asset = _started(store, release, caller, query, request)
     wanted = _length(request)
@@ -68,14 +68,14 @@ def _started(
     )
 
 
-def update(release: Release, asset: Asset, given: Mapping[str, Any]) -> None:
+def update(release: Release, asset: Asset, changes: Mapping[str, Any]) -> None:
     """
-    Give an asset another name or label.
+    Change the name or label of an asset.
     """
-    if "name" in given and given["name"] != asset.name:
-        asset.name = _free_name(release, str(given["name"]))
-    if "label" in given:
-        asset.label = str(given["label"])
+    if "name" in changes and changes["name"] != asset.name:
+        asset.name = _free_name(release, str(changes["name"]))
+    if "label" in changes:
+        asset.label = str(changes["label"])
     asset.updated_at = now()
 
 

@@ -1,5 +1,5 @@
 """
-The other origin, where assets are: it knows signed links, and nobody's token.
+The second origin, which serves assets: it accepts signed links, and no tokens.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 
 class AssetHost(StandIn):
     """
-    Serves the bytes behind signed links, for as long as these are good.
+    Serves assets through signed links that expire.
 
     Attributes:
-        host: The name in links.
-        link_ttl: Seconds that a link is good.
-        link_port: Where links lead, if that is a proxy in front of the server.
+        host: The host name in links.
+        link_ttl: Lifetime of a link, in seconds.
+        link_port: The port in links, if they lead to a proxy.
     """
 
     def __init__(self, *, host: str, link_ttl: float, tls: ssl.SSLContext | None = None) -> None:
@@ -42,7 +42,7 @@ class AssetHost(StandIn):
 
     def link(self, asset: Asset) -> str:
         """
-        Return a link to the bytes that *asset* has now.
+        Return a signed link to the current bytes of *asset*.
         """
         self._contents[asset.id] = asset.content
         path = f"/github-production-release-asset/{asset.id}"
@@ -57,13 +57,13 @@ class AssetHost(StandIn):
 
     def expire_links(self) -> None:
         """
-        Make all links that were given out worthless.
+        Invalidate all links issued so far.
         """
         self._key = secrets.token_bytes(32)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """
-        Answer a GET or HEAD with a good link and no credentials.
+        Answer a GET or HEAD that has a valid link and no credentials.
         """
         url = URL(request.raw_path, encoded=True)
         query = dict(url.query)
@@ -83,7 +83,7 @@ class AssetHost(StandIn):
 
     def forget(self, asset: Asset) -> None:
         """
-        Drop the bytes of an asset that was deleted: its links lead nowhere.
+        Drop the bytes of a deleted asset. Its links answer 404 from now on.
         """
         self._contents.pop(asset.id, None)
 

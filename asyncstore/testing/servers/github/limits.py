@@ -1,5 +1,5 @@
 """
-Who asks, and how often.
+Authentication and rate limits.
 
 https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
 """
@@ -23,27 +23,27 @@ _MINUTE: Final = 60.0
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
-    Who sent a request; *login* is ``None`` for one without a token.
+    The sender of a request; *login* is ``None`` without a token.
     """
 
     login: str | None
 
     def sees(self, repository: Repository) -> bool:
         """
-        Tell whether the caller may know that the repository is there.
+        Return whether the caller may see the repository.
         """
         return not repository.private or self.login in repository.writers | repository.readers
 
     def writes(self, repository: Repository) -> bool:
         """
-        Tell whether the caller may change it.
+        Return whether the caller may change the repository.
         """
         return self.login in repository.writers
 
 
 class Tokens:
     """
-    The tokens that are good, and whose they are.
+    The valid tokens, and their owners.
     """
 
     def __init__(self, tokens: dict[str, str]) -> None:
@@ -52,7 +52,7 @@ class Tokens:
 
     def add(self, token: str, login: str, ends: float) -> None:
         """
-        Let in who has *token*, as *login*, until *ends*, in seconds since 1970.
+        Accept *token* as *login* until *ends* (seconds since 1970).
         """
         self.logins[token] = login
         self._ends[token] = ends
@@ -62,12 +62,12 @@ class Tokens:
         Return who sent *request*.
 
         Raises:
-            Refused: The token is not good.
+            Refused: The token is invalid or expired.
         """
-        given = request.headers.get("Authorization")
-        if given is None:
+        authorization = request.headers.get("Authorization")
+        if authorization is None:
             return Caller(None)
-        kind, _, token = given.partition(" ")
+        kind, _, token = authorization.partition(" ")
         token = token.strip()
         login = self.logins.get(token) if time.time() < self._ends.get(token, math.inf) else None
         if kind.lower() not in ("bearer", "token") or login is None:
@@ -83,15 +83,15 @@ class _Window:
 
 class Limits:
     """
-    The primary limit, on requests an hour, and a secondary one, on writes a minute.
+    The primary rate limit, on requests per hour, and the secondary one, on writes per minute.
 
     Attributes:
-        authenticated: Requests an hour with a token.
-        anonymous: Requests an hour without.
-        writes: Requests a minute that change something; ``None`` is no limit.
-        status: Of a refusal: GitHub answers 403 or 429.
-        seconds: Of the longer of both windows.
-        refused: How many requests came all the same.
+        authenticated: Requests per hour with a token.
+        anonymous: Requests per hour without a token.
+        writes: Writes per minute; ``None`` means no limit.
+        status: Status of a refusal: GitHub answers 403 or 429.
+        seconds: Length of the primary limit's window.
+        refused: How many requests exceeded a limit.
     """
 
     def __init__(self, *, authenticated: int, anonymous: int, writes: int | None) -> None:
@@ -106,10 +106,10 @@ class Limits:
 
     def count(self, caller: Caller, method: str) -> dict[str, str]:
         """
-        Count a request in, and return the headers that say how many are left.
+        Count a request, and return the headers with the remaining number.
 
         Raises:
-            Refused: There was none left.
+            Refused: A limit is exceeded.
         """
         allowed = self.anonymous if caller.login is None else self.authenticated
         window = _current(self._windows, caller.login, self.seconds)
@@ -119,7 +119,7 @@ class Limits:
             "x-ratelimit-limit": str(allowed),
             "x-ratelimit-remaining": str(allowed - window.used),
             "x-ratelimit-used": str(window.used),
-            # Whole seconds, and never before the window has ended.
+            # Whole seconds, rounded up so the window has ended by then.
             "x-ratelimit-reset": str(int(window.ends) + 1),
             "x-ratelimit-resource": "core",
         }

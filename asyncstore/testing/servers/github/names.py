@@ -1,5 +1,5 @@
 """
-What GitHub makes of the names of assets and tags.
+GitHub's rules for the names of assets and tags.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _PERIODS: Final = re.compile(r"\.{2,}")
 # https://git-scm.com/docs/git-check-ref-format
 _NO_REF: Final = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(?:^|/)\.|\.(?:/|$)|\.lock(?:/|$)|^/|/$|^@$|^-|^$")
 
-#: Characters of the longest tag: what is left of the 255 of a reference's last segment, to be careful.
+#: The maximum length of a tag, in characters.
 MAX_TAG: Final = 255
 
 
@@ -24,9 +24,9 @@ def stored_name(name: str) -> str:
 
     "GitHub renames asset filenames that have special characters, non-alphanumeric
     characters, and leading or trailing periods"
-    (https://docs.github.com/rest/releases/assets#upload-a-release-asset). How it
-    does so is not documented; this is what people have seen: accents go, a run of
-    others becomes one period, and ``.config`` becomes ``default.config``
+    (https://docs.github.com/rest/releases/assets#upload-a-release-asset). The
+    details are not documented; users report that accents are removed, a run of other
+    characters becomes one period, and ``.config`` becomes ``default.config``
     (https://github.com/travis-ci/dpl/issues/821,
     https://github.com/softprops/action-gh-release/issues/741).
     """
@@ -37,13 +37,13 @@ def stored_name(name: str) -> str:
 
 def is_tag(tag: str) -> bool:
     """
-    Tell whether git takes *tag* as the name of a tag.
+    Return whether *tag* is a valid git tag name.
     """
     return len(tag) <= MAX_TAG and _NO_REF.search(tag) is None
 
 
 def conflicts(tag: str, others: set[str]) -> bool:
     """
-    Tell whether *tag* would be a folder of another tag, or another way round, which git refuses.
+    Return whether *tag* is a folder of another tag or the reverse, which git refuses.
     """
     return any(tag.startswith(f"{other}/") or other.startswith(f"{tag}/") for other in others)

@@ -1,5 +1,5 @@
 """
-What goes over the wire: JSON, errors and pages.
+Replies: JSON, errors, pages, and the URLs in them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ DEFAULT_PAGE: Final = 30
 MAX_PAGE: Final = 100
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a failure of ours
+class Refused(Exception):  # noqa: N818 - a reply, not a failure of the server
     """
-    An answer that is an error.
+    An error reply.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure of ours
 
     def reply(self) -> web.Response:
         """
-        Return it as GitHub writes it.
+        Return the error in GitHub's format.
         """
         body: dict[str, Any] = {"message": self.message, "documentation_url": _DOCUMENTATION}
         if self.errors:
@@ -56,9 +56,16 @@ def not_found() -> Refused:
     return Refused(404, "Not Found")
 
 
+def not_implemented(what: str) -> Refused:
+    """
+    Return the refusal of something that GitHub has and this server has not.
+    """
+    return Refused(501, f"The stand-in for GitHub does not support {what}")
+
+
 def invalid(resource: str, field: str, code: str, message: str | None = None) -> Refused:
     """
-    Return what says that *field* cannot be so.
+    Return the error for an invalid *field*.
     """
     error = {"resource": resource, "code": code, "field": field}
     return Refused(422, "Validation Failed", errors=[error | ({"message": message} if message else {})])
@@ -74,7 +81,7 @@ def as_json(body: Any, status: int = 200, headers: Mapping[str, str] | None = No
 
 def page_of(items: Sequence[Any], query: Mapping[str, str], url: str) -> tuple[Sequence[Any], dict[str, str]]:
     """
-    Return the page that *query* asks for, and the ``Link`` to the others.
+    Return the requested page, and the ``Link`` header for the other pages.
     """
     size = min(max(1, _number(query, "per_page", DEFAULT_PAGE)), MAX_PAGE)
     number = max(1, _number(query, "page", 1))
@@ -102,12 +109,12 @@ def time_text(moment: datetime | None) -> str | None:
 
 class Addresses:
     """
-    Writes the URLs that replies are full of.
+    Builds the JSON representations, with the URLs in them.
 
     Args:
-        api: Where the API begins.
-        uploads: Where assets are sent to.
-        web: Where people look.
+        api: Base URL of the API.
+        uploads: Base URL for uploads of assets.
+        web: Base URL of the website.
     """
 
     def __init__(self, api: str, uploads: str, web: str) -> None:
@@ -120,13 +127,13 @@ class Addresses:
 
     def user(self, login: str) -> dict[str, Any]:
         """
-        Return a user, in short.
+        Return the short representation of a user.
         """
         return {"login": login, "id": 1, "type": "User", "url": f"{self.api}/users/{login}", "site_admin": False}
 
     def repository(self, repository: Repository) -> dict[str, Any]:
         """
-        Return a repository, in short.
+        Return the short representation of a repository.
         """
         return {
             "id": repository.id,
@@ -142,7 +149,7 @@ class Addresses:
 
     def release(self, repository: Repository, release: Release) -> dict[str, Any]:
         """
-        Return a release with all of its assets.
+        Return the representation of a release, with all of its assets.
         """
         url = f"{self.releases(repository)}/{release.id}"
         page = "untagged-" + format(release.id, "020x") if release.draft else release.tag
@@ -168,7 +175,7 @@ class Addresses:
 
     def asset(self, repository: Repository, release: Release, asset: Asset) -> dict[str, Any]:
         """
-        Return an asset; its digest is known once all of it is here.
+        Return the representation of an asset. Its size and digest are shown once the upload is complete.
         """
         whole = asset.state == "uploaded"
         return {

@@ -1,5 +1,5 @@
 """
-The API: who may ask for what, and where it is answered.
+The server: routes, and access to repositories.
 """
 
 from __future__ import annotations
@@ -21,41 +21,43 @@ from asyncstore.testing.servers.github import assets, releases
 from asyncstore.testing.servers.github.apps import App, Apps
 from asyncstore.testing.servers.github.downloads import AssetHost
 from asyncstore.testing.servers.github.limits import Caller, Limits, Tokens
-from asyncstore.testing.servers.github.replies import Addresses, Refused, as_json, not_found, page_of
+from asyncstore.testing.servers.github.replies import Addresses, Refused, as_json, not_found, not_implemented, page_of
 from asyncstore.testing.servers.github.store import Asset, Release, Repository, Store
 from asyncstore.testing.servers.stand_in import StandIn
 
-#: A token that is good unless others are given; it is nobody's.
+#: The valid token unless others are set. It is fake.
 FAKE_TOKEN: Final = "fake-github-token"  # noqa: S105
 LOGIN: Final = "octocat"
 
 _REPO: Final = r"/repos/([^/]+)/([^/]+)"
+# https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects
+_BY_ID: Final = re.compile(r"/repositories/(\d+)((?:/.*)?)")
+_BY_NAME: Final = re.compile(r"/repos/([^/]+/[^/]+)((?:/.*)?)")
 _INSTALLED: Final = re.compile(r"/(?P<kind>repos|orgs|users)/(?P<login>[^/]+)(?:/[^/]+)?/installation")
 _APP_TOKENS: Final = re.compile(r"/app/installations/(?P<number>\d+)/access_tokens")
 
 
 class GitHubServer(StandIn):
     """
-    GitHub's API for releases, and the origin that their assets come from.
+    GitHub's API for releases, and the origin that serves their assets.
 
-    It knows ``FAKE_TOKEN`` and, as :meth:`add_repository` is called, repositories. PyGithub
-    works with it, and ``gh release`` does: over TLS, with ``base_path="/api/v3"``.
+    PyGithub works with it. So does ``gh release``, over TLS and with ``base_path="/api/v3"``.
 
     Args:
-        base_path: ``"/api/v3"`` is where Enterprise servers have their API.
-        tokens: Logins by their tokens.
-        repositories: Names, such as ``"octocat/hello"``, of public repositories of the logins above.
-        folder: Where assets go, instead of memory.
-        link_ttl: Seconds that the link to an asset is good.
-        host: The name of this machine in URLs.
-        asset_host: The same for the other origin, for clients that tell origins by their names.
-        rate_limit: Requests an hour with a token.
-        anonymous_rate_limit: Requests an hour without one.
-        write_limit: Requests a minute that change something, the secondary limit.
+        base_path: The API's path; ``"/api/v3"`` on Enterprise servers.
+        tokens: Logins, by token. By default, only ``FAKE_TOKEN`` is valid.
+        repositories: Names of public repositories to create, such as ``"octocat/hello"``.
+        folder: Where to store assets; ``None`` keeps them in memory.
+        link_ttl: Lifetime of a link to an asset, in seconds.
+        host: The host name in URLs.
+        asset_host: The host name of the second origin, for clients that tell origins apart by name.
+        rate_limit: Requests per hour with a token.
+        anonymous_rate_limit: Requests per hour without a token.
+        write_limit: Writes per minute: the secondary limit.
 
     Attributes:
-        assets: The other origin, with its own requests and faults.
-        limits: What may be asked how often.
+        assets: The second origin, with its own requests and faults.
+        limits: The rate limits.
     """
 
     def __init__(
@@ -95,29 +97,37 @@ class GitHubServer(StandIn):
 
     @property
     def url(self) -> str:
-        """Scheme, host and port, without a slash at the end."""
+        """Scheme, host and port, without a trailing slash."""
         return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}"
 
     def introduce(self, folder: Path | None) -> list[str]:
         """
-        Return the tokens that are good.
+        Return the valid tokens.
         """
         return list(self._tokens.logins)
 
     @property
     def api_url(self) -> str:
-        """Where the API begins: what clients take as their base URL."""
+        """Base URL of the API, for clients."""
         return self.url + self._base
 
     def add_repository(self, name: str, *, private: bool = False, writers: Iterable[str] = ()) -> Repository:
         """
-        Make a repository without releases, that its owner and *writers* can change.
+        Create a repository without releases. Its owner and *writers* can change it.
         """
         return self._store.add(name, private=private, writers=set(writers))
 
+    def rename_repository(self, old: str, new: str) -> None:
+        """
+        Give a repository another owner and name, as ``owner/repo``.
+
+        The API answers requests to the old name with a redirect: 301 to reads, 307 to writes.
+        """
+        self._store.rename(old, new)
+
     def add_app(self, app: App) -> App:
         """
-        Let an app ask for tokens of the accounts that it is installed for; may be changed at any time.
+        Allow an app to request tokens for its installations. The app can be changed at any time.
 
         It needs ``cryptography``.
         """
@@ -126,19 +136,19 @@ class GitHubServer(StandIn):
 
     def revoke(self, token: str) -> None:
         """
-        Let in nobody any more who has *token*.
+        Stop accepting *token*.
         """
         self._tokens.logins.pop(token, None)
 
     def repository(self, name: str) -> Repository:
         """
-        Return a repository, to look at what it holds.
+        Return a repository, to inspect its contents.
         """
         return self._store.repositories[name.lower()]
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """
-        Answer one request, with an id and the limits of whoever sent it.
+        Answer one request. The reply has a request id and the caller's rate limits.
         """
         headers = {"X-GitHub-Request-Id": f"{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:8]}".upper()}
         try:
@@ -155,7 +165,7 @@ class GitHubServer(StandIn):
 
     async def _by_app(self, request: web.BaseRequest) -> web.Response | None:
         """
-        Answer what only apps ask; ``None`` if it is something else.
+        Answer a request that only apps send; return ``None`` for any other request.
         """
         path = request.raw_path.partition("?")[0].removeprefix(self._base)
         if request.method == "GET" and (found := _INSTALLED.fullmatch(path)):
@@ -175,17 +185,41 @@ class GitHubServer(StandIn):
                 403, "Request forbidden by administrative rules. Please make sure your request has a User-Agent"
             )
         path, _, _ = request.raw_path.partition("?")
-        own = path.startswith(f"{self._base}/")
-        where = path.removeprefix(self._base) if own else path
-        # aiohttp leaves the body away from the answer to a HEAD.
-        asked = "GET" if request.method == "HEAD" else request.method
+        if path.startswith(f"{self._base}/"):
+            path = path.removeprefix(self._base)
+        path = self._present(request, caller, path)
+        # aiohttp omits the body from the reply to a HEAD.
+        wanted = "GET" if request.method == "HEAD" else request.method
         for method, pattern, handler in _ROUTES:
-            if asked == method and (match := pattern.fullmatch(where)):
+            if wanted == method and (match := pattern.fullmatch(path)):
+                _check_parameters(request, handler)
                 return await handler(self, request, caller, *map(unquote, match.groups()))
         raise not_found()
 
+    def _present(self, request: web.BaseRequest, caller: Caller, path: str) -> str:
+        """
+        Return *path* with the name of its repository instead of its id.
+
+        Raises:
+            Refused: A redirect from the name that a repository had before.
+        """
+        if match := _BY_ID.fullmatch(path):
+            repository = self._store.by_id(int(match[1]))
+            if repository is None:
+                raise not_found()
+            return f"/repos/{repository.full_name}{match[2]}"
+        match = _BY_NAME.fullmatch(path)
+        moved = self._store.renamed.get(unquote(match[1]).lower()) if match else None
+        if match is None or moved is None or not caller.sees(moved):
+            return path
+        query = request.raw_path.partition("?")[2]
+        place = f"{self._addresses(request).api}/repositories/{moved.id}{match[2]}" + (f"?{query}" if query else "")
+        if _changes(request):
+            raise Refused(307, "Temporary Redirect", headers={"Location": place})
+        raise Refused(301, "Moved Permanently", headers={"Location": place})
+
     def _addresses(self, request: web.BaseRequest) -> Addresses:
-        # By the name that the client knows us by, which may be that of a proxy.
+        # Use the host name that the client sent, which may be a proxy's.
         origin = f"{'https' if self._tls else 'http'}://{request.headers.get('Host') or f'{self._host}:{self.port}'}"
         return Addresses(origin + self._base, f"{origin}/api/uploads", origin)
 
@@ -215,12 +249,14 @@ class GitHubServer(StandIn):
 
     async def _graphql(self, request: web.BaseRequest, caller: Caller) -> web.Response:
         """
-        Know nothing of drafts by their tags, which is all that GitHub's command line asks here.
+        Report no draft for a tag, the only query that ``gh release`` sends here.
         """
         if caller.login is None:
             raise Refused(401, "Requires authentication")
         if "release(tagName" not in (await _document(request)).get("query", ""):
-            return as_json({"errors": [{"type": "UNSUPPORTED", "message": "this stand-in has no such query"}]})
+            return as_json(
+                {"errors": [{"type": "UNSUPPORTED", "message": "the stand-in for GitHub does not support this query"}]}
+            )
         return as_json({"data": {"repository": {"release": None}}})
 
     async def _repository(self, request: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
@@ -231,8 +267,8 @@ class GitHubServer(StandIn):
 
     async def _create_release(self, request: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
         repository = self._find(caller, owner, name, write=True)
-        made = releases.create(self._store, repository, caller, await _document(request))
-        return as_json(self._addresses(request).release(repository, made), 201)
+        release = releases.create(self._store, repository, caller, await _document(request))
+        return as_json(self._addresses(request).release(repository, release), 201)
 
     async def _latest(self, request: web.BaseRequest, caller: Caller, owner: str, name: str) -> web.Response:
         repository = self._find(caller, owner, name)
@@ -255,7 +291,7 @@ class GitHubServer(StandIn):
         if request.method == "DELETE":
             del repository.releases[release.id]
             for asset in release.assets.values():
-                await self._dropped(asset)
+                await self._drop(asset)
             return web.Response(status=204)
         if request.method == "PATCH":
             releases.update(repository, release, await _document(request))
@@ -284,7 +320,7 @@ class GitHubServer(StandIn):
         repository, release, asset = self._find_asset(caller, owner, name, asset_id, write=_changes(request))
         if request.method == "DELETE":
             del release.assets[asset.id]
-            await self._dropped(asset)
+            await self._drop(asset)
             return web.Response(status=204)
         if request.method == "PATCH":
             assets.update(release, asset, await _document(request))
@@ -307,9 +343,12 @@ class GitHubServer(StandIn):
         asset.download_count += 1
         return web.Response(status=302, headers={"Location": self.assets.link(asset)})
 
-    async def _dropped(self, asset: Asset) -> None:
+    async def _drop(self, asset: Asset) -> None:
         self.assets.forget(asset)
         await asset.content.drop()
+
+
+_Handler = Callable[..., Awaitable[web.Response]]
 
 
 def _changes(request: web.BaseRequest) -> bool:
@@ -318,6 +357,12 @@ def _changes(request: web.BaseRequest) -> bool:
 
 def _query(request: web.BaseRequest) -> dict[str, str]:
     return dict(URL(request.raw_path, encoded=True).query)
+
+
+def _check_parameters(request: web.BaseRequest, handler: _Handler) -> None:
+    known = _PARAMETERS.get(handler, ())
+    if unknown := [name for name in _query(request) if name not in known]:
+        raise not_implemented(f"the parameter {unknown[0]!r} in this request")
 
 
 async def _document(request: web.BaseRequest) -> dict[str, Any]:
@@ -329,8 +374,6 @@ async def _document(request: web.BaseRequest) -> dict[str, Any]:
         raise Refused(400, "Body should be a JSON object")
     return document
 
-
-_Handler = Callable[..., Awaitable[web.Response]]
 
 _ROUTES: Final[list[tuple[str, re.Pattern[str], _Handler]]] = [
     (method, re.compile(pattern), handler)
@@ -350,3 +393,10 @@ _ROUTES: Final[list[tuple[str, re.Pattern[str], _Handler]]] = [
     )
     for method in methods.split()
 ]
+
+# Those of every other request are refused.
+_PARAMETERS: Final[Mapping[_Handler, tuple[str, ...]]] = {
+    GitHubServer._list_releases: ("per_page", "page"),
+    GitHubServer._list_assets: ("per_page", "page"),
+    GitHubServer._upload: ("name", "label"),
+}

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-#: Bytes that are sent at a time.
+#: Bytes read at a time.
 PIECE: Final = 256 * 1024
 
 
@@ -30,7 +30,7 @@ class Content:
 
     async def append(self, chunk: bytes) -> None:
         """
-        Add *chunk* at the end.
+        Append *chunk*.
         """
         self._digest.update(chunk)
         self.size += len(chunk)
@@ -41,7 +41,7 @@ class Content:
 
     async def pieces(self, start: int, end: int) -> AsyncIterator[bytes]:
         """
-        Yield the bytes from *start* up to *end*.
+        Yield the bytes from *start* up to *end*, in chunks.
         """
         for at in range(start, end, PIECE):
             size = min(PIECE, end - at)
@@ -52,13 +52,13 @@ class Content:
 
     def digest(self) -> str:
         """
-        Return the SHA-256 as GitHub writes it.
+        Return the SHA-256 in GitHub's format.
         """
         return f"sha256:{self._digest.hexdigest()}"
 
     async def drop(self) -> None:
         """
-        Delete the file, if there is one.
+        Delete the content's file, if it has one.
         """
         if self.file is not None:
             await asyncio.to_thread(self.file.unlink, missing_ok=True)
@@ -81,7 +81,7 @@ class Asset:
     One file of a release.
 
     Attributes:
-        state: ``"starter"`` until all of its bytes are here, then ``"uploaded"``.
+        state: ``"starter"`` until all bytes are received, then ``"uploaded"``.
     """
 
     id: int
@@ -99,7 +99,7 @@ class Asset:
 @dataclass(slots=True, eq=False, kw_only=True)
 class Release:
     """
-    One release; its tag exists once it is published.
+    One release. Its tag exists once it is published.
     """
 
     id: int
@@ -121,10 +121,10 @@ class Repository:
     One repository.
 
     Attributes:
-        writers: Logins that may change it, and see its drafts.
-        readers: Further logins that may see it, if it is private.
+        writers: Logins that may change it and see its drafts.
+        readers: Other logins that may see it if it is private.
         tags: Names of the git tags.
-        latest: Id of the release that was last made the latest one.
+        latest: Id of the release that was last marked as latest.
     """
 
     id: int
@@ -144,7 +144,7 @@ class Repository:
 
     def newest_first(self, *, drafts: bool) -> list[Release]:
         """
-        Return the releases in the order of the API.
+        Return the releases in the API's order.
         """
         seen = [release for release in self.releases.values() if drafts or not release.draft]
         return sorted(seen, key=lambda release: (release.created_at, release.id), reverse=True)
@@ -157,7 +157,7 @@ class Repository:
 
     def latest_release(self) -> Release | None:
         """
-        Return the latest full release: no draft, no prerelease.
+        Return the latest release that is neither a draft nor a prerelease.
         """
         full = [item for item in self.newest_first(drafts=False) if not item.prerelease]
         chosen = [item for item in full if item.id == self.latest]
@@ -175,47 +175,67 @@ class Repository:
 
 class Store:
     """
-    All that the server keeps.
+    The server's repositories, and the storage of assets.
 
     Args:
-        folder: Where the bytes of assets go; ``None`` keeps them in memory.
+        folder: Where to store assets; ``None`` keeps them in memory.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.repositories: dict[str, Repository] = {}
+        # By the lower-case names that repositories had before.
+        self.renamed: dict[str, Repository] = {}
         self._folder = folder
         self._ids: Iterator[int] = itertools.count(1001)
 
     def next_id(self) -> int:
         """
-        Return an id that was never used.
+        Return an unused id.
         """
         return next(self._ids)
 
     def content(self, asset_id: int) -> Content:
         """
-        Return a place for the bytes of an asset.
+        Return empty content for an asset.
         """
         return Content(None if self._folder is None else self._folder / str(asset_id))
 
     def find(self, owner: str, name: str) -> Repository | None:
         """
-        Return a repository; names are the same in any case.
+        Return a repository; names are case-insensitive.
         """
         return self.repositories.get(f"{owner}/{name}".lower())
 
     def add(self, full_name: str, *, private: bool, writers: set[str]) -> Repository:
         """
-        Make a repository, without releases.
+        Create a repository without releases.
         """
         owner, _, name = full_name.partition("/")
-        made = Repository(id=self.next_id(), owner=owner, name=name, private=private, writers={owner, *writers})
-        self.repositories[full_name.lower()] = made
-        return made
+        repository = Repository(id=self.next_id(), owner=owner, name=name, private=private, writers={owner, *writers})
+        self.repositories[full_name.lower()] = repository
+        # A new repository ends the redirects of its name.
+        self.renamed.pop(full_name.lower(), None)
+        return repository
+
+    def rename(self, old: str, new: str) -> None:
+        """
+        Give a repository another owner and name. Its old name redirects to it.
+        """
+        repository = self.repositories.pop(old.lower())
+        repository.owner, _, repository.name = new.partition("/")
+        self.repositories[new.lower()] = repository
+        self.renamed.pop(new.lower(), None)
+        self.renamed[old.lower()] = repository
+
+    def by_id(self, repository_id: int) -> Repository | None:
+        """
+        Return the repository with this id.
+        """
+        return next((found for found in self.repositories.values() if found.id == repository_id), None)
 
 
 def now() -> datetime:
     """
-    Return this moment.
+    Return the current time.
     """
     return datetime.now(UTC)

@@ -1,14 +1,14 @@
 """
-OCI Object Storage, in memory.
+The stand-in server for OCI Object Storage, in memory.
 
-It is made after the service's documentation, its SDKs and what others have recorded of it. Where
-these say nothing, a choice was made: the code of the failure when a customer's key is wrong
-(InvalidParameter) or a pre-authenticated request refused (NotAuthorizedOrNotFound), and what of a copy
-is checked at once (the source) and what by the work request (the destination). How much metadata an
-object may have is not documented, and not limited.
+It follows the service's documentation, its SDKs and recorded replies. Where these are silent, the
+behavior is a choice: the error code for a wrong customer key (InvalidParameter) and for a refused
+pre-authenticated request (NotAuthorizedOrNotFound), and which checks of a copy happen at once (the
+source) or in the work request (the destination). The service documents no limit for an object's
+metadata, so the server has none.
 
-:class:`OCIServer` is the server; :class:`User` is who may call it. It needs ``cryptography``,
-which the extra ``oci`` brings.
+:class:`OCIServer` is the server; a :class:`User` may call it. Both need ``cryptography``, which
+the extra ``oci`` installs.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Who may do what: by a signature, or by a pre-authenticated request.
+Authorization: by a signature, or by a pre-authenticated request.
 """
 
 from __future__ import annotations
@@ -7,20 +7,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from asyncstore.testing.servers.oci import listing, objects, preauthenticated_uploads, uploads
+from asyncstore.testing.servers.oci import listing, objects, preauthenticated, uploads
 from asyncstore.testing.servers.oci.errors import ServiceError, bucket_not_found
-from asyncstore.testing.servers.oci.preauthenticated import ACCESS, READ, WRITE, PreauthenticatedRequest
+from asyncstore.testing.servers.oci.preauthenticated import ACCESS, READ, WRITE
 from asyncstore.testing.servers.oci.routes import Handler, decoded, route
 from asyncstore.testing.servers.oci.signature import check_signature
-
-if TYPE_CHECKING:
-    from asyncstore.testing.servers.oci.store import Store
+from asyncstore.testing.servers.oci.state import PreauthenticatedRequest
+from asyncstore.testing.servers.oci.store import Store
 
 _READING: Final = frozenset({"GET", "HEAD"})
 
-# Their bodies are the user's bytes, and need not be signed.
+# Requests whose bodies are the user's bytes, which need not be signed.
 _UNSIGNED_BODIES: Final = frozenset({objects.put_object, uploads.upload_part})
 
 _BY_REQUEST: Final = re.compile(r"/p/([^/]+)(/n/.+)", re.DOTALL)
@@ -34,7 +33,7 @@ _NEEDS: Final[Mapping[Handler, str]] = {
 }
 _UPLOADING: Final[Mapping[str, Handler]] = {
     "PUT": uploads.upload_part,
-    "POST": preauthenticated_uploads.commit_all,
+    "POST": preauthenticated.commit_all,
     "DELETE": uploads.abort_upload,
 }
 
@@ -42,13 +41,13 @@ _UPLOADING: Final[Mapping[str, Handler]] = {
 @dataclass(frozen=True, slots=True)
 class Admission:
     """
-    What a request has been found to be, and to be allowed.
+    An authorized request, and its handler.
 
     Attributes:
         names: The variable segments of the path, decoded.
         caller: OCID of the user.
-        signed: Names of the headers that were signed.
-        query: Parameters that are in the path, with pre-authenticated uploads.
+        signed: Names of the signed headers.
+        query: Parameters that a pre-authenticated upload has in its path.
     """
 
     handler: Handler
@@ -60,10 +59,13 @@ class Admission:
 
 def admit(store: Store, method: str, target: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Admission:
     """
-    Return what the request is, if it is allowed.
+    Authorize a request and find its handler.
 
     Args:
-        target: Path and query, as they came over the wire.
+        target: Path and query, as received.
+
+    Raises:
+        ServiceError: The request is not allowed, or has no handler.
     """
     path = target.partition("?")[0]
     found = _BY_REQUEST.fullmatch(path)
@@ -74,7 +76,7 @@ def admit(store: Store, method: str, target: str, query: Mapping[str, str], head
     signed = check_signature(method, target, headers, store, store.now(), body_is_exempt=exempt)
     user = store.user_of(signed.key_id)
     if user.readonly and method not in _READING:
-        # Who may not is told no more than who looks in the wrong place.
+        # A caller without permission gets the same error as for a missing bucket.
         raise bucket_not_found(names.get("bucket", ""), names.get("namespace", ""))
     return Admission(handler, names, user.user, signed.headers)
 
@@ -94,7 +96,7 @@ def _by_request(
     if not allowed:
         raise _refused()
     if handler is objects.put_object and headers.get("opc-multipart", "").lower() == "true":
-        return Admission(preauthenticated_uploads.create, names, request.creator)
+        return Admission(preauthenticated.create_upload, names, request.creator)
     return Admission(handler, names, request.creator)
 
 

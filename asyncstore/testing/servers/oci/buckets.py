@@ -1,5 +1,5 @@
 """
-The namespace, and buckets in it.
+The namespace and its buckets.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from asyncstore.testing.servers.oci.call import Call, Reply, required, timestamp
 from asyncstore.testing.servers.oci.conditions import check_match
-from asyncstore.testing.servers.oci.errors import ServiceError
+from asyncstore.testing.servers.oci.errors import ServiceError, invalid_parameter
 from asyncstore.testing.servers.oci.naming import check_bucket_name
 from asyncstore.testing.servers.oci.paging import page
 from asyncstore.testing.servers.oci.state import STANDARD, Bucket, new_id
 
-#: Of buckets that are made without a call.
+#: The compartment of buckets that a test creates directly on the server.
 DEFAULT_COMPARTMENT: Final = "ocid1.compartment.oc1..standin"
 
 _SUMMARY: Final = ("namespace", "name", "compartmentId", "createdBy", "timeCreated", "etag")
@@ -45,7 +45,7 @@ async def create_bucket(call: Call) -> Reply:
         raise ServiceError(400, "MissingCompartmentId", "compartmentId is required")
     if name in call.store.buckets:
         raise ServiceError(
-            409, "BucketAlreadyExists", f"The bucket '{name}' exists already in the namespace '{namespace}'"
+            409, "BucketAlreadyExists", f"The bucket '{name}' already exists in the namespace '{namespace}'"
         )
     bucket = Bucket(name=name, created=call.now, created_by=call.caller, details=details)
     call.store.buckets[name] = bucket
@@ -77,7 +77,19 @@ async def get_bucket(call: Call) -> Reply:
     if call.headers.get("if-none-match") == bucket.etag:
         return Reply(304, {"etag": bucket.etag})
     _check_match(call, bucket)
-    return Reply(200, {"etag": bucket.etag}, describe(call, bucket))
+    return Reply(200, {"etag": bucket.etag}, {**describe(call, bucket), **_approximately(call, bucket)})
+
+
+def _approximately(call: Call, bucket: Bucket) -> dict[str, int]:
+    requested = [name.strip() for name in call.query.get("fields", "").split(",") if name.strip()]
+    versions = [version for name in bucket.names() for version in bucket.versions(name)]
+    known = {
+        "approximateCount": len(versions),
+        "approximateSize": sum(version.content.size for version in versions),
+    }
+    if unknown := [name for name in requested if name not in known]:
+        raise invalid_parameter(f"'{unknown[0]}' is not a field that the stand-in has")
+    return {name: known[name] for name in requested}
 
 
 async def head_bucket(call: Call) -> Reply:
@@ -119,7 +131,7 @@ async def delete_bucket(call: Call) -> Reply:
 
 def describe(call: Call, bucket: Bucket) -> dict[str, Any]:
     """
-    Return a bucket as JSON has it.
+    Return the JSON representation of a bucket.
     """
     return {
         "publicAccessType": "NoPublicAccess",

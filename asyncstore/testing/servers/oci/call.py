@@ -1,5 +1,5 @@
 """
-A request as handlers see it, and the reply that they give.
+The request that handlers receive, and the reply that they return.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -23,19 +23,17 @@ from asyncstore.testing.servers.oci.errors import (
     object_not_found,
 )
 from asyncstore.testing.servers.oci.state import Bucket, Version
-
-if TYPE_CHECKING:
-    from asyncstore.testing.servers.oci.store import Store
+from asyncstore.testing.servers.oci.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """
-    What a request is answered with.
+    The reply to a request.
 
     Attributes:
-        body: Bytes, or what is to be sent in JSON.
-        content: Sent instead of *body*, from and to the two positions of *span*.
+        body: A value to send as JSON.
+        content: Sent instead of *body*, in the range *span* (start included, stop excluded).
     """
 
     status: int = 200
@@ -48,14 +46,14 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class Call:
     """
-    A request that has been admitted.
+    An authorized request.
 
     Attributes:
         names: The variable segments of the path, decoded.
         query: The last value of each parameter, decoded.
-        headers: With lower-case names.
+        headers: Headers, with lower-case names.
         caller: OCID of the user.
-        signed: Names of the headers that were signed.
+        signed: Names of the signed headers.
         now: Seconds since 1970.
     """
 
@@ -71,7 +69,7 @@ class Call:
     @property
     def namespace(self) -> str:
         """
-        The namespace, which is the tenancy's.
+        The namespace in the path, if it is the tenancy's.
         """
         if self.names["namespace"] != self.store.namespace:
             raise namespace_not_found()
@@ -80,13 +78,13 @@ class Call:
     @property
     def bucket(self) -> Bucket:
         """
-        The bucket that is asked for.
+        The bucket in the path.
         """
         return self.bucket_of(self.namespace, self.names["bucket"])
 
     def bucket_of(self, namespace: str, name: str) -> Bucket:
         """
-        Return the bucket *name*.
+        Return a bucket.
         """
         found = self.store.buckets.get(name) if namespace == self.store.namespace else None
         if found is None:
@@ -95,7 +93,7 @@ class Call:
 
     def found(self, name: str, version_id: str | None = None) -> Version:
         """
-        Return an object, or a version of it, in the bucket.
+        Return an object in the bucket, or one version of it.
         """
         bucket = self.bucket
         version = bucket.current(name) if version_id is None else bucket.version(name, version_id)
@@ -105,13 +103,13 @@ class Call:
 
     async def body(self) -> receiving.Body:
         """
-        Read the bytes of an object or a part.
+        Read a body that holds the bytes of an object or a part.
         """
         return await receiving.receive_object(self.request, self.headers, self.signed)
 
     async def details(self) -> dict[str, Any]:
         """
-        Read a body that is an object in JSON.
+        Read a body that is a JSON object.
         """
         data = await receiving.receive_details(self.request, self.headers)
         try:
@@ -119,13 +117,13 @@ class Call:
         except ValueError:
             details = None
         if not isinstance(details, dict):
-            raise ServiceError(400, "InvalidJSON", "The body is not a valid object in JSON")
+            raise ServiceError(400, "InvalidJSON", "The body is not a valid JSON object")
         return {name: value for name, value in details.items() if value is not None}
 
 
 def required(details: Mapping[str, Any], name: str) -> str:
     """
-    Return a text that must be among *details*.
+    Return a non-empty string that *details* must have.
     """
     value = details.get(name)
     if not isinstance(value, str) or not value:
@@ -135,17 +133,17 @@ def required(details: Mapping[str, Any], name: str) -> str:
 
 def records(details: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """
-    Return a list of objects in JSON that may be among *details*.
+    Return a list of JSON objects from *details*; empty if it is absent.
     """
     value = details.get(name, [])
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-        raise invalid_parameter(f"{name} must be a list of objects in JSON")
+        raise invalid_parameter(f"{name} must be a list of JSON objects")
     return value
 
 
 def whole_number(text: str, name: str) -> int:
     """
-    Return the number that *text* is.
+    Parse *text* as a number that is not negative.
     """
     if not text.isascii() or not text.isdigit():
         raise invalid_parameter(f"{name} must be a whole number, not '{text}'")
@@ -154,14 +152,13 @@ def whole_number(text: str, name: str) -> int:
 
 def http_date(seconds: float) -> str:
     """
-    Return a time as headers have it.
+    Return a time in the format of HTTP headers.
     """
     return formatdate(seconds, usegmt=True)
 
 
 def timestamp(seconds: float) -> str:
     """
-    Return a time as JSON has it, to the millisecond.
+    Return a time in the service's JSON format, to the millisecond.
     """
-    made = datetime.fromtimestamp(seconds, UTC)
-    return made.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

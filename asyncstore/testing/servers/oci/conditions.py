@@ -16,10 +16,10 @@ def check_write(etag: str | None, if_match: str | None, if_none_match: str | Non
     Check the conditions of a request that writes.
 
     Args:
-        etag: Of what is there; ``None`` if nothing is.
+        etag: ETag of the existing object; ``None`` if it does not exist.
     """
     if if_match is not None and if_none_match is not None:
-        raise ServiceError(400, "InvalidConditionalHeaders", "If-Match and If-None-Match cannot both be given")
+        raise ServiceError(400, "InvalidConditionalHeaders", "If-Match and If-None-Match cannot be used together")
     if if_none_match is not None and if_none_match != _ANY:
         raise ServiceError(400, "IfNoneMatchDisallowed", "The only valid value of If-None-Match is '*'")
     if if_none_match is not None and etag is not None:
@@ -30,7 +30,7 @@ def check_write(etag: str | None, if_match: str | None, if_none_match: str | Non
 
 def check_match(etag: str | None, if_match: str) -> None:
     """
-    Check that what is there has the ETag *if_match*.
+    Check that the existing object has the ETag *if_match*.
     """
     if etag is None or if_match not in (etag, _ANY):
         raise _failed("IfMatchFailed", "If-Match", if_match)
@@ -38,7 +38,7 @@ def check_match(etag: str | None, if_match: str) -> None:
 
 def check_read(etag: str, if_match: str | None, if_none_match: str | None) -> bool:
     """
-    Check the conditions of a request that reads; return whether it is to be answered by 304.
+    Check the conditions of a request that reads; return whether the reply is 304.
     """
     if if_match is not None:
         check_match(etag, if_match)
@@ -48,4 +48,4 @@ def check_read(etag: str, if_match: str | None, if_none_match: str | None) -> bo
 
 
 def _failed(code: str, header: str, value: str) -> ServiceError:
-    return ServiceError(412, code, f"The {header} header is set to '{value}' and does not hold for the object")
+    return ServiceError(412, code, f"The {header} header is set to '{value}', which does not match the object")

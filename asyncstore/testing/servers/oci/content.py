@@ -1,5 +1,5 @@
 """
-The bytes of an object, in the pieces in which they came.
+The bytes of an object.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-# As much as is handed to a connection at once.
+# Bytes written to a connection at a time.
 _CHUNK: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
     """
-    Bytes that are not joined: an object made of parts shares them with its upload.
+    Bytes in several pieces: an object made from parts shares them with its upload.
     """
 
     pieces: tuple[bytes | bytearray, ...]
@@ -23,13 +23,13 @@ class Content:
     @property
     def size(self) -> int:
         """
-        In bytes.
+        Size in bytes.
         """
         return sum(map(len, self.pieces))
 
     def read(self, start: int, stop: int) -> Iterator[memoryview]:
         """
-        Yield the bytes from *start* up to, not including, *stop*, in pieces good for sending.
+        Yield the bytes from *start* up to *stop*, in chunks for sending.
         """
         at = 0
         for piece in self.pieces:

@@ -1,5 +1,5 @@
 """
-CopyObject: checked at once, as far as the source goes; the rest is a work request's.
+CopyObject: the source is checked at once; a work request does the rest.
 
 See https://docs.oracle.com/iaas/Content/Object/Tasks/copyingobjects.htm
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncstore.testing.servers.oci.call import Call, Reply, required
 from asyncstore.testing.servers.oci.conditions import check_match, check_write
@@ -16,11 +16,8 @@ from asyncstore.testing.servers.oci.encryption import check_customer_key, custom
 from asyncstore.testing.servers.oci.errors import ServiceError, bucket_not_found, object_not_found
 from asyncstore.testing.servers.oci.naming import METADATA_PREFIX, check_object_name, checked_metadata, tier_or
 from asyncstore.testing.servers.oci.objects import check_restored
-from asyncstore.testing.servers.oci.state import Bucket, Version, new_id
-from asyncstore.testing.servers.oci.work import WorkRequest
-
-if TYPE_CHECKING:
-    from asyncstore.testing.servers.oci.store import Store
+from asyncstore.testing.servers.oci.state import Bucket, Version, WorkRequest, new_id
+from asyncstore.testing.servers.oci.store import Store
 
 
 async def copy_object(call: Call) -> Reply:
@@ -57,7 +54,7 @@ def _region(store: Store, region: str) -> Store:
     if region == store.region:
         return store
     if region not in store.other_regions:
-        raise ServiceError(400, "InvalidRegion", f"'{region}' is not a region that objects can be copied to from here")
+        raise ServiceError(400, "InvalidRegion", f"Objects cannot be copied to the region '{region}' from here")
     return store.other_regions[region]
 
 
@@ -75,9 +72,9 @@ def _work(call: Call, source: Version, target: Store, details: Mapping[str, Any]
     def work(now: float) -> None:
         _check_unchanged(bucket, source, call.namespace)
         to = _bucket(target, details["destinationNamespace"], details["destinationBucket"])
-        there = to.current(changes["name"])
+        existing = to.current(changes["name"])
         check_write(
-            there.etag if there else None,
+            existing.etag if existing else None,
             details.get("destinationObjectIfMatchETag"),
             details.get("destinationObjectIfNoneMatchETag"),
         )

@@ -1,5 +1,5 @@
 """
-Keys that the customer keeps (SSE-C). Nothing is encrypted; who lacks the key is refused all the same.
+Customer-provided encryption keys (SSE-C). Nothing is encrypted, but reads without the key are refused.
 
 See https://docs.oracle.com/iaas/Content/Object/Tasks/usingyourencryptionkeys.htm
 """
@@ -20,17 +20,17 @@ _SUFFIXES: Final = ("algorithm", "key", "key-sha256")
 
 def customer_key(headers: Mapping[str, str], prefix: str = "opc-sse-customer") -> str | None:
     """
-    Return the SHA-256 of the customer's key that is sent, in base64; ``None`` if there is none.
+    Return the SHA-256 of the customer's key in the headers, in base64; ``None`` without a key.
 
     Raises:
-        ServiceError: 400, if it is incomplete or not right in itself.
+        ServiceError: 400, if the headers are incomplete or inconsistent.
     """
     if {"opc-sse-kms-key-id", "opc-sse-customer-key"} <= set(headers):
-        raise _invalid("an object is encrypted with a key of the key service, or with the customer's, not with both")
-    given = [headers.get(f"{prefix}-{suffix}") for suffix in _SUFFIXES]
-    if given == [None, None, None]:
+        raise _invalid("an object is encrypted with a Vault key or a customer key, not with both")
+    values = [headers.get(f"{prefix}-{suffix}") for suffix in _SUFFIXES]
+    if values == [None, None, None]:
         return None
-    algorithm, key, digest = given
+    algorithm, key, digest = values
     if algorithm != "AES256" or key is None or digest is None:
         raise _invalid(f"{prefix}-algorithm must be AES256, with {prefix}-key and {prefix}-key-sha256")
     try:
@@ -38,21 +38,21 @@ def customer_key(headers: Mapping[str, str], prefix: str = "opc-sse-customer") -
     except binascii.Error:
         raw = b""
     if len(raw) != _KEY_BYTES:
-        raise _invalid(f"{prefix}-key is not a key of 256 bits in base64")
+        raise _invalid(f"{prefix}-key is not a 256-bit key in base64")
     if base64.b64encode(hashlib.sha256(raw).digest()).decode() != digest:
         raise _invalid(f"{prefix}-key-sha256 is not the SHA-256 of {prefix}-key")
     return digest
 
 
-def check_customer_key(headers: Mapping[str, str], wanted: str | None, prefix: str = "opc-sse-customer") -> None:
+def check_customer_key(headers: Mapping[str, str], expected: str | None, prefix: str = "opc-sse-customer") -> None:
     """
-    Check that the key sent is the one that the object was written with.
+    Check that the headers have the key that the object was written with.
     """
-    if customer_key(headers, prefix) != wanted:
+    if customer_key(headers, prefix) != expected:
         raise _invalid(
-            f"the key in {prefix}-key is not the one that the object is encrypted with"
-            if wanted
-            else "the object is not encrypted with a key of the customer's"
+            f"the key in {prefix}-key is not the object's encryption key"
+            if expected
+            else "the object is not encrypted with a customer key"
         )
 
 

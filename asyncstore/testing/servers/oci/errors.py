@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 class ServiceError(Exception):
     """
-    What a request is answered with instead of a result.
+    An error reply.
 
     Attributes:
-        headers: Of the reply, beside those that every reply has.
+        headers: Headers of the reply, in addition to those of every reply.
     """
 
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -27,7 +27,7 @@ class ServiceError(Exception):
 
 def not_authenticated(message: str = "") -> ServiceError:
     """
-    Return the error of a request that is not signed as it must be.
+    Return the error for a missing or invalid signature.
     """
     what = message or "The required information to complete authentication was not provided or was incorrect."
     return ServiceError(401, "NotAuthenticated", what)
@@ -35,7 +35,7 @@ def not_authenticated(message: str = "") -> ServiceError:
 
 def namespace_not_found() -> ServiceError:
     """
-    Return the error of a request to a namespace that is another tenancy's, or nobody's.
+    Return the error for a namespace that does not exist or belongs to another tenancy.
     """
     return ServiceError(
         404,
@@ -46,7 +46,7 @@ def namespace_not_found() -> ServiceError:
 
 def bucket_not_found(bucket: str, namespace: str) -> ServiceError:
     """
-    Return the error of a request to a bucket that is not there, or not the caller's to use.
+    Return the error for a bucket that does not exist or that the caller may not access.
     """
     return ServiceError(
         404,
@@ -58,7 +58,7 @@ def bucket_not_found(bucket: str, namespace: str) -> ServiceError:
 
 def object_not_found(name: str, bucket: str, namespace: str) -> ServiceError:
     """
-    Return the error of a request to an object, or a version of one, that is not there.
+    Return the error for an object or version that does not exist.
     """
     return ServiceError(
         404,
@@ -69,13 +69,13 @@ def object_not_found(name: str, bucket: str, namespace: str) -> ServiceError:
 
 def upload_not_found(upload_id: str) -> ServiceError:
     """
-    Return the error of a request to an upload that is not under way.
+    Return the error for an upload that does not exist, or has ended.
     """
     return ServiceError(404, "UploadNotFound", f"The upload '{upload_id}' was not found")
 
 
 def invalid_parameter(message: str) -> ServiceError:
     """
-    Return the error of a request with an argument that cannot be.
+    Return the error for an invalid parameter.
     """
     return ServiceError(400, "InvalidParameter", message)

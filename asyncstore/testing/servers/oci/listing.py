@@ -14,12 +14,12 @@ from asyncstore.testing.servers.oci.paging import page, page_size
 from asyncstore.testing.servers.oci.state import Bucket, Version
 
 _DELIMITER: Final = "/"
-# Sorts after every name: no name has a character above the last one there is.
+# The last code point: sorts after every name with the same prefix.
 _AFTER_ALL: Final = "\U0010ffff"
-# Nine digits, whatever is taken from it.
+# Keeps nine digits, whatever is subtracted from it.
 _MAX_AGE: Final = 999_999_999
 
-# By their names in lower case, for case does not count.
+# By lower-case name: the names are case-insensitive.
 _FIELDS: Final[Mapping[str, tuple[str, Callable[[Version, float], Any]]]] = {
     "name": ("name", lambda version, _: version.name),
     "size": ("size", lambda version, _: version.content.size),
@@ -39,7 +39,7 @@ async def list_objects(call: Call) -> Reply:
     bucket, fields, limit = call.bucket, _fields(call.query), page_size(call.query)
     objects: list[dict[str, Any]] = []
     prefixes: list[str] = []
-    # Without a delimiter the service leaves prefixes out.
+    # Without a delimiter, the service omits prefixes.
     reply: dict[str, Any] = {"objects": objects, **({"prefixes": prefixes} if "delimiter" in call.query else {})}
     for name, prefix in _entries(bucket, call.query, lambda one: bucket.current(one) is not None):
         if len(objects) + len(prefixes) == limit:
@@ -63,7 +63,7 @@ async def list_object_versions(call: Call) -> Reply:
         if prefix is not None:
             entries.append((prefix, prefix))
             continue
-        # The newest first; a mark stays the same when a newer one comes.
+        # Newest first. A version's mark does not change when a newer version is added.
         versions = list(enumerate(reversed(list(bucket.versions(name)))))
         for age, version in reversed(versions):
             entries.append((f"{name}\0{_MAX_AGE - age}", _version_summary(version, fields, call.now)))
@@ -73,24 +73,24 @@ async def list_object_versions(call: Call) -> Reply:
 
 
 def _entries(
-    bucket: Bucket, query: Mapping[str, str], is_there: Callable[[str], bool]
+    bucket: Bucket, query: Mapping[str, str], exists: Callable[[str], bool]
 ) -> Iterator[tuple[str, str | None]]:
-    # Each name to list; with it the common prefix it stands for, if it stands for one.
+    # Yields each name to list, with its common prefix if it stands for one.
     names, prefix = bucket.names(), query.get("prefix", "")
     delimiter = query.get("delimiter")
     if delimiter not in (None, "", _DELIMITER):
-        raise invalid_parameter(f"'{delimiter}' is not a delimiter: only '/' is")
+        raise invalid_parameter(f"'{delimiter}' is not a valid delimiter: only '/' is supported")
     at, end = _first(names, query), query.get("end")
     while at < len(names) and names[at].startswith(prefix) and (end is None or names[at] < end):
         name = names[at]
         common = _common_prefix(name, prefix) if delimiter else None
         if common is None:
             at += 1
-            if is_there(name):
+            if exists(name):
                 yield name, None
         else:
             stop = bisect_left(names, common + _AFTER_ALL, at)
-            if any(is_there(one) for one in names[at:stop]):
+            if any(exists(one) for one in names[at:stop]):
                 yield name, common
             at = stop
 
@@ -106,11 +106,11 @@ def _common_prefix(name: str, prefix: str) -> str | None:
 
 
 def _fields(query: Mapping[str, str]) -> list[str]:
-    asked = [name.strip().lower() for name in query.get("fields", "name").split(",") if name.strip()]
-    unknown = [name for name in asked if name not in _FIELDS]
+    requested = [name.strip().lower() for name in query.get("fields", "name").split(",") if name.strip()]
+    unknown = [name for name in requested if name not in _FIELDS]
     if unknown:
         raise invalid_parameter(f"'{unknown[0]}' is not a field of an object")
-    return ["name", *asked]
+    return ["name", *requested]
 
 
 def _summary(version: Version, fields: list[str], now: float) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """
-What names, metadata and tiers may be.
+Rules for names, metadata and storage tiers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FORBIDDEN: Final = frozenset("\n\r\0")
 _BUCKET_NAME: Final = re.compile(r"[\w.-]{1,256}", re.ASCII)
 _METADATA_NAME: Final = re.compile(r"opc-meta-[!#$%&'*+.^_`|~0-9a-z-]+")
 
-# Headers of an object that its writer chooses, and what CreateMultipartUpload calls them.
+# The headers that a writer can set on an object, and their names in CreateMultipartUpload.
 _USER_HEADERS: Final = {
     "content-type": "contentType",
     "content-language": "contentLanguage",
@@ -34,23 +34,23 @@ _DEFAULT_TYPE: Final = "application/octet-stream"
 
 def check_object_name(name: str) -> None:
     """
-    Check that an object can be called *name*.
+    Refuse an invalid object name.
     """
     if not 0 < len(name.encode()) <= MAX_OBJECT_NAME or _FORBIDDEN & set(name):
-        raise ServiceError(400, "InvalidObjectName", "An object's name has 1 to 1024 bytes, and neither LF, CR nor NUL")
+        raise ServiceError(400, "InvalidObjectName", "An object name has 1 to 1024 bytes, without LF, CR or NUL")
 
 
 def check_bucket_name(name: str) -> None:
     """
-    Check that a bucket can be called *name*.
+    Refuse an invalid bucket name.
     """
     if not _BUCKET_NAME.fullmatch(name):
-        raise ServiceError(400, "InvalidBucketName", f"'{name}' is not a valid name of a bucket")
+        raise ServiceError(400, "InvalidBucketName", f"'{name}' is not a valid bucket name")
 
 
 def tier_or(tier: str | None, default: str) -> str:
     """
-    Return the tier asked for, or else *default*.
+    Return *tier*, or *default* if it is not set.
     """
     if tier is not None and tier not in TIERS:
         raise ServiceError(400, "InvalidParameter", f"'{tier}' is not a storage tier")
@@ -59,7 +59,7 @@ def tier_or(tier: str | None, default: str) -> str:
 
 def user_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """
-    Return what PutObject keeps of its headers.
+    Return the headers of PutObject that are stored with the object.
     """
     kept = {name: headers[name] for name in _USER_HEADERS if name in headers}
     metadata = {name: value for name, value in headers.items() if name.startswith(METADATA_PREFIX)}
@@ -68,7 +68,7 @@ def user_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 def detailed_headers(details: Mapping[str, Any]) -> dict[str, str]:
     """
-    Return what CreateMultipartUpload keeps of its body, as headers.
+    Return the details of CreateMultipartUpload that are stored with the object, as headers.
     """
     kept = {header: str(details[name]) for header, name in _USER_HEADERS.items() if name in details}
     return {"content-type": _DEFAULT_TYPE, **kept, **checked_metadata(details.get("metadata", {}))}
@@ -76,12 +76,14 @@ def detailed_headers(details: Mapping[str, Any]) -> dict[str, str]:
 
 def checked_metadata(metadata: Any) -> dict[str, str]:
     """
-    Return metadata with names in lower case, if all begin with ``opc-meta-``.
+    Return metadata with lower-case names, which must begin with ``opc-meta-``.
     """
     if not isinstance(metadata, Mapping):
-        raise ServiceError(400, "InvalidMetadata", "Metadata must be an object in JSON")
+        raise ServiceError(400, "InvalidMetadata", "Metadata must be a JSON object")
     lowered = {name.lower(): str(value) for name, value in metadata.items()}
-    wrong = [name for name in lowered if not _METADATA_NAME.fullmatch(name)]
-    if wrong:
-        raise ServiceError(400, "InvalidMetadata", f"'{wrong[0]}' is not a name of metadata: they begin with opc-meta-")
+    invalid = [name for name in lowered if not _METADATA_NAME.fullmatch(name)]
+    if invalid:
+        raise ServiceError(
+            400, "InvalidMetadata", f"'{invalid[0]}' does not begin with opc-meta- or has invalid characters"
+        )
     return lowered

@@ -4,6 +4,7 @@ GetObject, HeadObject, PutObject and DeleteObject.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from asyncstore.testing.servers.oci.call import Call, Reply, http_date
@@ -12,12 +13,13 @@ from asyncstore.testing.servers.oci.content import Content
 from asyncstore.testing.servers.oci.encryption import check_customer_key, customer_key
 from asyncstore.testing.servers.oci.errors import ServiceError, object_not_found
 from asyncstore.testing.servers.oci.naming import check_object_name, tier_or, user_headers
-from asyncstore.testing.servers.oci.ranges import parse_range
 from asyncstore.testing.servers.oci.receiving import Body, encoded
 from asyncstore.testing.servers.oci.state import Bucket, Version
 
+_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+
 # Parameters of GetObject that replace headers of its reply.
-_OVERRIDES: Final = {
+OVERRIDES: Final = {
     "httpResponseContentDisposition": "content-disposition",
     "httpResponseCacheControl": "cache-control",
     "httpResponseContentType": "content-type",
@@ -37,9 +39,9 @@ async def get_object(call: Call) -> Reply:
     check_customer_key(call.headers, version.customer_key)
     check_restored(version, call.now)
     headers = describe(version, call.now)
-    headers.update({header: call.query[name] for name, header in _OVERRIDES.items() if name in call.query})
+    headers.update({header: call.query[name] for name, header in OVERRIDES.items() if name in call.query})
     size = version.content.size
-    span = parse_range(call.headers.get("range"), size)
+    span = _parse_range(call.headers.get("range"), size)
     if span is None:
         return Reply(200, headers, content=version.content, span=(0, size))
     headers["content-range"] = f"bytes {span[0]}-{span[1] - 1}/{size}"
@@ -65,8 +67,8 @@ async def put_object(call: Call) -> Reply:
     check_object_name(name)
     headers, key = user_headers(call.headers), customer_key(call.headers)
     tier = tier_or(call.headers.get("storage-tier"), bucket.tier)
-    # Before the body is read, which a client may hold back until then, and again
-    # after it, when another may have written.
+    # Before the body, which a client may hold back until then, and again after it:
+    # another request may have written the object meanwhile.
     check_write_to(bucket, name, call)
     body = await call.body()
     check_write_to(bucket, name, call)
@@ -81,7 +83,7 @@ async def put_object(call: Call) -> Reply:
         kms_key=call.headers.get("opc-sse-kms-key-id"),
     )
     bucket.store(version)
-    return Reply(200, {**written(version), "opc-content-md5": encoded(body.md5), **body_checksum(body)})
+    return Reply(200, {**write_reply_headers(version), "opc-content-md5": encoded(body.md5), **body_checksum(body)})
 
 
 async def delete_object(call: Call) -> Reply:
@@ -103,21 +105,21 @@ async def delete_object(call: Call) -> Reply:
 
 def check_write_to(bucket: Bucket, name: str, call: Call) -> None:
     """
-    Check the conditions in the headers against what has that name now.
+    Check the conditional headers against the current object *name*.
     """
-    there = bucket.current(name)
-    check_write(there.etag if there else None, call.headers.get("if-match"), call.headers.get("if-none-match"))
+    existing = bucket.current(name)
+    check_write(existing.etag if existing else None, call.headers.get("if-match"), call.headers.get("if-none-match"))
 
 
 def check_restored(version: Version, now: float) -> None:
     """
-    Check that the object can be read.
+    Refuse to read an archived object that has not been restored.
     """
     if version.archival_state(now) in ("Archived", "Restoring"):
         raise ServiceError(409, "NotRestored", f"The object '{version.name}' is archived and has not been restored")
 
 
-def written(version: Version) -> dict[str, str]:
+def write_reply_headers(version: Version) -> dict[str, str]:
     """
     Return the headers of a reply to a write.
     """
@@ -126,7 +128,7 @@ def written(version: Version) -> dict[str, str]:
 
 def describe(version: Version, now: float) -> dict[str, str]:
     """
-    Return the headers of an object.
+    Return the headers that describe an object.
     """
     state = version.archival_state(now)
     archival = {} if state is None else {"archival-state": state}
@@ -136,7 +138,7 @@ def describe(version: Version, now: float) -> dict[str, str]:
     return {
         **version.headers,
         **version.digests,
-        **written(version),
+        **write_reply_headers(version),
         **archival,
         **kms,
         "storage-tier": version.tier,
@@ -146,7 +148,7 @@ def describe(version: Version, now: float) -> dict[str, str]:
 
 def body_checksum(body: Body) -> dict[str, str]:
     """
-    Return the header of the additional checksum, if one was asked for.
+    Return the header with the additional checksum, if the request selected one.
     """
     if body.algorithm is None or body.checksum is None:
         return {}
@@ -159,3 +161,29 @@ def _is_not_modified(call: Call, version: Version) -> bool:
 
 def _identity(version: Version) -> dict[str, str]:
     return {"etag": version.etag, "version-id": version.version_id}
+
+
+def _parse_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """
+    Return the start (included) and stop (excluded) of a range; ``None`` without a range.
+
+    See https://www.rfc-editor.org/rfc/rfc7233#section-2.1
+
+    Raises:
+        ServiceError: 416 if the range holds no byte, 400 for several ranges.
+    """
+    if header is None:
+        return None
+    found = _RANGE.fullmatch(header.replace(" ", ""))
+    if found is None or found.groups() == ("", ""):
+        raise ServiceError(400, "InvalidRange", f"'{header}' is not a byte range; only a single range is supported")
+    first, last = found.groups()
+    if first and last and int(last) < int(first):
+        raise ServiceError(400, "InvalidRange", f"'{header}' ends before it starts")
+    start = int(first) if first else max(size - int(last), 0)
+    stop = min(int(last) + 1, size) if first and last else size
+    if start >= stop:
+        raise ServiceError(
+            416, "InvalidRange", "The range holds no byte of the object", {"Content-Range": f"bytes */{size}"}
+        )
+    return start, stop

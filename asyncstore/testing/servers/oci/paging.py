@@ -1,5 +1,5 @@
 """
-Lists that come in pages, each with a token for the next.
+Pages of lists, each with a token for the next page.
 
 See https://docs.oracle.com/iaas/Content/API/Concepts/usingapi.htm#nine
 """
@@ -17,20 +17,21 @@ MAX_PAGE: Final = 1000
 
 def page_size(query: Mapping[str, str]) -> int:
     """
-    Return how many entries a page has at most.
+    Return the maximum number of entries in a page.
     """
     limit = query.get("limit", str(MAX_PAGE))
     if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= MAX_PAGE:
-        raise ServiceError(400, "InvalidLimit", f"limit must be a number from 1 to {MAX_PAGE}, not '{limit}'")
+        raise ServiceError(400, "InvalidLimit", f"limit must be a number between 1 and {MAX_PAGE}, not '{limit}'")
     return int(limit)
 
 
 def page(entries: Sequence[tuple[str, Any]], query: Mapping[str, str]) -> tuple[list[Any], dict[str, str]]:
     """
-    Return the entries of the page asked for, and the header that names the next one.
+    Return the entries of the requested page, and the header with the token of the next page.
 
     Args:
-        entries: In the order of their marks, after which a next page goes on even if some have gone meanwhile.
+        entries: Pairs of mark and entry, sorted by mark. The next page continues after the last mark,
+            even if entries were removed meanwhile.
     """
     after, limit = _mark(query.get("page")), page_size(query)
     left = [entry for entry in entries if after is None or entry[0] > after]
@@ -49,4 +50,4 @@ def _mark(token: str | None) -> str | None:
     try:
         return base64.urlsafe_b64decode(token).decode()
     except ValueError:
-        raise ServiceError(400, "InvalidPage", f"'{token}' is not a page of this list") from None
+        raise ServiceError(400, "InvalidPage", f"'{token}' is not a valid page token") from None

@@ -1,5 +1,5 @@
 """
-The body of a request: read once, whole, and compared with what its headers say of it.
+Request bodies: read once, in full, and checked against the request's headers.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from asyncstore.types import ChecksumAlgorithm
 MAX_PUT: Final = 50 * 1024**3
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-# Hashing less takes less time than to call a thread.
-_WORTH_A_THREAD: Final = 256 * 1024
+# Bytes. Hashing fewer takes less time than a call to a thread.
+_THREAD_THRESHOLD: Final = 256 * 1024
 
 
 def _crc32c(data: bytearray) -> bytes:
@@ -41,18 +41,18 @@ def _md5(data: bytearray) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
 
 
-#: The additional checksums, by the name that ``opc-checksum-algorithm`` has for them.
+#: The additional checksums, by name in ``opc-checksum-algorithm``.
 ALGORITHMS: Final[Mapping[str, Callable[[Any], bytes]]] = {"CRC32C": _crc32c, "SHA256": _sha256, "SHA384": _sha384}
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
     """
-    A body that is what its headers say.
+    A body that matches its headers.
 
     Attributes:
-        md5: Of *data*.
-        algorithm, checksum: What ``opc-checksum-algorithm`` asked for, if it did.
+        md5: MD5 of *data*.
+        algorithm, checksum: The additional checksum that ``opc-checksum-algorithm`` selected, if any.
     """
 
     data: bytearray
@@ -66,13 +66,13 @@ async def receive_object(request: web.BaseRequest, headers: Mapping[str, str], s
     Read the body of a PutObject or an UploadPart.
 
     Args:
-        signed: The names of signed headers; if ``x-content-sha256`` is among them, it must be right.
+        signed: Names of the signed headers. If ``x-content-sha256`` is one, it must match the body.
     """
     if "content-length" not in headers:
-        # It "does not currently support" Transfer-Encoding: chunked, says a comment in the official SDK.
+        # A comment in the official SDK says the service "does not currently support" Transfer-Encoding: chunked.
         raise ServiceError(411, "ContentLengthRequired", "The Content-Length header is required")
     if int(headers["content-length"]) > MAX_PUT:
-        raise ServiceError(413, "RequestEntityTooLarge", f"An object or a part has at most {MAX_PUT} bytes")
+        raise ServiceError(413, "RequestEntityTooLarge", f"An object or a part can have at most {MAX_PUT} bytes")
     algorithm = _algorithm(headers)
     data = await _read(request, headers)
     md5 = await _digest(_md5, data)
@@ -89,7 +89,7 @@ async def receive_object(request: web.BaseRequest, headers: Mapping[str, str], s
 
 async def receive_details(request: web.BaseRequest, headers: Mapping[str, str]) -> bytearray:
     """
-    Read a body in JSON, of which the hash has been signed.
+    Read a JSON body whose hash was signed.
     """
     data = await _read(request, headers)
     await _check_signed_hash(headers, data)
@@ -103,14 +103,14 @@ async def _check_signed_hash(headers: Mapping[str, str], data: bytearray) -> Non
 
 def encoded(digest: bytes) -> str:
     """
-    Return a digest as headers have it.
+    Return a digest in base64, as in headers.
     """
     return base64.b64encode(digest).decode()
 
 
 async def _read(request: web.BaseRequest, headers: Mapping[str, str]) -> bytearray:
     if headers.get("expect", "").lower() == "100-continue":
-        # No application of aiohttp stands in front that would.
+        # Only aiohttp's Application answers Expect by itself, and the server does not use one.
         await request.writer.write(_CONTINUE)
         request.writer.output_size = 0
     data = bytearray()
@@ -120,7 +120,7 @@ async def _read(request: web.BaseRequest, headers: Mapping[str, str]) -> bytearr
 
 
 async def _digest(function: Callable[[bytearray], bytes], data: bytearray) -> bytes:
-    if len(data) < _WORTH_A_THREAD:
+    if len(data) < _THREAD_THRESHOLD:
         return function(data)
     return await to_thread.run_sync(function, data)
 
@@ -135,19 +135,19 @@ def _algorithm(headers: Mapping[str, str]) -> str | None:
     return algorithm
 
 
-def _compare(algorithm: str, header: str, given: str | None, actual: bytes) -> None:
-    if given is None:
+def _compare(algorithm: str, header: str, declared: str | None, actual: bytes) -> None:
+    if declared is None:
         return
     try:
-        valid = len(base64.b64decode(given, validate=True)) == len(actual)
+        valid = len(base64.b64decode(declared, validate=True)) == len(actual)
     except ValueError:
         valid = False
     if not valid:
         raise ServiceError(400, f"InvalidContent{algorithm}", f"The value of the {header} header is not valid")
-    if given != encoded(actual):
+    if declared != encoded(actual):
         raise ServiceError(
             400,
             f"UnmatchedContent{algorithm}",
             f"The computed {algorithm} of the request body ({encoded(actual)}) "
-            f"does not match the {header} header ({given})",
+            f"does not match the {header} header ({declared})",
         )

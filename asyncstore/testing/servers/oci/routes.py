@@ -1,5 +1,5 @@
 """
-Which handler answers which request.
+The routes of the API.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]
 
 async def not_implemented(_: Call) -> Reply:
     """
-    Answer what the service can do, and the stand-in cannot.
+    Refuse an operation that the service has and the stand-in does not.
     """
-    raise ServiceError(501, "NotImplemented", "The stand-in for OCI Object Storage does not have this operation")
+    raise ServiceError(501, "NotImplemented", "The stand-in for OCI Object Storage does not implement this operation")
 
 
 _MISSING: Final[Mapping[str, Handler]] = dict.fromkeys(("GET", "PUT", "POST", "DELETE"), not_implemented)
@@ -63,7 +63,7 @@ _ROUTES: Final[Mapping[str, Mapping[str, Handler]]] = {
         "GET": preauthenticated.get_request,
         "DELETE": preauthenticated.delete_request,
     },
-    # Lifecycles, retention, replication, private endpoints and encrypting anew.
+    # Lifecycle policies, retention rules, replication, private endpoints and re-encryption.
     "/n/{namespace}/b/{bucket}/l": _MISSING,
     "/n/{namespace}/b/{bucket}/retentionRules{rest*}": _MISSING,
     "/n/{namespace}/b/{bucket}/replication{rest*}": _MISSING,
@@ -77,7 +77,7 @@ _ROUTES: Final[Mapping[str, Mapping[str, Handler]]] = {
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    # A name of an object may have slashes as they are; other names have them encoded.
+    # An object name may contain literal slashes; other names must encode them.
     expression = re.sub(r"\{(\w+)\.\.\.\}", r"(?P<\1>.+)", template)
     expression = re.sub(r"\{(\w+)\*\}", r"(?P<\1>.*)", expression)
     expression = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", expression)
@@ -92,7 +92,7 @@ def route(method: str, path: str) -> tuple[Handler, dict[str, str]]:
     Return the handler of a request, and the variable segments of its path, decoded.
 
     Args:
-        path: As it came over the wire, without the query.
+        path: The path as received, without the query.
     """
     for pattern, methods in _TABLE:
         found = pattern.fullmatch(path)
@@ -110,9 +110,9 @@ def _handler(methods: Mapping[str, Handler], method: str) -> Handler:
 
 def decoded(text: str) -> str:
     """
-    Return a segment of a path without its percent signs.
+    Percent-decode a segment of a path.
     """
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
-        raise ServiceError(400, "MalformedURI", "The path is not in UTF-8") from None
+        raise ServiceError(400, "MalformedURI", "The path is not valid UTF-8") from None

@@ -1,5 +1,5 @@
 """
-The server: each request's signature checked, carried out, and answered.
+The server: authorizes each request, calls its handler, and sends the reply.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from asyncstore.testing.servers.oci.admission import admit
 from asyncstore.testing.servers.oci.buckets import DEFAULT_COMPARTMENT
 from asyncstore.testing.servers.oci.call import Call, Reply, http_date
 from asyncstore.testing.servers.oci.errors import ServiceError
+from asyncstore.testing.servers.oci.known import check_known
 from asyncstore.testing.servers.oci.state import Bucket, new_id
 from asyncstore.testing.servers.oci.store import Store
 from asyncstore.testing.servers.oci.users import Session, User
@@ -28,14 +29,14 @@ from asyncstore.testing.servers.stand_in import StandIn
 
 class OCIServer(StandIn):
     """
-    OCI Object Storage, of one tenancy in one region.
+    OCI Object Storage of one tenancy in one region, in memory.
 
-    It checks every signature, the clock and the hash of bodies, and keeps the service's
-    limits and error codes. Everything is in memory, and gone with it.
+    It checks signatures, clock skew and the hashes of bodies, and has the service's limits
+    and error codes.
 
     Attributes:
-        store: What it holds. Its ``clock_offset``, ``restore_seconds``, ``min_part_size``,
-            ``copy_polls`` and ``copy_failures`` may be changed at any time.
+        store: The server's state. Its ``clock_offset``, ``restore_seconds``, ``min_part_size``,
+            ``copy_polls`` and ``copy_failures`` can be changed at any time.
     """
 
     def __init__(
@@ -53,17 +54,17 @@ class OCIServer(StandIn):
 
     def create_bucket(self, name: str, **details: str) -> None:
         """
-        Create a bucket, in a compartment that is always there unless *details* of CreateBucket say otherwise.
+        Create a bucket, in a default compartment unless *details* (of CreateBucket) name another.
         """
         known = {"compartmentId": DEFAULT_COMPARTMENT, **details, "name": name}
         self.store.buckets[name] = Bucket(name=name, created=self.store.now(), created_by="", details=known)
 
     def fail(self, status: int, code: str, message: str = "Injected.", **where: Any) -> Fault:
         """
-        Answer requests to come with an error of the service's; the rule returned counts them.
+        Answer later requests with an error of the service. The fault counts them in ``met``.
 
         Args:
-            where: Fields of :class:`Fault`, such as ``method``, ``path`` and ``times``.
+            where: Other fields of :class:`Fault`, such as ``method``, ``path`` and ``times``.
         """
         body = json.dumps({"code": code, "message": message}).encode()
         headers = {"content-type": "application/json", "opc-request-id": new_id(), **where.pop("headers", {})}
@@ -71,16 +72,16 @@ class OCIServer(StandIn):
 
     def link(self, other: OCIServer) -> None:
         """
-        Let objects be copied from here to *other*, another region of the same tenancy, and back.
+        Allow copies between this server and *other*, another region of the same tenancy.
         """
         self.store.other_regions[other.store.region] = other.store
         other.store.other_regions[self.store.region] = self.store
 
     def authenticate(self, user: User, *, seconds: float = 3600.0) -> Session:
         """
-        Return a new session of *user*, as ``oci session authenticate`` makes one.
+        Return a new session of *user*, like ``oci session authenticate``.
 
-        It makes a key, which takes a tenth of a second of processor time.
+        It generates a key, which takes about 0.1 seconds of CPU time.
         """
         session = Session.generate(user, seconds=seconds, now=self.store.now())
         self.store.add_session(session)
@@ -88,7 +89,7 @@ class OCIServer(StandIn):
 
     def introduce(self, folder: Path | None) -> list[str]:
         """
-        Let in a new user, and return where the configuration file for clients is.
+        Add a new user, and return the path of a configuration file for clients.
         """
         user = User.generate()
         self.store.add_user(user)
@@ -109,28 +110,31 @@ class OCIServer(StandIn):
 
     async def _carry_out(self, request: web.BaseRequest, headers: Mapping[str, str]) -> Reply:
         query = dict(parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=True))
-        admitted = admit(self.store, request.method, request.raw_path, query, headers)
+        admission = admit(self.store, request.method, request.raw_path, query, headers)
+        check_known(admission.handler, query, headers)
         call = Call(
             request,
             self.store,
-            admitted.names,
-            {**query, **admitted.query},
+            admission.names,
+            {**query, **admission.query},
             headers,
-            admitted.caller,
-            admitted.signed,
+            admission.caller,
+            admission.signed,
             self.store.now(),
         )
-        return await admitted.handler(call)
+        return await admission.handler(call)
 
-    async def _send(self, request: web.BaseRequest, asked: Mapping[str, str], reply: Reply) -> web.StreamResponse:
+    async def _send(
+        self, request: web.BaseRequest, request_headers: Mapping[str, str], reply: Reply
+    ) -> web.StreamResponse:
         headers = {
             **reply.headers,
             "date": http_date(self.store.now()),
             "opc-request-id": f"standin-1:{secrets.token_urlsafe(36)}",
             "x-api-id": "native",
         }
-        if "opc-client-request-id" in asked:
-            headers["opc-client-request-id"] = asked["opc-client-request-id"]
+        if "opc-client-request-id" in request_headers:
+            headers["opc-client-request-id"] = request_headers["opc-client-request-id"]
         if reply.content is not None:
             return await _send_content(request, reply, headers)
         if reply.body is None:

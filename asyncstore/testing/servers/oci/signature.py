@@ -1,5 +1,5 @@
 """
-The signatures of requests, checked.
+Verification of request signatures.
 
 See https://docs.oracle.com/iaas/Content/API/Concepts/signingrequests.htm
 """
@@ -31,22 +31,22 @@ _FIELD: Final = re.compile(r'(\w+)="([^"]*)"')
 
 class Keys(Protocol):
     """
-    Who has which key.
+    Finds the public key for a key id.
     """
 
     def key_of(self, key_id: str, now: float) -> rsa.RSAPublicKey | None:
         """
-        Return the key of *key_id*; ``None`` if nobody, or nobody any more, has it.
+        Return the key of *key_id*; ``None`` if it is unknown, revoked or expired.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
     """
-    A signature that has been found good.
+    A valid signature.
 
     Attributes:
-        headers: The names that were signed.
+        headers: Names of the signed headers.
     """
 
     key_id: str
@@ -57,15 +57,15 @@ def check_signature(
     method: str, target: str, headers: Mapping[str, str], keys: Keys, now: float, *, body_is_exempt: bool
 ) -> Signed:
     """
-    Check who made the request, and when.
+    Verify the signature and the date of a request.
 
-    The hash of the body is only looked for: whoever reads the body compares it.
+    It requires the hash of the body, but does not compare it: the code that reads the body does.
 
     Args:
-        target: Path and query, as they came over the wire.
-        headers: With lower-case names.
+        target: Path and query, as received.
+        headers: Headers, with lower-case names.
         now: The server's clock, in seconds since 1970.
-        body_is_exempt: The headers of the body need not be signed, as with PutObject and UploadPart
+        body_is_exempt: The body's headers need not be signed, as with PutObject and UploadPart
             (https://docs.oracle.com/iaas/Content/API/Concepts/signingrequests.htm#ObjectStoragePut).
 
     Raises:
@@ -99,15 +99,15 @@ def _required(method: str, body_is_exempt: bool) -> set[str]:
 
 def _check_date(headers: Mapping[str, str], names: list[str], now: float) -> None:
     # A client that may not set Date, such as a browser, sends and signs x-date.
-    given = headers.get("x-date" if "x-date" in names else "date", "")
+    date = headers.get("x-date" if "x-date" in names else "date", "")
     try:
-        then = parsedate_to_datetime(given).timestamp()
+        then = parsedate_to_datetime(date).timestamp()
     except ValueError:
         raise not_authenticated() from None
     if abs(then - now) > MAX_CLOCK_SKEW:
         window = f"['{formatdate(now - MAX_CLOCK_SKEW)}', '{formatdate(now + MAX_CLOCK_SKEW)}']"
         raise not_authenticated(
-            f"Date '{given}' is not within allowed clock skew. "
+            f"Date '{date}' is not within allowed clock skew. "
             f"Current '{formatdate(now)}', valid datetime range: {window}"
         )
 

@@ -1,19 +1,20 @@
 """
-What the server keeps: buckets, objects in versions, uploads.
+The records that the server keeps: buckets, versions of objects, uploads and requests.
 """
 
 from __future__ import annotations
 
+import base64
+import secrets
 import uuid
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+from urllib.parse import quote
 
 from asyncstore.testing.servers.oci.content import Content
-
-if TYPE_CHECKING:
-    from asyncstore.testing.servers.oci.preauthenticated import PreauthenticatedRequest
+from asyncstore.testing.servers.oci.errors import ServiceError
 
 STANDARD: Final = "Standard"
 INFREQUENT: Final = "InfrequentAccess"
@@ -21,25 +22,38 @@ ARCHIVE: Final = "Archive"
 #: https://docs.oracle.com/iaas/Content/Object/Concepts/understandingstoragetiers.htm
 TIERS: Final = (STANDARD, INFREQUENT, ARCHIVE)
 
+#: How the access types for all objects with a prefix begin.
+ANY: Final = "Any"
+_UNFINISHED: Final = ("ACCEPTED", "IN_PROGRESS")
+
 
 def new_id() -> str:
     """
-    Return a name that nothing else has.
+    Return a unique id.
     """
     return str(uuid.uuid4())
+
+
+def _new_request_id() -> str:
+    # In the service's alphabet, which includes "+" and "/": clients must encode it.
+    return base64.b64encode(secrets.token_bytes(48)).decode()
+
+
+def _new_token() -> str:
+    return secrets.token_urlsafe(48)
 
 
 @dataclass(slots=True, kw_only=True)
 class Version:
     """
-    One version of an object; without content, the mark of its having been deleted.
+    One version of an object, or a delete marker.
 
     Attributes:
         digests: Headers such as ``content-md5`` and ``opc-multipart-md5``.
-        headers: Those of the user, such as ``content-type``, beside ``opc-meta-*``.
-        restoring_until, restored_until: Seconds since 1970, of an archived object.
-        is_replaceable: Whether another takes its place, for the bucket did not keep versions then.
-        customer_key: SHA-256 of the key that the customer keeps, in base64.
+        headers: Headers set by the writer, such as ``content-type`` and ``opc-meta-*``.
+        restoring_until, restored_until: Seconds since 1970, for an archived object.
+        is_replaceable: Whether the next version replaces this one: it was written without versioning.
+        customer_key: SHA-256 of the customer's encryption key, in base64.
     """
 
     name: str
@@ -64,13 +78,13 @@ class Version:
     @property
     def md5(self) -> str:
         """
-        As listings have it: of parts, that of their MD5s, and their number.
+        The MD5 in listings. For an object made from parts: the MD5 of their MD5s, and their number.
         """
         return self.digests.get("content-md5") or self.digests.get("opc-multipart-md5", "")
 
     def archival_state(self, now: float) -> str | None:
         """
-        Return ``Archived``, ``Restoring`` or ``Restored``; ``None`` in other tiers than Archive.
+        Return ``Archived``, ``Restoring`` or ``Restored``; ``None`` outside the Archive tier.
         """
         if self.tier != ARCHIVE:
             return None
@@ -94,11 +108,11 @@ class Part:
 @dataclass(slots=True, kw_only=True)
 class Upload:
     """
-    An upload by parts, until it is committed or aborted.
+    A multipart upload, until it is committed or aborted.
 
     Attributes:
         creator: OCID of the user.
-        access_token: Lets in whoever has it, if it was started by a pre-authenticated request.
+        access_token: Grants access to the upload, if a pre-authenticated request started it.
     """
 
     name: str
@@ -114,15 +128,110 @@ class Upload:
     parts: dict[int, Part] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreauthenticatedRequest:
+    """
+    Access that the creator grants to anyone who has the token.
+
+    Attributes:
+        object_name: The name of the one object, or the prefix of the names of all objects.
+        may_list: Whether the objects may be listed.
+        expires: Seconds since 1970.
+    """
+
+    name: str
+    creator: str
+    access_type: str
+    object_name: str
+    may_list: bool
+    created: float
+    expires: float
+    token: str = field(default_factory=_new_token, repr=False)
+    request_id: str = field(default_factory=_new_request_id)
+
+    @property
+    def is_for_many(self) -> bool:
+        """
+        Whether it covers every object with a prefix, and not a single object.
+        """
+        return self.access_type.startswith(ANY)
+
+    def covers(self, name: str) -> bool:
+        """
+        Return whether it grants access to the object *name*.
+        """
+        return name.startswith(self.object_name) if self.is_for_many else name == self.object_name
+
+    def access_uri(self, namespace: str, bucket: str) -> str:
+        """
+        Return the path for using it. The path omits a prefix: the user appends the object's full name.
+        """
+        name = "" if self.is_for_many else quote(self.object_name)
+        return f"/p/{self.token}/n/{namespace}/b/{bucket}/o/{name}"
+
+
+@dataclass(slots=True, kw_only=True)
+class WorkRequest:
+    """
+    Work that continues after the reply. Its progress is counted in polls, not seconds, so tests do not depend on time.
+
+    Attributes:
+        polls_left: How many more polls report it as unfinished; the poll after them does the work.
+        work: Called once, with the time. If it raises, the work request fails.
+        finished: Seconds since 1970.
+        failure: Why it failed.
+    """
+
+    accepted: float
+    compartment: str
+    polls_left: int
+    work: Callable[[float], None]
+    resources: list[dict[str, Any]]
+    status: str = "ACCEPTED"
+    finished: float | None = None
+    failure: ServiceError | None = None
+    request_id: str = field(default_factory=new_id)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """
+        Whether it has neither completed, failed nor been cancelled.
+        """
+        return self.status in _UNFINISHED
+
+    def poll(self, now: float) -> None:
+        """
+        Count one poll, and do the work if it is due.
+        """
+        if not self.is_unfinished:
+            return
+        if self.polls_left:
+            self.polls_left -= 1
+            self.status = "IN_PROGRESS"
+        else:
+            self.carry_out(now)
+
+    def carry_out(self, now: float) -> None:
+        """
+        Do the work now.
+        """
+        self.finished = now
+        try:
+            self.work(now)
+            self.status = "COMPLETED"
+        except ServiceError as error:
+            self.status, self.failure = "FAILED", error
+
+
 @dataclass(slots=True, kw_only=True)
 class Bucket:
     """
     A bucket.
 
     Attributes:
-        details: As CreateBucket was given them.
-        uploads: By their ids.
-        requests: Pre-authenticated ones, by their ids.
+        details: The details of CreateBucket.
+        uploads: Multipart uploads, by id.
+        requests: Pre-authenticated requests, by id.
     """
 
     name: str
@@ -138,27 +247,27 @@ class Bucket:
     @property
     def tier(self) -> str:
         """
-        Of objects that are written without one of their own.
+        The tier of objects that are written without a tier.
         """
         return str(self.details.get("storageTier") or STANDARD)
 
     @property
     def is_versioned(self) -> bool:
         """
-        Whether what is replaced or deleted is kept.
+        Whether replaced and deleted versions are kept.
         """
         return self.details.get("versioning") == "Enabled"
 
     @property
     def is_empty(self) -> bool:
         """
-        Whether there is neither a version of an object nor an upload.
+        Whether the bucket has neither versions of objects nor uploads.
         """
         return not self._versions and not self.uploads
 
     def current(self, name: str) -> Version | None:
         """
-        Return the object *name*; ``None`` if there is none.
+        Return the object *name*; ``None`` if it does not exist.
         """
         versions = self._versions.get(name)
         return None if versions is None or versions[-1].is_delete_marker else versions[-1]
@@ -174,14 +283,14 @@ class Bucket:
         Make *version* the current one.
         """
         if version.name not in self._versions:
-            # By code point, which is the order of their UTF-8 bytes.
+            # Order by code point is order by UTF-8 bytes.
             insort(self._names, version.name)
         version.is_replaceable = not self.is_versioned
         self._versions[version.name] = [*self._kept(version.name), version]
 
     def delete(self, name: str, now: float) -> Version | None:
         """
-        Remove the current version, or hide it if there are others to keep; return the marker, if one is made.
+        Remove the current version, or hide it behind a delete marker if versions are kept; return the marker.
         """
         if not self._kept(name):
             self._remove(name)
@@ -191,7 +300,7 @@ class Bucket:
         return marker
 
     def _kept(self, name: str) -> list[Version]:
-        # When versioning is suspended, those from before are kept, and one more at most.
+        # While versioning is suspended, older versions are kept, and at most one newer version.
         versions = self._versions.get(name, [])
         return versions if self.is_versioned else [one for one in versions if not one.is_replaceable]
 
@@ -201,7 +310,7 @@ class Bucket:
 
     def remove_version(self, version: Version) -> None:
         """
-        Remove one version; the one before it becomes current.
+        Remove one version. If it was the current one, the previous version becomes current.
         """
         left = [one for one in self._versions[version.name] if one is not version]
         if left:
@@ -211,12 +320,12 @@ class Bucket:
 
     def names(self) -> list[str]:
         """
-        Return all names that have a version, in order. Not to be changed.
+        Return every name that has a version, in order. Do not modify the list.
         """
         return self._names
 
     def versions(self, name: str) -> Iterator[Version]:
         """
-        Yield the versions of *name*, the newest first.
+        Yield the versions of *name*, newest first.
         """
         return reversed(self._versions[name])

@@ -1,5 +1,5 @@
 """
-All that the server holds, and who has which key to it.
+The server's state: buckets, work requests, keys of users, and settings for tests.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from asyncstore.testing.servers.oci.state import Bucket
+from asyncstore.testing.servers.oci.state import Bucket, WorkRequest
 from asyncstore.testing.servers.oci.users import Session, User, public_key
-from asyncstore.testing.servers.oci.work import WorkRequest
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,13 +21,13 @@ class Store:
 
     Attributes:
         clock_offset: Seconds by which the server's clock is ahead of the machine's.
-        restore_seconds: How long it takes to restore an archived object.
-        min_part_size: Bytes that every part but the last must have. The service's documentation once
-            said 10 MiB and now says nothing, and clients that send less are in use; so any will do.
-        copy_polls: How many times a copy is found under way before it is done; with none, it is
-            done before the reply to CopyObject.
-        copy_failures: Code and message with which the next copies fail, after that many polls.
-        other_regions: Where objects can be copied to, beside the own region.
+        restore_seconds: How long restoring an archived object takes.
+        min_part_size: Minimum size in bytes of every part but the last. The service's documentation once
+            said 10 MiB and now says nothing, and clients send less; so the default accepts any size.
+        copy_polls: How many polls report a copy as unfinished. With 0, the copy is done before the
+            reply to CopyObject.
+        copy_failures: Code and message of the error for each of the next copies.
+        other_regions: Other regions that objects can be copied to.
     """
 
     namespace: str
@@ -51,40 +50,39 @@ class Store:
 
     def add_user(self, user: User) -> None:
         """
-        Let *user* in.
+        Accept the API key of *user*.
         """
         self._keys[user.key_id] = (public_key(user.private_key), float("inf"), user)
 
     def add_session(self, session: Session) -> None:
         """
-        Let in who holds *session*, until it ends.
+        Accept *session* until it expires.
         """
         self._keys[session.key_id] = (public_key(session.private_key), session.expires, session.user)
 
     def add_token(self, token: str, key: rsa.RSAPublicKey, *, expires: float, user: User) -> None:
         """
-        Let in who signs with *key* and names *token*, until it expires, as *user*.
+        Accept requests that name *token* and are signed with *key*, as *user*, until the token expires.
 
-        So are those let in that have no user of their own, such as instances: whoever gave
-        them their token says so.
+        For principals without a user of their own, such as instances, whose token comes from elsewhere.
         """
         self._keys[f"ST${token}"] = (key, expires, user)
 
     def revoke(self, key_id: str) -> None:
         """
-        Let in nobody any more with that key.
+        Stop accepting a key.
         """
         self._keys.pop(key_id, None)
 
     def key_of(self, key_id: str, now: float) -> rsa.RSAPublicKey | None:
         """
-        Return the key of *key_id*; ``None`` if nobody, or nobody any more, has it.
+        Return the key of *key_id*; ``None`` if it is unknown, revoked or expired.
         """
         key, expires, _ = self._keys.get(key_id, (None, 0.0, None))
         return key if now < expires else None
 
     def user_of(self, key_id: str) -> User:
         """
-        Return whose key it is.
+        Return the owner of a key.
         """
         return self._keys[key_id][2]

@@ -1,5 +1,5 @@
 """
-Objects by parts.
+Multipart uploads.
 
 See https://docs.oracle.com/iaas/Content/Object/Tasks/usingmultipartuploads.htm
 """
@@ -15,7 +15,7 @@ from asyncstore.testing.servers.oci.content import Content
 from asyncstore.testing.servers.oci.encryption import check_customer_key, customer_key
 from asyncstore.testing.servers.oci.errors import ServiceError, upload_not_found
 from asyncstore.testing.servers.oci.naming import check_object_name, detailed_headers, tier_or
-from asyncstore.testing.servers.oci.objects import body_checksum, check_write_to, written
+from asyncstore.testing.servers.oci.objects import body_checksum, check_write_to, write_reply_headers
 from asyncstore.testing.servers.oci.paging import page
 from asyncstore.testing.servers.oci.receiving import ALGORITHMS, encoded
 from asyncstore.testing.servers.oci.state import Part, Upload, Version
@@ -57,7 +57,9 @@ async def upload_part(call: Call) -> Reply:
     upload = upload_of(call)
     number = whole_number(call.query.get("uploadPartNum", ""), "uploadPartNum")
     if not 1 <= number <= MAX_PARTS:
-        raise ServiceError(400, "InvalidUploadPartNumber", f"uploadPartNum must be from 1 to {MAX_PARTS}, not {number}")
+        raise ServiceError(
+            400, "InvalidUploadPartNumber", f"uploadPartNum must be between 1 and {MAX_PARTS}, not {number}"
+        )
     check_customer_key(call.headers, upload.customer_key)
     body = await call.body()
     if upload is not upload_of(call):
@@ -100,22 +102,22 @@ async def commit_upload(call: Call) -> Reply:
     """
     upload_of(call)
     details = await call.details()
-    # Another may have ended it while the details came.
+    # Another request may have ended the upload meanwhile.
     upload = upload_of(call)
     return commit(call, upload, _chosen_parts(upload, details))
 
 
 def commit(call: Call, upload: Upload, parts: list[Part]) -> Reply:
     """
-    Make an object of *parts*, in that order, and end the upload.
+    Make an object from *parts*, in this order, and end the upload.
     """
     bucket, content = call.bucket, Content(tuple(part.content for part in parts))
     if not parts:
-        raise _invalid_part("There are no parts to commit")
+        raise _invalid_part("The upload has no parts to commit")
     if any(len(part.content) < call.store.min_part_size for part in parts[:-1]):
-        raise _invalid_part(f"Every part but the last must have {call.store.min_part_size} bytes")
+        raise _invalid_part(f"Every part but the last must have at least {call.store.min_part_size} bytes")
     if content.size > MAX_OBJECT:
-        raise ServiceError(413, "RequestEntityTooLarge", f"An object has at most {MAX_OBJECT} bytes")
+        raise ServiceError(413, "RequestEntityTooLarge", f"An object can have at most {MAX_OBJECT} bytes")
     check_write_to(bucket, upload.name, call)
     version = Version(
         name=upload.name,
@@ -129,7 +131,7 @@ def commit(call: Call, upload: Upload, parts: list[Part]) -> Reply:
     )
     bucket.store(version)
     del bucket.uploads[upload.upload_id]
-    return Reply(200, {**written(version), **version.digests})
+    return Reply(200, {**write_reply_headers(version), **version.digests})
 
 
 async def abort_upload(call: Call) -> Reply:
@@ -143,7 +145,7 @@ async def abort_upload(call: Call) -> Reply:
 
 def upload_of(call: Call) -> Upload:
     """
-    Return the upload that is asked for.
+    Return the upload that a request names.
     """
     upload_id = call.query.get("uploadId")
     if not upload_id:
@@ -155,19 +157,19 @@ def upload_of(call: Call) -> Upload:
 
 
 def _chosen_parts(upload: Upload, details: dict[str, Any]) -> list[Part]:
-    given, left_out = records(details, "partsToCommit"), details.get("partsToExclude", [])
+    listed, left_out = records(details, "partsToCommit"), details.get("partsToExclude", [])
     if not isinstance(left_out, list) or not all(isinstance(number, int) for number in left_out):
         raise _invalid_part("partsToExclude must be a list of numbers")
-    wanted = {_number(one): one.get("etag") for one in given}
+    wanted = {_number(one): one.get("etag") for one in listed}
     excluded = set(left_out)
-    if len(wanted) != len(given) or excluded & set(wanted):
-        raise _invalid_part("A part can be committed once, or excluded")
+    if len(wanted) != len(listed) or excluded & set(wanted):
+        raise _invalid_part("A part can only be committed once, and not also excluded")
     for number, etag in wanted.items():
         if number not in upload.parts or upload.parts[number].etag != etag:
-            raise _invalid_part(f"There is no part {number} with the etag '{etag}'")
+            raise _invalid_part(f"Part {number} with the etag '{etag}' does not exist")
     # "Each part created for this upload must be in either partsToExclude or partsToCommit".
-    forgotten = set(upload.parts) - set(wanted) - excluded
-    if forgotten or excluded - set(upload.parts):
+    missing = set(upload.parts) - set(wanted) - excluded
+    if missing or excluded - set(upload.parts):
         raise _invalid_part("Every part must be either committed or excluded")
     return [upload.parts[number] for number in sorted(wanted)]
 
@@ -186,7 +188,7 @@ def _digests(upload: Upload, parts: list[Part], content: Content) -> dict[str, s
         return digests
     function = ALGORITHMS[upload.algorithm]
     if upload.algorithm == "CRC32C":
-        # "The checksum of the complete reconstructed object", of which the SHAs are not.
+        # "The checksum of the complete reconstructed object"; the SHAs are checksums of checksums.
         return {**digests, "opc-content-crc32c": encoded(_whole_crc32c(content))}
     value = encoded(function(b"".join(part.checksum or b"" for part in parts)))
     return {**digests, f"opc-multipart-{upload.algorithm.lower()}": f"{value}-{len(parts)}"}
@@ -201,7 +203,7 @@ def _whole_crc32c(content: Content) -> bytes:
 
 def summary(call: Call, upload: Upload) -> dict[str, str]:
     """
-    Return an upload as JSON has it.
+    Return the JSON representation of an upload.
     """
     return {
         "namespace": call.namespace,

@@ -1,5 +1,5 @@
 """
-A server for each test, and the official SDK as its client.
+A server for each test, with the official SDK as its client.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.servers.oci import RunningOCI, running_oci
 @dataclass(frozen=True, slots=True)
 class Place:
     """
-    An empty bucket, and a client; the calls of the client that begin with namespace and bucket.
+    An empty bucket, and shortcuts for the client's calls that begin with namespace and bucket.
     """
 
     server: RunningOCI
@@ -37,12 +37,12 @@ class Place:
         return content
 
     def refused(self, name: str, *arguments: Any, **options: Any) -> tuple[int, str]:
-        """Return status and code of the failure of a call."""
+        """Return status and code of a call that fails."""
         return refused(getattr(self.client, name), self.namespace, self.bucket, *arguments, **options)
 
 
 def refused(method: Any, *arguments: Any, **options: Any) -> tuple[int, str]:
-    """Return status and code of the failure of *method*."""
+    """Return status and code of the error that *method* raises."""
     from oci.exceptions import ServiceError
 
     with pytest.raises(ServiceError) as caught:

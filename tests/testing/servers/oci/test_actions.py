@@ -1,5 +1,5 @@
 """
-Renaming, restoring, tiers and batches, with the official SDK.
+Rename, restore, storage tiers and batch delete, with the official SDK.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from tests.testing.servers.oci.conftest import Place
 
 
 def rename(old: str, new: str, **conditions: str) -> Any:
-    """Return what RenameObject is given."""
+    """Return the details for RenameObject."""
     from oci.object_storage.models import RenameObjectDetails
 
     return RenameObjectDetails(source_name=old, new_name=new, **conditions)
 
 
 def restore(name: str, hours: int | None = None) -> Any:
-    """Return what RestoreObjects is given."""
+    """Return the details for RestoreObjects."""
     from oci.object_storage.models import RestoreObjectsDetails
 
     return RestoreObjectsDetails(object_name=name, hours=hours)
 
 
 def test_rename(place: Place) -> None:
-    """The object has the other name, and no longer the one."""
+    """The object has the new name, and the old name is gone."""
     place.call("put_object", "a", b"1", opc_meta={"x": "1"})
 
     place.call("rename_object", rename("a", "b"))
@@ -37,7 +37,7 @@ def test_rename(place: Place) -> None:
 
 
 def test_conditions_of_renaming(place: Place) -> None:
-    """Both the source and what has the new name can be asked to be as they were."""
+    """A rename can set conditions on the source and on the object at the new name."""
     first = place.call("put_object", "a", b"1").headers["etag"]
     place.call("put_object", "b", b"2")
 
@@ -53,7 +53,7 @@ def test_conditions_of_renaming(place: Place) -> None:
 
 
 def test_archived_objects_are_restored_first(place: Place) -> None:
-    """An archived object can be looked at, but read only while it is restored."""
+    """An archived object can be inspected, but can be read only while it is restored."""
     store = place.server.server.store
     store.restore_seconds = 3600
     place.call("put_object", "a", b"1", storage_tier="Archive")
@@ -71,7 +71,7 @@ def test_archived_objects_are_restored_first(place: Place) -> None:
 
 
 def test_restored_for_a_time(place: Place) -> None:
-    """A restored object goes back to the archive when its hours are over."""
+    """A restored object returns to the archive after its hours."""
     place.call("put_object", "a", b"1", storage_tier="Archive")
     place.call("restore_objects", restore("a", hours=1))
 
@@ -89,14 +89,14 @@ def test_restored_for_a_time(place: Place) -> None:
 
 @pytest.mark.parametrize("hours", [0, 241])
 def test_hours(place: Place, hours: int) -> None:
-    """An object is restored for 1 to 240 hours."""
+    """An object can be restored for 1 to 240 hours."""
     place.call("put_object", "a", b"1", storage_tier="Archive")
 
     assert place.refused("restore_objects", restore("a", hours)) == (400, "InvalidRestoreHours")
 
 
 def test_tiers(place: Place) -> None:
-    """An object is in the tier it was put in, or moved to."""
+    """An object is in the tier that it was written to or moved to."""
     from oci.object_storage.models import UpdateObjectStorageTierDetails
 
     place.call("put_object", "a", b"1", storage_tier="InfrequentAccess")
@@ -110,7 +110,7 @@ def test_tiers(place: Place) -> None:
 
 
 def test_batch(place: Place) -> None:
-    """Each object of a batch is deleted, or told why not."""
+    """Each object of a batch is deleted, or has its own error."""
     from oci.object_storage.models import BatchDeleteObjectIdentifier, BatchDeleteObjectsDetails
 
     for name in ("a", "b", "c"):
@@ -134,7 +134,7 @@ def test_batch(place: Place) -> None:
 
 
 def test_size_of_a_batch(place: Place) -> None:
-    """A batch has from 1 to 1000 objects."""
+    """A batch has 1 to 1000 objects."""
     from oci.object_storage.models import BatchDeleteObjectIdentifier, BatchDeleteObjectsDetails
 
     for count in (0, 1001):

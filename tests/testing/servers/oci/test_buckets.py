@@ -12,20 +12,20 @@ from tests.testing.servers.oci.conftest import Place, refused
 
 
 def details(name: str, **more: Any) -> Any:
-    """Return what CreateBucket is given."""
+    """Return the details for CreateBucket."""
     from oci.object_storage.models import CreateBucketDetails
 
     return CreateBucketDetails(**{"name": name, "compartment_id": "ours", **more})
 
 
 def test_namespace(place: Place) -> None:
-    """The namespace is the tenancy's."""
+    """A tenancy has one namespace."""
     assert place.client.get_namespace().data == place.namespace == "standin"
     assert place.client.get_namespace_metadata(place.namespace).data.namespace == place.namespace
 
 
 def test_life_of_a_bucket(place: Place) -> None:
-    """A bucket is created, found, changed and deleted."""
+    """A bucket can be created, found, changed and deleted."""
     from oci.object_storage.models import UpdateBucketDetails
 
     client, namespace = place.client, place.namespace
@@ -47,7 +47,7 @@ def test_life_of_a_bucket(place: Place) -> None:
 
 
 def test_list_of_buckets(place: Place) -> None:
-    """The buckets of a compartment are listed in order, by pages."""
+    """The buckets of a compartment are listed in order, in pages."""
     import oci
 
     for name in ("c", "a", "b"):
@@ -59,7 +59,7 @@ def test_list_of_buckets(place: Place) -> None:
 
 
 def test_only_empty_buckets_are_deleted(place: Place) -> None:
-    """A bucket with an object, an unfinished upload or a request for everyone stays."""
+    """A bucket with an object, an unfinished upload or a pre-authenticated request cannot be deleted."""
     from oci.object_storage.models import CreateMultipartUploadDetails
 
     from tests.testing.servers.oci.test_preauthenticated import make
@@ -80,13 +80,13 @@ def test_only_empty_buckets_are_deleted(place: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 257, "a b", "a:b", "é"])
-def test_impossible_names(place: Place, name: str) -> None:
-    """Buckets are named by letters, digits, dots, hyphens and underscores."""
+def test_invalid_names(place: Place, name: str) -> None:
+    """A bucket's name consists of letters, digits, dots, hyphens and underscores."""
     assert refused(place.client.create_bucket, place.namespace, details(name)) == (400, "InvalidBucketName")
 
 
 def test_compartment_is_required(place: Place) -> None:
-    """Every bucket is in a compartment."""
+    """A bucket cannot be created without a compartment."""
     wanted = details("mine", compartment_id=None)
 
     assert refused(place.client.create_bucket, place.namespace, wanted) == (400, "MissingCompartmentId")

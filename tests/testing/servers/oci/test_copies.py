@@ -16,27 +16,27 @@ from tests.testing.servers.oci.test_objects import SSE_C
 
 
 def copy(place: Place, **changes: Any) -> str:
-    """Ask for a copy of `a` to `b`, and return the work request's id."""
+    """Request a copy of `a` to `b`; return the work request's id."""
     request: str = place.call("copy_object", details(place, **changes)).headers["opc-work-request-id"]
     return request
 
 
 def details(place: Place, **changes: Any) -> Any:
-    """Return what CopyObject is given."""
+    """Return the details for CopyObject."""
     from oci.object_storage.models import CopyObjectDetails
 
-    given = {
+    defaults = {
         "source_object_name": "a",
         "destination_region": place.server.region,
         "destination_namespace": place.namespace,
         "destination_bucket": place.bucket,
         "destination_object_name": "b",
     }
-    return CopyObjectDetails(**{**given, **changes})
+    return CopyObjectDetails(**{**defaults, **changes})
 
 
 def states(place: Place, request: str) -> list[str]:
-    """Ask after a work request until it is over, and return what was found."""
+    """Poll a work request until it has ended; return its states."""
     found: list[str] = []
     while not found or found[-1] in ("ACCEPTED", "IN_PROGRESS"):
         found.append(place.client.get_work_request(request).data.status)
@@ -44,7 +44,7 @@ def states(place: Place, request: str) -> list[str]:
 
 
 def failure(place: Place, request: str) -> str:
-    """Return the code with which a work request failed."""
+    """Return the error code of a failed work request."""
     assert states(place, request)[-1] == "FAILED"
     (error,) = place.client.list_work_request_errors(request).data
     code: str = error.code
@@ -58,7 +58,7 @@ def filled(place: Place) -> Place:
 
 
 def test_a_copy_is_a_work_request(filled: Place) -> None:
-    """A copy is under way for as many polls as were set, and then there."""
+    """A copy is unfinished for the configured number of polls, and then completed."""
     filled.server.server.store.copy_polls = 2
     request = copy(filled)
 
@@ -77,15 +77,15 @@ def test_a_copy_is_a_work_request(filled: Place) -> None:
 
 
 def test_a_copy_can_be_done_at_once(filled: Place) -> None:
-    """Without polls, the copy is there when CopyObject is answered."""
+    """With 0 polls, the copy is done when CopyObject returns."""
     filled.server.server.store.copy_polls = 0
     copy(filled)
 
     assert filled.read("b") == b"hello"
 
 
-def test_sdk_waits_by_itself(filled: Place) -> None:
-    """The SDK's composite operation sees the copy through."""
+def test_sdk_waits_for_a_copy(filled: Place) -> None:
+    """The SDK's composite operation waits until the copy is done."""
     from oci.object_storage import ObjectStorageClientCompositeOperations
 
     together = ObjectStorageClientCompositeOperations(filled.client)
@@ -101,7 +101,7 @@ def test_sdk_waits_by_itself(filled: Place) -> None:
 
 
 def test_new_metadata_and_tier(filled: Place) -> None:
-    """Metadata is replaced as a whole; the tier is the bucket's unless another is asked for."""
+    """New metadata replaces all old metadata; the tier is the bucket's unless the copy sets one."""
     metadata = {"opc-meta-y": "2"}
     states(
         filled, copy(filled, destination_object_metadata=metadata, destination_object_storage_tier="InfrequentAccess")
@@ -112,8 +112,8 @@ def test_new_metadata_and_tier(filled: Place) -> None:
     assert (head["content-type"], head["storage-tier"]) == ("text/plain", "InfrequentAccess")
 
 
-def test_source_must_be_there(filled: Place) -> None:
-    """What is wrong with the source is told at once."""
+def test_source_errors_are_immediate(filled: Place) -> None:
+    """Errors in the source are returned by CopyObject itself."""
     assert filled.refused("copy_object", details(filled, source_object_name="no")) == (404, "ObjectNotFound")
     wrong = details(filled, source_object_if_match_e_tag="no")
     assert filled.refused("copy_object", wrong) == (412, "IfMatchFailed")
@@ -121,8 +121,8 @@ def test_source_must_be_there(filled: Place) -> None:
     assert filled.refused("copy_object", elsewhere) == (400, "InvalidRegion")
 
 
-def test_what_fails_later(filled: Place) -> None:
-    """What is wrong with the destination fails the work request, and leaves what is there."""
+def test_destination_errors_come_later(filled: Place) -> None:
+    """Errors in the destination fail the work request and leave the existing object."""
     filled.call("put_object", "b", b"old")
 
     assert failure(filled, copy(filled, destination_object_if_none_match_e_tag="*")) == "IfNoneMatchFailed"
@@ -131,8 +131,8 @@ def test_what_fails_later(filled: Place) -> None:
     assert filled.read("b") == b"old"
 
 
-def test_source_changed_meanwhile(filled: Place) -> None:
-    """If the source changes before the copy is made, the copy fails."""
+def test_source_changed_before_the_copy(filled: Place) -> None:
+    """A copy fails if its source changes before the work is done."""
     request = copy(filled)
     filled.call("put_object", "a", b"changed")
 
@@ -140,8 +140,8 @@ def test_source_changed_meanwhile(filled: Place) -> None:
     assert filled.refused("get_object", "b") == (404, "ObjectNotFound")
 
 
-def test_failures_on_command(filled: Place) -> None:
-    """A test can have the next copies fail."""
+def test_injected_failures(filled: Place) -> None:
+    """A test can make the next copies fail."""
     filled.server.server.store.copy_failures.append(("InternalServerError", "out of order"))
 
     assert failure(filled, copy(filled)) == "InternalServerError"
@@ -149,7 +149,7 @@ def test_failures_on_command(filled: Place) -> None:
 
 
 def test_cancelling(filled: Place) -> None:
-    """A copy that is under way can be cancelled; one that is over cannot."""
+    """An unfinished copy can be cancelled; a finished one cannot."""
     filled.server.server.store.copy_polls = 5
     request = copy(filled)
 
@@ -162,7 +162,7 @@ def test_cancelling(filled: Place) -> None:
 
 
 def test_customer_keys(place: Place) -> None:
-    """Source and destination each have a key of their own."""
+    """Source and destination each have their own customer key."""
     place.call("put_object", "a", b"secret", **SSE_C)
     source = {name.replace("opc_sse", "opc_source_sse"): value for name, value in SSE_C.items()}
 
@@ -176,7 +176,7 @@ def test_customer_keys(place: Place) -> None:
 
 class TestRegions:
     """
-    Two servers that know of each other.
+    Two linked servers.
     """
 
     @pytest.fixture
@@ -186,7 +186,7 @@ class TestRegions:
             yield server
 
     def test_copy_to_another_region(self, filled: Place, other: RunningOCI) -> None:
-        """The object arrives in the other server, and only there."""
+        """The object is copied to the other server only."""
         bucket = other.fresh_bucket()
 
         states(filled, copy(filled, destination_region="us-ashburn-1", destination_bucket=bucket))

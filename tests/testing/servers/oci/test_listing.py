@@ -1,5 +1,5 @@
 """
-Lists of objects and versions, with the official SDK.
+Listings of objects and versions, with the official SDK.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def filled(place: Place) -> Place:
 
 
 def listed(place: Place, **options: Any) -> tuple[list[str], list[str]]:
-    """Return all names and prefixes, page by page."""
+    """List page by page; return all names and prefixes."""
     names: list[str] = []
     prefixes: list[str] = []
     while True:
@@ -35,7 +35,7 @@ def listed(place: Place, **options: Any) -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 1000])
 def test_all_in_order(filled: Place, limit: int) -> None:
-    """All objects come, in the order of their UTF-8 bytes, however long the pages."""
+    """For any page size, all objects are listed in the order of their UTF-8 bytes."""
     assert listed(filled, limit=limit) == (sorted(NAMES, key=str.encode), [])
 
 
@@ -51,18 +51,18 @@ def test_all_in_order(filled: Place, limit: int) -> None:
     ],
 )
 def test_delimiter(filled: Place, limit: int, prefix: str, names: list[str], prefixes: list[str]) -> None:
-    """With a delimiter, what is below comes as one prefix, once."""
+    """With a delimiter, the objects below a prefix are listed as that prefix, once."""
     assert listed(filled, prefix=prefix, delimiter="/", limit=limit) == (names, prefixes)
 
 
 def test_prefixes_only_with_a_delimiter(filled: Place) -> None:
-    """Without a delimiter there are no prefixes, not even none of them."""
+    """Without a delimiter, the list of prefixes is absent, not empty."""
     assert filled.call("list_objects").data.prefixes is None
     assert filled.call("list_objects", delimiter="/", prefix="c").data.prefixes == []
 
 
 def test_only_a_slash_delimits(filled: Place) -> None:
-    """No other delimiter is supported."""
+    """A delimiter other than a slash is refused."""
     assert filled.refused("list_objects", delimiter="-")[0] == 400
 
 
@@ -74,7 +74,7 @@ def test_start_and_end(filled: Place) -> None:
 
 
 def test_names_only_unless_asked(filled: Place) -> None:
-    """Other fields are left out until they are asked for, whatever their case."""
+    """Fields other than the name are included only on request; their names are case-insensitive."""
     bare = filled.call("list_objects", prefix="c").data.objects[0]
     full = filled.call(
         "list_objects", prefix="c", fields="name,SIZE,etag,md5,timeCreated,timeModified,storageTier,archivalState"
@@ -90,12 +90,12 @@ def test_names_only_unless_asked(filled: Place) -> None:
 
 @pytest.mark.parametrize("limit", [0, 1001])
 def test_limits_of_pages(filled: Place, limit: int) -> None:
-    """A page has from 1 to 1000 entries."""
+    """A page has 1 to 1000 entries."""
     assert filled.refused("list_objects", limit=limit) == (400, "InvalidLimit")
 
 
-def test_a_thousand_a_page(place: Place) -> None:
-    """A page has 1000 entries unless less is asked for."""
+def test_default_page_size(place: Place) -> None:
+    """A page has 1000 entries by default."""
     from asyncstore.testing.servers.oci.content import Content
     from asyncstore.testing.servers.oci.state import Version
 
@@ -108,7 +108,7 @@ def test_a_thousand_a_page(place: Place) -> None:
     assert (len(page.objects), page.next_start_with) == (1000, "1000")
 
 
-def test_sdk_pages_by_itself(filled: Place) -> None:
+def test_sdk_pagination(filled: Place) -> None:
     """The SDK's own pagination finds all versions."""
     import oci
 
@@ -122,7 +122,7 @@ def test_sdk_pages_by_itself(filled: Place) -> None:
 
 class TestVersions:
     """
-    A bucket that keeps versions.
+    A bucket with versioning.
     """
 
     @pytest.fixture
@@ -130,7 +130,7 @@ class TestVersions:
         return Place(place.server, place.client, place.server.fresh_bucket(versioning="Enabled"))
 
     def test_every_version_can_be_read(self, kept: Place) -> None:
-        """What is replaced or deleted is still there by its version."""
+        """Replaced and deleted objects can be read by version."""
         first = kept.call("put_object", "a", b"1").headers["version-id"]
         second = kept.call("put_object", "a", b"2").headers["version-id"]
         marker = kept.call("delete_object", "a").headers["version-id"]
@@ -142,7 +142,7 @@ class TestVersions:
         assert listed(kept) == ([], [])
 
     def test_versions_are_listed_newest_first(self, kept: Place) -> None:
-        """Every version and delete marker is listed, by pages."""
+        """Every version and delete marker is listed, in pages."""
         ids = [kept.call("put_object", "a", b"1").headers["version-id"] for _ in range(3)]
         ids.append(kept.call("delete_object", "a").headers["version-id"])
         other = kept.call("put_object", "b", b"1").headers["version-id"]
@@ -161,7 +161,7 @@ class TestVersions:
         assert found[1].size == 1
 
     def test_suspended(self, kept: Place) -> None:
-        """When versions are no longer kept, those that were are, and one more at most."""
+        """While versioning is suspended, old versions are kept, and at most one new version."""
         from oci.object_storage.models import UpdateBucketDetails
 
         old = kept.call("put_object", "a", b"old").headers["version-id"]
@@ -177,7 +177,7 @@ class TestVersions:
         assert kept.refused("get_object", "a", version_id=newest) == (404, "ObjectNotFound")
 
     def test_deleting_a_version(self, kept: Place) -> None:
-        """A version that is deleted is gone; without the marker, the object is back."""
+        """A deleted version is gone; deleting the marker restores the object."""
         first = kept.call("put_object", "a", b"1").headers["version-id"]
         marker = kept.call("delete_object", "a").headers["version-id"]
 

@@ -25,7 +25,7 @@ SSE_C = {
 
 
 def test_round_trip(place: Place) -> None:
-    """What is put is got, with its headers and metadata."""
+    """An object is returned with its headers and metadata."""
     md5 = base64.b64encode(hashlib.md5(b"hello").digest()).decode()
     put = place.call(
         "put_object",
@@ -55,8 +55,8 @@ def test_round_trip(place: Place) -> None:
     assert got.headers["storage-tier"] == "Standard"
 
 
-def test_head_is_get_without_the_body(place: Place) -> None:
-    """HeadObject has the headers of GetObject."""
+def test_head_matches_get(place: Place) -> None:
+    """HeadObject returns the same headers as GetObject."""
     place.call("put_object", "a", b"hello", opc_meta={"x": "1"})
 
     head, got = place.call("head_object", "a").headers, place.call("get_object", "a").headers
@@ -70,7 +70,7 @@ def test_head_is_get_without_the_body(place: Place) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 256 * 1024, 3 * 1024 * 1024 + 1])
 def test_sizes(place: Place, size: int) -> None:
-    """Objects of no bytes, and of more than are sent at once."""
+    """Empty objects, and objects larger than one chunk."""
     body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     place.call("put_object", "a", body)
 
@@ -79,7 +79,7 @@ def test_sizes(place: Place, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "wanted", "content_range"),
+    ("requested", "expected", "content_range"),
     [
         ("bytes=0-0", b"0", "bytes 0-0/10"),
         ("bytes=2-5", b"2345", "bytes 2-5/10"),
@@ -89,25 +89,25 @@ def test_sizes(place: Place, size: int) -> None:
         ("bytes=-99", b"0123456789", "bytes 0-9/10"),
     ],
 )
-def test_ranges(place: Place, asked: str, wanted: bytes, content_range: str) -> None:
-    """One range of bytes, in all forms."""
+def test_ranges(place: Place, requested: str, expected: bytes, content_range: str) -> None:
+    """A single byte range works in every form."""
     place.call("put_object", "a", b"0123456789")
 
-    got = place.call("get_object", "a", range=asked)
+    got = place.call("get_object", "a", range=requested)
 
-    assert (got.status, got.data.content, got.headers["content-range"]) == (206, wanted, content_range)
+    assert (got.status, got.data.content, got.headers["content-range"]) == (206, expected, content_range)
 
 
-@pytest.mark.parametrize("asked", ["bytes=10-", "bytes=10-12", "bytes=-0"])
-def test_range_without_bytes(place: Place, asked: str) -> None:
-    """A range in which there is no byte cannot be had."""
+@pytest.mark.parametrize("requested", ["bytes=10-", "bytes=10-12", "bytes=-0"])
+def test_range_without_bytes(place: Place, requested: str) -> None:
+    """A range without any byte is refused."""
     place.call("put_object", "a", b"0123456789")
 
-    assert place.refused("get_object", "a", range=asked) == (416, "InvalidRange")
+    assert place.refused("get_object", "a", range=requested) == (416, "InvalidRange")
 
 
 def test_not_found(place: Place) -> None:
-    """What is missing is said: the object, the bucket, the namespace."""
+    """The error says what is missing: the object, the bucket or the namespace."""
     assert place.refused("get_object", "no") == (404, "ObjectNotFound")
     assert place.refused("delete_object", "no") == (404, "ObjectNotFound")
     assert refused(place.client.get_object, place.namespace, "no", "a") == (404, "BucketNotFound")
@@ -128,7 +128,7 @@ def test_error_body(place: Place) -> None:
 
 
 def test_conditions_on_writes(place: Place) -> None:
-    """If-Match and If-None-Match hold for what is there."""
+    """Writes check If-Match and If-None-Match against the existing object."""
     assert place.refused("put_object", "a", b"1", if_match="foo") == (412, "IfMatchFailed")
     first = place.call("put_object", "a", b"1", if_none_match="*").headers["etag"]
     assert place.refused("put_object", "a", b"2", if_none_match="*") == (412, "IfNoneMatchFailed")
@@ -144,7 +144,7 @@ def test_conditions_on_writes(place: Place) -> None:
 
 
 def test_one_of_many_creates(place: Place) -> None:
-    """Of all who create an object at once only if it is not there, one does."""
+    """Exactly one of many concurrent creates succeeds."""
 
     def create(number: int) -> int:
         with place.server.client() as client:
@@ -162,7 +162,7 @@ def test_one_of_many_creates(place: Place) -> None:
 
 
 def test_conditions_on_reads(place: Place) -> None:
-    """A read is refused if another object is there, and has no body if the same is."""
+    """A read fails if the ETag differs from If-Match, and has no body if it equals If-None-Match."""
     etag = place.call("put_object", "a", b"1").headers["etag"]
 
     assert place.read("a", if_match=etag) == b"1"
@@ -173,7 +173,7 @@ def test_conditions_on_reads(place: Place) -> None:
 
 
 def test_wrong_md5_is_refused(place: Place) -> None:
-    """A body that is not what Content-MD5 says is not stored."""
+    """A body that does not match Content-MD5 is not stored."""
     md5 = base64.b64encode(hashlib.md5(b"other").digest()).decode()
 
     assert place.refused("put_object", "a", b"hello", content_md5=md5) == (400, "UnmatchedContentMD5")
@@ -181,7 +181,7 @@ def test_wrong_md5_is_refused(place: Place) -> None:
     assert place.refused("get_object", "a") == (404, "ObjectNotFound")
 
 
-CRC32C_OF_DIGITS = "4waSgw=="  # 0xe3069283, the check value of the algorithm, of b"123456789"
+CRC32C_OF_DIGITS = "4waSgw=="  # 0xe3069283, the algorithm's check value for b"123456789"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ CRC32C_OF_DIGITS = "4waSgw=="  # 0xe3069283, the check value of the algorithm, o
     ],
 )
 def test_additional_checksums(place: Place, algorithm: str, checksum: str) -> None:
-    """A further checksum is made if asked for, kept, and compared with the one sent."""
+    """An additional checksum is computed on request, stored, and compared with the one sent."""
     name = f"opc-content-{algorithm.lower()}"
     argument = name.replace("-", "_")
 
@@ -211,7 +211,7 @@ def test_additional_checksums(place: Place, algorithm: str, checksum: str) -> No
 
 
 def test_customer_keys(place: Place) -> None:
-    """An object under a customer's key is for who has the key."""
+    """An object with a customer key can be read only with that key."""
     other = base64.b64encode(b"o" * 32).decode()
     place.call("put_object", "a", b"secret", **SSE_C)
 
@@ -224,20 +224,20 @@ def test_customer_keys(place: Place) -> None:
     assert place.refused("get_object", "c", **SSE_C)[0] == 400
 
 
-def test_one_key_at_most(place: Place) -> None:
-    """A key of the key service and a customer's are not for one object."""
+def test_only_one_kind_of_key(place: Place) -> None:
+    """A Vault key and a customer key cannot be combined."""
     assert place.refused("put_object", "a", b"1", opc_sse_kms_key_id="ocid1.key.oc1..fake", **SSE_C)[0] == 400
 
 
 def test_kms_key_is_kept(place: Place) -> None:
-    """The key of the key service is named again."""
+    """The id of the Vault key is returned with the object."""
     place.call("put_object", "a", b"1", opc_sse_kms_key_id="ocid1.key.oc1..fake")
 
     assert place.call("head_object", "a").headers["opc-sse-kms-key-id"] == "ocid1.key.oc1..fake"
 
 
 def test_replacing_headers_of_a_reply(place: Place) -> None:
-    """GetObject lets the reader choose some headers."""
+    """GetObject can override some headers of the reply."""
     place.call("put_object", "a", b"1")
 
     got = place.call("get_object", "a", http_response_content_type="text/x", http_response_content_disposition="b")
@@ -246,16 +246,16 @@ def test_replacing_headers_of_a_reply(place: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 1025, "é" * 513, "a\nb", "a\rb", "a\0b"])
-def test_impossible_names(place: Place, name: str) -> None:
-    """Names have 1024 bytes at most, and no line breaks."""
+def test_invalid_names(place: Place, name: str) -> None:
+    """A name has at most 1024 bytes, without line breaks or NUL."""
     assert place.refused("put_object", name, b"1") == (400, "InvalidObjectName")
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\0"), min_size=1, max_size=200))
 def test_any_other_name(place: Place, name: str) -> None:
-    """An object can have any other name, and is listed by it."""
-    # The SDK sends no name of nothing but white space.
+    """An object can have any other name, and is listed under it."""
+    # The SDK refuses names that consist of white space only.
     assume(name.strip())
     place.call("put_object", name, name.encode(), enable_strict_url_encoding=True)
 
@@ -265,7 +265,7 @@ def test_any_other_name(place: Place, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["/a", "a//b", "a/", "../a", "a/./b", "%2F", "a+b c", "é", "?#&=", "x" * 1024])
 def test_awkward_names_without_strict_encoding(place: Place, name: str) -> None:
-    """As most clients call the SDK, slashes come as they are."""
+    """Without strict encoding, the SDK's default, slashes are sent literally."""
     place.call("put_object", name, b"1")
 
     assert [one.name for one in place.call("list_objects").data.objects] == [name]
@@ -273,7 +273,7 @@ def test_awkward_names_without_strict_encoding(place: Place, name: str) -> None:
 
 
 def test_metadata_has_a_prefix(place: Place) -> None:
-    """Names of metadata must begin with opc-meta-, where the SDK does not see to it."""
+    """Metadata names must begin with opc-meta-, in calls where the SDK does not add it."""
     from oci.object_storage.models import CreateMultipartUploadDetails
 
     details = CreateMultipartUploadDetails(object="a", metadata={"x": "1"})

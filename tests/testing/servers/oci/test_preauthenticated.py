@@ -1,5 +1,5 @@
 """
-Pre-authenticated requests: made with the official SDK, used with none.
+Pre-authenticated requests, created with the official SDK and used without it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ def make(place: Place, access_type: str, name: str | None = None, **details: Any
 
 
 def request(access_type: str, name: str | None = None, **details: Any) -> Any:
-    """Return what CreatePreauthenticatedRequest is given."""
+    """Return the details for CreatePreauthenticatedRequest."""
     from oci.object_storage.models import CreatePreauthenticatedRequestDetails
 
-    given = {"name": "test", "time_expires": datetime.now(UTC) + timedelta(hours=1), **details}
-    return CreatePreauthenticatedRequestDetails(access_type=access_type, object_name=name, **given)
+    defaults = {"name": "test", "time_expires": datetime.now(UTC) + timedelta(hours=1), **details}
+    return CreatePreauthenticatedRequestDetails(access_type=access_type, object_name=name, **defaults)
 
 
 def use(url: str, method: str = "GET", body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-    """Send a request that nobody has signed."""
+    """Send an unsigned request."""
     sent = urllib.request.Request(url, body, {n.replace("_", "-"): v for n, v in headers.items()}, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -43,7 +43,7 @@ def use(url: str, method: str = "GET", body: bytes | None = None, **headers: str
 
 
 def url(place: Place, made: Any, name: str = "") -> str:
-    """Return where a request is used, with *name* after it."""
+    """Return the URL of a request, with *name* appended."""
     return f"{place.server.server.url}{made.access_uri}{quote(name)}"
 
 
@@ -52,7 +52,7 @@ def url(place: Place, made: Any, name: str = "") -> str:
     [("ObjectRead", True, False), ("ObjectWrite", False, True), ("ObjectReadWrite", True, True)],
 )
 def test_for_one_object(place: Place, access_type: str, reads: bool, writes: bool) -> None:
-    """A request for an object lets do what it says, with that object."""
+    """A request for one object allows its access type, for that object only."""
     place.call("put_object", "a b", b"old")
     place.call("put_object", "other", b"old")
     made = make(place, access_type, "a b")
@@ -67,7 +67,7 @@ def test_for_one_object(place: Place, access_type: str, reads: bool, writes: boo
 
 
 def test_full_path_and_ranges(place: Place) -> None:
-    """The full path is the whole URL; a reader may ask for a range."""
+    """The full path is the complete URL, and reads can use ranges."""
     place.call("put_object", "a", b"0123456789")
 
     made = make(place, "ObjectRead", "a")
@@ -78,7 +78,7 @@ def test_full_path_and_ranges(place: Place) -> None:
 
 @pytest.mark.parametrize("prefix", [None, "p/"])
 def test_for_many_objects(place: Place, prefix: str | None) -> None:
-    """A request for any object is for all that begin with its prefix, which is not in the URL."""
+    """A request for any object covers all names with its prefix, which is not in the URL."""
     place.call("put_object", "p/a", b"1")
     place.call("put_object", "q/a", b"2")
 
@@ -91,7 +91,7 @@ def test_for_many_objects(place: Place, prefix: str | None) -> None:
 
 
 def test_listing(place: Place) -> None:
-    """Objects can be listed only if that was asked for, and only those of the prefix."""
+    """Listing must be allowed explicitly, and is limited to the prefix."""
     place.call("put_object", "p/a", b"1")
     silent, listing = (
         make(place, "AnyObjectRead", "p/", bucket_listing_action=action) for action in ("Deny", "ListObjects")
@@ -104,7 +104,7 @@ def test_listing(place: Place) -> None:
 
 
 def test_expiry(place: Place) -> None:
-    """A request ends when it was said to."""
+    """A request stops working when it expires."""
     place.call("put_object", "a", b"1")
     made = make(place, "ObjectRead", "a")
     store = place.server.server.store
@@ -115,8 +115,8 @@ def test_expiry(place: Place) -> None:
     assert use(url(place, made)) == refusal()
 
 
-def test_looking_and_deleting(place: Place) -> None:
-    """Requests are listed without what lets in, and end when deleted."""
+def test_listing_and_deleting_requests(place: Place) -> None:
+    """Listed requests do not contain the token; deleted requests stop working."""
     place.call("put_object", "a", b"1")
     made = [make(place, "ObjectRead", "a"), make(place, "AnyObjectRead", "b", bucket_listing_action="Deny")]
 
@@ -136,8 +136,8 @@ def test_looking_and_deleting(place: Place) -> None:
     assert place.refused("get_preauthenticated_request", made[0].id) == (404, "PreauthenticatedRequestNotFound")
 
 
-def test_what_cannot_be_made(place: Place) -> None:
-    """Requests that make no sense are refused."""
+def test_invalid_requests(place: Place) -> None:
+    """Requests with contradictory details are refused."""
     invalid = (400, "InvalidParCreateRequest")
     past = datetime.now(UTC) - timedelta(hours=1)
 
@@ -147,8 +147,8 @@ def test_what_cannot_be_made(place: Place) -> None:
     assert place.refused("create_preauthenticated_request", listing) == invalid
 
 
-def test_upload_by_parts(place: Place) -> None:
-    """A large object can be put in parts with nothing but the URL."""
+def test_multipart_upload(place: Place) -> None:
+    """A multipart upload needs nothing but the URL."""
     made = make(place, "AnyObjectWrite")
 
     status, body = use(url(place, made, "a/b c"), "PUT", b"", opc_multipart="true", opc_meta_x="1")
@@ -167,6 +167,6 @@ def test_upload_by_parts(place: Place) -> None:
 
 
 def refusal() -> tuple[int, bytes]:
-    """Return what everything is answered with that is not allowed."""
+    """Return the reply to a request that is not allowed."""
     message = "Authorization failed or requested resource not found."
     return 404, json.dumps({"code": "NotAuthorizedOrNotFound", "message": message}).encode()

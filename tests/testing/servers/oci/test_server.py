@@ -1,5 +1,5 @@
 """
-The server itself: faults, what it does not know, and starting it from a shell.
+The server itself: injected faults, unsupported operations, and starting it from a shell.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from tests.testing.servers.oci.test_signatures import send, signed
 from tests.testing.servers.oci.test_uploads import start
 
 
-def test_rate_limits_on_command(place: Place) -> None:
-    """An injected fault is answered in place of the service, and retried by the SDK."""
+def test_injected_rate_limits(place: Place) -> None:
+    """An injected fault replaces the reply, and the SDK retries the request."""
     import oci
 
     fault = place.server.server.fail(429, "TooManyRequests", times=2)
@@ -43,7 +43,7 @@ def test_rate_limits_on_command(place: Place) -> None:
 
 
 def test_lost_reply_was_carried_out(place: Place) -> None:
-    """A write whose reply is lost has been made."""
+    """A write whose reply is lost is still carried out."""
     from oci.exceptions import RequestException
 
     place.server.server.inject(Fault(status=None, method="PUT", after_work=True))
@@ -54,8 +54,8 @@ def test_lost_reply_was_carried_out(place: Place) -> None:
     assert place.read("a") == b"1"
 
 
-def test_errors_on_command(place: Place) -> None:
-    """An injected error is one of the service's, with code and request id."""
+def test_injected_errors(place: Place) -> None:
+    """An injected error looks like the service's, with code and request id."""
     from oci.exceptions import ServiceError
 
     place.server.server.fail(409, "ConcurrentObjectUpdate", "busy", method="PUT", path="/o/a$")
@@ -68,21 +68,21 @@ def test_errors_on_command(place: Place) -> None:
     place.call("put_object", "a", b"1")
 
 
-def test_operations_that_are_not_there(place: Place) -> None:
-    """What only the service can do is said to be missing, not to be nothing."""
+def test_unsupported_operations(place: Place) -> None:
+    """An operation that only the service has is answered with NotImplemented."""
     assert place.refused("get_object_lifecycle_policy") == (501, "NotImplemented")
     assert place.refused("list_retention_rules") == (501, "NotImplemented")
     assert place.refused("reencrypt_bucket") == (501, "NotImplemented")
 
 
-def test_half_a_body_is_no_object(place: Place) -> None:
-    """When a client goes away, what it had sent is not stored."""
+def test_interrupted_body_is_not_stored(place: Place) -> None:
+    """When a client disconnects during an upload, nothing is stored."""
     target = f"/n/{place.namespace}/b/{place.bucket}/o/a"
     connection = http.client.HTTPConnection("127.0.0.1", place.server.server.port, timeout=10)
     try:
         connection.request("PUT", target, b"half", {**signed(place, "PUT", target), "content-length": "8"})
         connection.sock.shutdown(socket.SHUT_WR)
-        # Nothing more comes once the server has seen the end.
+        # The server closes the connection without a success.
         assert b" 200 " not in connection.sock.makefile("rb").read()
     finally:
         connection.close()
@@ -91,13 +91,13 @@ def test_half_a_body_is_no_object(place: Place) -> None:
 
 
 def test_unknown_paths_and_methods(place: Place) -> None:
-    """What the service has no operation for is told from what is not there."""
+    """Unknown paths, unsupported methods and malformed paths have different errors."""
     for method, target, status in [("GET", "/x", 404), ("DELETE", "/n", 405), ("GET", "/n/%ff/b", 400)]:
         assert send(place, method, target, signed(place, method, target)) == status
 
 
-def test_what_must_be_in_json(place: Place) -> None:
-    """A body that is not an object in JSON is refused."""
+def test_invalid_json(place: Place) -> None:
+    """A body that is not a JSON object is refused."""
     target = f"/n/{place.namespace}/b"
     for body in (b"{", b"[]", b"\xff"):
         assert send(place, "POST", target, signed(place, "POST", target, body), body) == 400
@@ -123,7 +123,7 @@ def test_what_must_be_in_json(place: Place) -> None:
     ],
 )
 def test_details_of_the_wrong_kind(place: Place, path: str, body: bytes) -> None:
-    """Details that are not what they must be are the client's mistake, not the server's."""
+    """Details of the wrong type are a client error, not a server error."""
     place.call("put_object", "a", b"1", storage_tier="Standard" if "copy" in path else "Archive")
     upload = start(place)
 
@@ -132,7 +132,7 @@ def test_details_of_the_wrong_kind(place: Place, path: str, body: bytes) -> None
 
 
 def test_chunked_bodies_are_refused(place: Place) -> None:
-    """A body must be sent with its length."""
+    """A body must have Content-Length."""
     target = f"/n/{place.namespace}/b/{place.bucket}/o/a"
     connection = http.client.HTTPConnection("127.0.0.1", place.server.server.port, timeout=10)
     try:
@@ -143,7 +143,7 @@ def test_chunked_bodies_are_refused(place: Place) -> None:
 
 
 def test_a_refusal_comes_before_the_body(place: Place) -> None:
-    """Who expects to be told to go on is refused before having sent the body."""
+    """With Expect: 100-continue, a refusal arrives before the body is sent."""
     target = f"/n/{place.namespace}/b/{place.bucket}/o/a"
     headers = {**signed(place, "PUT", target), "content-length": "1000000000", "expect": "100-continue"}
     for extra, status in [({"if-match": "no"}, b"412"), ({}, b"100")]:
@@ -159,21 +159,24 @@ def test_a_refusal_comes_before_the_body(place: Place) -> None:
 
 
 def test_over_tls(tls_ca: ThrowawayCA, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over TLS, where the SDK holds bodies back until it is told to go on."""
+    """Works over TLS, where the SDK sends Expect: 100-continue."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(tls_ca.cert_file, tls_ca.key_file)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls_ca.ca_file))
     with running_oci(tls=tls) as server, server.client() as client:
         bucket, body = server.fresh_bucket(), bytes(3_000_000)
         client.put_object(server.namespace, bucket, "a", body)
-        again = {"if_none_match": "*"}
-        assert refused(client.put_object, server.namespace, bucket, "a", body, **again) == (412, "IfNoneMatchFailed")
+        create_only = {"if_none_match": "*"}
+        assert refused(client.put_object, server.namespace, bucket, "a", body, **create_only) == (
+            412,
+            "IfNoneMatchFailed",
+        )
 
         assert client.get_object(server.namespace, bucket, "a").data.content == body
 
 
 async def test_behind_a_fault_proxy() -> None:
-    """A proxy that spoils replies does not spoil signatures."""
+    """Signatures stay valid through a fault proxy."""
     async with OCIServer(user()) as server, FaultProxy("127.0.0.1", server.port) as proxy:
         server.create_bucket("b")
         running = RunningOCI(server, user(), user())
@@ -184,16 +187,16 @@ async def test_behind_a_fault_proxy() -> None:
 
 
 def test_keys_are_not_shown() -> None:
-    """Neither a user nor a session shows what lets in."""
-    made = User.generate()
-    session = OCIServer(made).authenticate(made)
+    """The repr of a user or a session does not show secrets."""
+    user = User.generate()
+    session = OCIServer(user).authenticate(user)
 
-    assert "PRIVATE" not in repr((made, session))
+    assert "PRIVATE" not in repr((user, session))
     assert session.token not in repr(session)
 
 
 async def test_from_a_shell(tmp_path: Path) -> None:
-    """Started as a program, it says where it is and writes what the SDK needs."""
+    """Started from a shell, the server prints its URL and writes a configuration for the SDK."""
     import oci
 
     arguments = ["-m", "asyncstore.testing.servers", "oci", "--folder", str(tmp_path / "new")]
@@ -216,6 +219,6 @@ async def test_from_a_shell(tmp_path: Path) -> None:
         assert os.stat(file).st_mode & 0o077 == 0
 
 
-def test_servers_are_apart(oci_server: RunningOCI) -> None:
-    """A user of one server is nobody to another."""
+def test_servers_are_independent(oci_server: RunningOCI) -> None:
+    """A server does not know another server's users."""
     assert OCIServer().store.key_of(oci_server.user.key_id, 0.0) is None

@@ -1,5 +1,5 @@
 """
-Who is let in: as the official signer, and what is wrong with others.
+Authentication: the official signer is accepted, and invalid signatures are refused.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from tests.testing.servers.oci.conftest import Place, refused
 
 
 def test_another_key_is_refused(oci_server: RunningOCI) -> None:
-    """A user whose key the server does not know is not authenticated."""
+    """A key that the server does not know is refused."""
     with oci_server.client(user=User.generate()) as client:
         assert refused(client.get_namespace) == (401, "NotAuthenticated")
 
 
 def test_another_key_under_a_known_name_is_refused(oci_server: RunningOCI) -> None:
-    """A signature is checked, not only whose it says it is."""
+    """A signature is verified, not only the key id that it names."""
     from oci.signer import Signer
 
     known, other = oci_server.user, User.generate()
@@ -34,7 +34,7 @@ def test_another_key_under_a_known_name_is_refused(oci_server: RunningOCI) -> No
 
 
 def test_revoked_key_is_refused(place: Place) -> None:
-    """A key that has been deleted lets nobody in."""
+    """A deleted key is refused."""
     place.client.get_namespace()
     place.server.server.store.revoke(place.server.user.key_id)
 
@@ -43,7 +43,7 @@ def test_revoked_key_is_refused(place: Place) -> None:
 
 @pytest.mark.parametrize(("offset", "allowed"), [(-290, True), (290, True), (-310, False), (310, False)])
 def test_clocks_may_differ_by_five_minutes(place: Place, offset: float, allowed: bool) -> None:
-    """A request from more than five minutes away is refused, with what both clocks said."""
+    """A clock skew of more than five minutes is refused."""
     place.server.server.store.clock_offset = offset
     if allowed:
         place.client.get_namespace()
@@ -51,8 +51,8 @@ def test_clocks_may_differ_by_five_minutes(place: Place, offset: float, allowed:
         assert refused(place.client.get_namespace) == (401, "NotAuthenticated")
 
 
-def test_reply_tells_the_servers_time(place: Place) -> None:
-    """A client can learn by how much its clock is off."""
+def test_reply_has_the_servers_time(place: Place) -> None:
+    """A client can compute its clock skew from the Date header."""
     import email.utils
     import time
 
@@ -64,7 +64,7 @@ def test_reply_tells_the_servers_time(place: Place) -> None:
 
 
 def test_session_token(oci_server: RunningOCI) -> None:
-    """A session's key and token let in until they expire."""
+    """A session's key and token work until they expire."""
     from oci.auth.signers import SecurityTokenSigner
     from oci.signer import load_private_key
 
@@ -76,8 +76,8 @@ def test_session_token(oci_server: RunningOCI) -> None:
         assert refused(client.get_namespace) == (401, "NotAuthenticated")
 
 
-def test_readonly_user_may_not_write(place: Place) -> None:
-    """Who may only read is told that there is no such bucket when writing."""
+def test_readonly_user_cannot_write(place: Place) -> None:
+    """A read-only user who writes gets BucketNotFound."""
     place.call("put_object", "a", b"1")
     with place.server.client(user=place.server.readonly) as client:
         assert client.get_object(place.namespace, place.bucket, "a").data.content == b"1"
@@ -87,15 +87,15 @@ def test_readonly_user_may_not_write(place: Place) -> None:
 
 class TestByHand:
     """
-    Requests that the official signer does not make.
+    Requests that the official signer does not create.
     """
 
     def test_unsigned(self, place: Place) -> None:
-        """Nobody is let in without a signature."""
+        """An unsigned request is refused."""
         assert send(place, "GET", "/n", {"date": formatdate(usegmt=True)}) == 401
 
     def test_tampered_body(self, place: Place) -> None:
-        """A body that is not the one signed is refused, and nothing is done."""
+        """A body that does not match its signature is refused, and nothing changes."""
         body = b'{"name": "b", "compartmentId": "c"}'
         headers = signed(place, "POST", f"/n/{place.namespace}/b", body)
 
@@ -105,20 +105,20 @@ class TestByHand:
 
     @pytest.mark.parametrize("left_out", ["(request-target)", "host", "date"])
     def test_what_a_get_must_sign(self, place: Place, left_out: str) -> None:
-        """A signature that leaves out what it must have is refused."""
+        """A signature that omits a required header is refused."""
         assert send(place, "GET", "/n", signed(place, "GET", "/n")) == 200
         assert send(place, "GET", "/n", signed(place, "GET", "/n", left_out=left_out)) == 401
 
     @pytest.mark.parametrize("left_out", ["content-length", "content-type", "x-content-sha256"])
     def test_what_a_post_must_sign(self, place: Place, left_out: str) -> None:
-        """With a body, its headers must be signed too."""
+        """The headers of a body must be signed too."""
         target, body = f"/n/{place.namespace}/b", b'{"name": "b", "compartmentId": "c"}'
         headers = signed(place, "POST", target, body, left_out=left_out)
 
         assert send(place, "POST", target, headers, body) == 401
 
     def test_body_of_an_object_need_not_be_signed(self, place: Place) -> None:
-        """PutObject is signed like a GET; but a hash that is signed must be right."""
+        """PutObject can be signed without its body; but a signed hash must match."""
         target = f"/n/{place.namespace}/b/{place.bucket}/o/a"
         bare = signed(place, "PUT", target)
         whole = signed(place, "PUT", target, b"1")
@@ -128,7 +128,7 @@ class TestByHand:
         assert send(place, "PUT", target, whole, b"2") == 401
 
     def test_x_date_instead_of_date(self, place: Place) -> None:
-        """A browser, which may not set Date, signs x-date; then Date does not count."""
+        """A signed x-date is used instead of Date, which browsers cannot set."""
         headers = signed(place, "GET", "/n", date_header="x-date")
 
         assert send(place, "GET", "/n", {**headers, "date": "Thu, 01 Jan 1970 00:00:00 GMT"}) == 200
@@ -137,15 +137,15 @@ class TestByHand:
         "change", [("rsa-sha256", "hmac-sha256"), ('version="1"', 'version="2"'), ("Signature ", "")]
     )
     def test_other_schemes_are_refused(self, place: Place, change: tuple[str, str]) -> None:
-        """Only the one algorithm and version is known."""
+        """Only one algorithm and version is accepted."""
         headers = signed(place, "GET", "/n")
         changed = headers["authorization"].replace(*change)
 
         assert changed != headers["authorization"]
         assert send(place, "GET", "/n", {**headers, "authorization": changed}) == 401
 
-    def test_signature_is_of_the_path_and_query(self, place: Place) -> None:
-        """A signature made for one request does not do for another."""
+    def test_signature_covers_path_and_query(self, place: Place) -> None:
+        """A signature for one request is not valid for another."""
         headers = signed(place, "GET", f"/n/{place.namespace}/b/{place.bucket}/o?limit=1")
 
         assert send(place, "GET", f"/n/{place.namespace}/b/{place.bucket}/o?limit=1", headers) == 200
@@ -162,7 +162,7 @@ def signed(
     date_header: str = "date",
 ) -> dict[str, str]:
     """
-    Return headers with a signature, made apart from the code under test.
+    Return headers with a signature, computed independently of the code under test.
     """
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import padding
@@ -195,7 +195,7 @@ def signed(
 
 def send(place: Place, method: str, target: str, headers: dict[str, str], body: bytes | None = None) -> int:
     """
-    Send a request as it is, and return the status of the reply.
+    Send a request unchanged; return the status of the reply.
     """
     connection = http.client.HTTPConnection("127.0.0.1", place.server.server.port, timeout=10)
     try:

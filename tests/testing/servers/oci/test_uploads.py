@@ -1,5 +1,5 @@
 """
-Objects by parts, with the official SDK and its UploadManager.
+Multipart uploads, with the official SDK and its UploadManager.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MIB = 1024 * 1024
 
 
 def start(place: Place, name: str = "a", details: Mapping[str, Any] | None = None, **options: str) -> str:
-    """Start an upload and return its id."""
+    """Start an upload; return its id."""
     from oci.object_storage.models import CreateMultipartUploadDetails
 
     made = place.call(
@@ -31,7 +31,7 @@ def start(place: Place, name: str = "a", details: Mapping[str, Any] | None = Non
 
 
 def chosen(parts: dict[int, str], excluded: list[int] | None = None) -> Any:
-    """Return what CommitMultipartUpload is given."""
+    """Return the details for CommitMultipartUpload."""
     from oci.object_storage.models import CommitMultipartUploadDetails, CommitMultipartUploadPartDetails
 
     wanted = [CommitMultipartUploadPartDetails(part_num=number, etag=etag) for number, etag in parts.items()]
@@ -39,19 +39,19 @@ def chosen(parts: dict[int, str], excluded: list[int] | None = None) -> Any:
 
 
 def put_part(place: Place, upload_id: str, number: int, body: bytes, name: str = "a", **options: Any) -> str:
-    """Upload a part and return its etag."""
+    """Upload a part; return its ETag."""
     etag: str = place.call("upload_part", name, upload_id, number, body, **options).headers["etag"]
     return etag
 
 
 def multipart_md5(*parts: bytes) -> str:
-    """Return the MD5 of the MD5s, and how many there are."""
+    """Return the MD5 of the parts' MD5s, and their number."""
     whole = hashlib.md5(b"".join(hashlib.md5(part).digest() for part in parts)).digest()
     return f"{base64.b64encode(whole).decode()}-{len(parts)}"
 
 
 def test_parts_in_any_order(place: Place) -> None:
-    """Parts come in any order, replaced or left out; the object is made in that of their numbers."""
+    """Parts can be sent in any order, replaced or excluded; the object follows the part numbers."""
     upload = start(place, details={"metadata": {"opc-meta-x": "1"}, "content_type": "text/plain"})
     last = put_part(place, upload, 10_000, b"three")
     put_part(place, upload, 1, b"wrong")
@@ -69,8 +69,8 @@ def test_parts_in_any_order(place: Place) -> None:
     assert place.refused("commit_multipart_upload", "a", upload, chosen({1: first})) == (404, "UploadNotFound")
 
 
-def test_what_cannot_be_committed(place: Place) -> None:
-    """Every part must be either committed, by its etag, or excluded; and there must be one."""
+def test_invalid_commits(place: Place) -> None:
+    """Every part must be committed by its ETag or excluded, and at least one must be committed."""
     upload = start(place)
     etag = put_part(place, upload, 1, b"one")
     put_part(place, upload, 2, b"two")
@@ -84,8 +84,8 @@ def test_what_cannot_be_committed(place: Place) -> None:
     assert place.refused("get_object", "a") == (404, "ObjectNotFound")
 
 
-def test_small_parts_on_command(place: Place) -> None:
-    """Any size of parts will do, unless a least one is set; the last may always be smaller."""
+def test_minimum_part_size(place: Place) -> None:
+    """A configured minimum size applies to all parts but the last."""
     place.server.server.store.min_part_size = 5
     upload = start(place)
     etags = {number: put_part(place, upload, number, body) for number, body in ((1, b"four"), (2, b"12345"), (3, b"1"))}
@@ -104,7 +104,7 @@ def test_numbers_of_parts(place: Place, number: int) -> None:
 
 
 def test_wrong_md5_of_a_part(place: Place) -> None:
-    """A part that is not what Content-MD5 says is not kept."""
+    """A part that does not match Content-MD5 is not stored."""
     upload, md5 = start(place), base64.b64encode(hashlib.md5(b"other").digest()).decode()
 
     assert place.refused("upload_part", "a", upload, 1, b"1", content_md5=md5) == (400, "UnmatchedContentMD5")
@@ -112,7 +112,7 @@ def test_wrong_md5_of_a_part(place: Place) -> None:
 
 
 def test_conditions(place: Place) -> None:
-    """Conditions hold when the upload starts, and when it is committed."""
+    """Conditions are checked when the upload starts and when it is committed."""
     upload = start(place, if_none_match="*")
     etag = put_part(place, upload, 1, b"1")
     place.call("put_object", "a", b"other")
@@ -125,8 +125,8 @@ def test_conditions(place: Place) -> None:
     assert place.read("a") == b"1"
 
 
-def test_lists_by_pages(place: Place) -> None:
-    """Parts and uploads are listed in order, by pages."""
+def test_listing_in_pages(place: Place) -> None:
+    """Parts and uploads are listed in order, in pages."""
     import oci
 
     uploads = {(name, start(place, name)) for name in ("b", "a", "a")}
@@ -147,7 +147,7 @@ def test_lists_by_pages(place: Place) -> None:
 
 
 def test_abort(place: Place) -> None:
-    """An upload that is aborted is gone."""
+    """An aborted upload no longer exists."""
     upload = start(place)
     put_part(place, upload, 1, b"1")
 
@@ -158,14 +158,14 @@ def test_abort(place: Place) -> None:
     assert place.refused("abort_multipart_upload", "a", upload) == (404, "UploadNotFound")
 
 
-def test_an_upload_is_of_one_object(place: Place) -> None:
-    """The id of an upload does not do for another name."""
+def test_upload_id_belongs_to_one_object(place: Place) -> None:
+    """An upload id is not valid for another object."""
     assert place.refused("upload_part", "b", start(place), 1, b"1") == (404, "UploadNotFound")
 
 
 @pytest.mark.parametrize("algorithm", ["CRC32C", "SHA256", "SHA384"])
 def test_additional_checksums(place: Place, algorithm: str) -> None:
-    """CRC32C is that of the whole object; the others are those of the parts' checksums."""
+    """CRC32C covers the whole object; the other algorithms hash the parts' checksums."""
     name = f"opc-content-{algorithm.lower()}"
     upload = start(place, opc_checksum_algorithm=algorithm)
     etags = {
@@ -186,15 +186,15 @@ def test_additional_checksums(place: Place, algorithm: str) -> None:
         assert made[name] == head[name] == f"{composite}-2"
 
 
-def test_parts_have_the_checksum_of_their_upload(place: Place) -> None:
-    """A part without the checksum that was chosen is refused."""
+def test_parts_need_the_upload_s_checksum(place: Place) -> None:
+    """A part without the upload's checksum algorithm is refused."""
     upload = start(place, opc_checksum_algorithm="SHA256")
 
     assert place.refused("upload_part", "a", upload, 1, b"1") == (400, "MissingOrInvalidChecksumType")
 
 
 def test_customer_keys(place: Place) -> None:
-    """Every part must come with the customer's key that the upload was started with."""
+    """Every part must have the customer key of its upload."""
     upload = start(place, details=None, **SSE_C)
 
     assert place.refused("upload_part", "a", upload, 1, b"1")[0] == 400
@@ -207,13 +207,13 @@ def test_customer_keys(place: Place) -> None:
 
 class TestUploadManager:
     """
-    The SDK's own transfers.
+    Uploads with the SDK's UploadManager.
     """
 
     body = b"".join(bytes([number]) * MIB for number in range(7)) + b"end"
 
     def test_file_in_parts(self, place: Place, tmp_path: Path) -> None:
-        """A file in parts, several at a time."""
+        """A file is uploaded in parallel parts."""
         from oci.object_storage import UploadManager
 
         (tmp_path / "a").write_bytes(self.body)
@@ -229,7 +229,7 @@ class TestUploadManager:
         assert place.call("head_object", "a").headers["opc-meta-x"] == "1"
 
     def test_small_file(self, place: Place, tmp_path: Path) -> None:
-        """A file in one piece."""
+        """A small file is uploaded in one request."""
         from oci.object_storage import UploadManager
 
         (tmp_path / "a").write_bytes(b"small")
@@ -239,7 +239,7 @@ class TestUploadManager:
         assert place.read("a") == b"small"
 
     def test_stream(self, place: Place) -> None:
-        """A stream, whose length is not known before."""
+        """A stream of unknown length is uploaded."""
         from oci.object_storage import UploadManager
 
         UploadManager(place.client, allow_parallel_uploads=True).upload_stream(
@@ -249,8 +249,8 @@ class TestUploadManager:
         assert place.read("a") == self.body
 
     @pytest.mark.parametrize("algorithm", ["CRC32C", "SHA256", "SHA384"])
-    def test_checksums_that_the_sdk_makes(self, place: Place, tmp_path: Path, algorithm: str) -> None:
-        """Checksums of parts made by the SDK are found right."""
+    def test_checksums_from_the_sdk(self, place: Place, tmp_path: Path, algorithm: str) -> None:
+        """Part checksums computed by the SDK match."""
         from oci.object_storage import UploadManager
 
         (tmp_path / "a").write_bytes(self.body)
@@ -267,7 +267,7 @@ class TestUploadManager:
         assert place.read("a") == self.body
 
     def test_resuming(self, place: Place, tmp_path: Path) -> None:
-        """Parts that are there already are not sent again."""
+        """Resuming does not send existing parts again."""
         from oci.object_storage import UploadManager
 
         (tmp_path / "a").write_bytes(self.body)

@@ -1,0 +1,3 @@
+"""
+Internal tools of every layer: threads, cleanup under cancellation, operating system errors, redaction.
+"""

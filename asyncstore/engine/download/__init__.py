@@ -1,0 +1,3 @@
+"""
+Downloads and reads: whole objects, ranges and streams, verified and resumed.
+"""

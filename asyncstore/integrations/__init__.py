@@ -1,0 +1,3 @@
+"""
+Other packages' interfaces over storages; each needs the extra of its name.
+"""

@@ -1,0 +1,3 @@
+"""
+A storage with a read-through cache: in memory, or in a directory that many processes share.
+"""

@@ -1,0 +1,3 @@
+"""
+Tests of what docs/examples shows.
+"""

@@ -1,0 +1,3 @@
+"""
+Tests of the blocking calls.
+"""
