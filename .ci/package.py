@@ -19,7 +19,7 @@ MOST_BYTES = 3 * 1024 * 1024
 OTHERS = {"asyncstore/py.typed"}
 
 # At the top of the sdist. Hatchling adds the second line.
-TOP = {"README.md", "asyncstore", "docs", "pyproject.toml", "pytest_asyncstore.py"} | {".gitignore", "PKG-INFO"}
+TOP = {"README.md", "asyncstore", "docs", "pyproject.toml"} | {".gitignore", "PKG-INFO"}
 
 
 def main(folder: Path) -> None:

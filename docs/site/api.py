@@ -48,13 +48,13 @@ MODULES = (
     "asyncstore.testing.conformance",
     "asyncstore.testing.faults",
     "asyncstore.testing.faults_proxy",
+    "asyncstore.testing.plugin",
     "asyncstore.testing.servers.faults",
     "asyncstore.testing.servers.gcs",
     "asyncstore.testing.servers.github",
     "asyncstore.testing.servers.oci",
     "asyncstore.uri",
     "asyncstore.wrappers",
-    "pytest_asyncstore",
 )
 
 
