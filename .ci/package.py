@@ -36,8 +36,7 @@ def check_wheel(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         names = [PurePosixPath(name) for name in archive.namelist() if not name.endswith("/")]
         package = {name for name in names if name.parts[0] == "asyncstore"}
-        (info,) = {name.parts[0] for name in names} - {"asyncstore", "pytest_asyncstore.py"}
-        assert PurePosixPath("pytest_asyncstore.py") in names
+        (info,) = {name.parts[0] for name in names} - {"asyncstore"}
         metadata = message_from_bytes(archive.read(f"{info}/METADATA"))
         entry_points = archive.read(f"{info}/entry_points.txt").decode()
         assert b"Apache License" in archive.read(f"{info}/licenses/docs/LICENSE")
@@ -46,7 +45,7 @@ def check_wheel(path: Path) -> None:
     sources = {PurePosixPath(path.as_posix()) for path in Path("asyncstore").rglob("*.py")}
     assert not sources or {name for name in package if name.suffix == ".py"} == sources
     assert "asyncstore = asyncstore.cli:main" in entry_points
-    assert "asyncstore = pytest_asyncstore" in entry_points
+    assert "asyncstore = asyncstore.testing.fixtures" in entry_points
     check_metadata(metadata)
 
 

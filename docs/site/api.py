@@ -48,7 +48,7 @@ MODULES = (
     "asyncstore.testing.conformance",
     "asyncstore.testing.faults",
     "asyncstore.testing.faults_proxy",
-    "asyncstore.testing.plugin",
+    "asyncstore.testing.fixtures",
     "asyncstore.testing.servers.faults",
     "asyncstore.testing.servers.gcs",
     "asyncstore.testing.servers.github",
