@@ -10,6 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar
 from types import TracebackType
+from typing import Final, Self
+
+#: Seconds without a byte from a caller's stream after which others no longer wait for what is reserved for it.
+PATIENCE: Final = 1.0
+# The same while more than the total is in use: what once stopped for another stream does so with every part.
+_SHORT_PATIENCE: Final = 0.05
 
 
 class Budget:
@@ -32,6 +38,8 @@ class Budget:
         self.peak = 0
         self.on_shortage: list[Callable[[], None]] = []
         self._waiting: deque[tuple[int, asyncio.Future[int]]] = deque()
+        # Units whose holders wait for streams that have stopped; see Filling.
+        self._stalled = 0
         # How many callers hold up all further ones; see RequestBudget.held().
         self._holds = 0
 
@@ -67,6 +75,7 @@ class Budget:
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         entry = (amount, turn)
         self._waiting.append(entry)
+        self._wake()
         try:
             return await turn
         except asyncio.CancelledError:
@@ -97,6 +106,23 @@ class Budget:
         """
         return Reservation(self, min(amount, self.total))
 
+    def filling(self, amount: int, patience: float = PATIENCE) -> Filling:
+        """
+        Return a block in which *amount* reserved units are filled from a caller's stream.
+
+        Once all units in use are those of streams that have stopped, the next caller exceeds the total instead of
+        waiting: the streams could be waiting for it, such as several that one task writes in turn.
+
+        Args:
+            patience: Seconds without a byte after which the stream has stopped; with 0 it counts as stopped throughout.
+        """
+        return Filling(self, amount, patience)
+
+    def _stall(self, amount: int) -> None:
+        self._stalled += amount
+        if amount > 0:
+            self._wake()
+
     async def _take_or_overdraw(self, amount: int) -> None:
         if not Feed.in_context():
             await self.acquire(amount)
@@ -113,11 +139,14 @@ class Budget:
         self.peak = max(self.peak, self.used)
 
     def _wake(self) -> None:
-        while self._waiting and not self._holds and self.used + self._waiting[0][0] <= self.total:
+        while self._waiting and not self._holds and self._has_room(self._waiting[0][0]):
             amount, turn = self._waiting.popleft()
             if not turn.done():
                 self._grant(amount)
                 turn.set_result(self.used)
+
+    def _has_room(self, amount: int) -> bool:
+        return self.used + amount <= self.total or self.used <= self._stalled
 
 
 class Reservation:
@@ -140,6 +169,67 @@ class Reservation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._budget.release(self._amount)
+
+
+class Filling:
+    """
+    Reserved units that are filled from a caller's stream during a ``with`` block; see :meth:`Budget.filling`.
+    """
+
+    __slots__ = ("_amount", "_budget", "_moved", "_patience", "_stalled", "_watch")
+
+    def __init__(self, budget: Budget, amount: int, patience: float) -> None:
+        self._budget = budget
+        self._amount = amount
+        self._patience = patience
+        self._moved = False
+        self._stalled = False
+        self._watch: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        if self._budget.used > self._budget.total:
+            self._patience = min(self._patience, _SHORT_PATIENCE)
+        if self._patience:
+            self._look_later()
+        else:
+            self._stop()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._go_on()
+
+    def moved(self) -> None:
+        """
+        Note that the stream has yielded bytes.
+        """
+        self._moved = True
+        if self._stalled and self._patience:
+            self._go_on()
+            self._look_later()
+
+    def _look(self) -> None:
+        # Not a timer for each chunk.
+        if self._moved:
+            self._look_later()
+        else:
+            self._stop()
+
+    def _look_later(self) -> None:
+        self._moved = False
+        self._watch = asyncio.get_running_loop().call_later(self._patience, self._look)
+
+    def _stop(self) -> None:
+        self._stalled = True
+        self._budget._stall(self._amount)  # noqa: SLF001 - its own block
+
+    def _go_on(self) -> None:
+        if self._stalled:
+            self._stalled = False
+            self._budget._stall(-self._amount)  # noqa: SLF001 - its own block
 
 
 class Feed:

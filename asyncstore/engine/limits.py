@@ -28,8 +28,9 @@ class Statistics:
         requests_peak: The most in flight at the same time so far.
         requests_waiting: Requests that wait for a place in the budget.
         bytes_buffered: Bytes reserved for data in transfer now.
-        bytes_peak: The most reserved at the same time so far: more than ``max_buffer_bytes`` only
-            by what streams given to ``put()`` read or write with the same storage.
+        bytes_peak: The most reserved at the same time so far: more than ``max_buffer_bytes`` only by what streams
+            given to ``put()`` read or write with the same storage, and by parts of files and streams that wait for
+            one another.
         requests: Requests sent, including retries.
         retries: Retries.
         throttled: Requests that the provider refused because they were too many (429, or 503 SlowDown).

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncstore.engine.budget import Budget
+from asyncstore.engine.budget import PATIENCE, Budget
 from asyncstore.engine.request_budget import RequestBudget
+from tests.virtual_time import in_virtual_time
 
 
 async def waiting(budget: Budget, amount: int = 1) -> asyncio.Task[int]:
@@ -124,6 +125,55 @@ async def test_scopes_cancel_waiting() -> None:
 
     assert scope.cancelled_caught
     assert (1, 0) == (budget.used, budget.waiting)
+
+
+def test_streams_that_have_stopped_hold_up_nobody() -> None:
+    """
+    Once nothing but them is in use, one caller after the other exceeds the total; while one moves, all wait.
+    """
+
+    async def scenario() -> None:
+        budget = Budget(4)
+        await budget.acquire(4)
+        with budget.filling(2) as first, budget.filling(2):
+            task = await waiting(budget)
+            for _ in range(10):
+                first.moved()
+                await asyncio.sleep(0.6)
+            assert not task.done()
+
+            await asyncio.sleep(2 * PATIENCE)
+            assert task.done()
+            late = await waiting(budget)
+            await asyncio.sleep(10 * PATIENCE)
+            assert not late.done()
+            budget.release()
+            await late
+            first.moved()
+            budget.release()
+            assert not budget.take()
+            last = await waiting(budget)
+            await asyncio.sleep(0)
+            assert not last.done()
+            last.cancel()
+        budget.release(4)
+        assert (0, 5) == (budget.used, budget.peak)
+
+    in_virtual_time(scenario())
+
+
+async def test_files_count_as_stopped_at_once() -> None:
+    budget = Budget(4)
+    await budget.acquire(4)
+    task = await waiting(budget)
+    with budget.filling(4, patience=0) as filling:
+        filling.moved()
+        await asyncio.sleep(0)
+        assert task.done()
+    budget.release()
+    assert not budget.take()
+    budget.release(4)
+    assert budget.take(4)
 
 
 async def test_more_than_the_total_is_an_error() -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -16,7 +16,7 @@ import anyio
 from asyncstore._support.threads import in_patient_thread
 from asyncstore.driver.body import BytesBody, BytesLike
 from asyncstore.engine import lost_replies
-from asyncstore.engine.budget import Feed
+from asyncstore.engine.budget import PATIENCE, Budget, Feed, Filling
 from asyncstore.engine.plan import check_size, stream_part_size
 from asyncstore.engine.progress import ObjectMeter, retried_of
 from asyncstore.engine.requests import Requests
@@ -49,26 +49,36 @@ async def put_counted(
 
 
 async def put_stream(
-    requests: Requests, target: ObjectURI, data: DataLike, options: UploadOptions, meter: ObjectMeter | None = None
+    requests: Requests,
+    target: ObjectURI,
+    data: DataLike,
+    options: UploadOptions,
+    meter: ObjectMeter | None = None,
+    patience: float = PATIENCE,
 ) -> ObjectInfo:
     """
     Write a stream: by one request if it fits into one part, else as a multipart upload.
 
     Its size is not known before its end; each part counts once it is stored.
 
+    Args:
+        patience: As :meth:`Budget.filling`.
+
     Raises:
         TypeError: *data* is neither a binary file nor an iterable of bytes.
         NotSupportedError: It does not fit, and the provider does not support multipart uploads.
     """
     capabilities = requests.driver.capabilities
-    async with aclosing(StreamSource(as_chunks(data))) as source, AsyncExitStack() as reserved:
+    async with aclosing(StreamSource(as_chunks(data), patience)) as source, AsyncExitStack() as reserved:
         start = await source.read(CHUNK)
         size = CHUNK
         # Most streams are short, and do not need the budget.
         if len(start) == CHUNK:
             size = _largest_in_memory(requests, options)
             await reserved.enter_async_context(requests.limits.bytes.reserve(size))
-            start += await source.read(size - CHUNK)
+            with source.filling(requests.limits.bytes, size):
+                start += await source.read(size - CHUNK)
+                await source.at_end()
         if await source.at_end():
             check_size(len(start), capabilities)
             body = BytesBody(start)
@@ -96,10 +106,23 @@ class StreamSource:
     A stream of unknown length, read in parts of the requested size.
     """
 
-    def __init__(self, chunks: AsyncGenerator[BytesLike, None]) -> None:
+    def __init__(self, chunks: AsyncGenerator[BytesLike, None], patience: float = PATIENCE) -> None:
         self._chunks = chunks
+        self._patience = patience
         self._rest = _NOTHING
         self._feed = Feed()
+        self._filling: Filling | None = None
+
+    @contextmanager
+    def filling(self, budget: Budget, size: int) -> Iterator[None]:
+        """
+        Fill a reservation of *size* bytes from the stream in the block.
+        """
+        with budget.filling(size, self._patience) as self._filling:
+            try:
+                yield
+            finally:
+                self._filling = None
 
     async def read(self, size: int) -> bytearray:
         """
@@ -122,6 +145,8 @@ class StreamSource:
         with self._feed.pulled():
             async for chunk in self._chunks:
                 self._rest = flat(chunk)
+                if self._filling is not None:
+                    self._filling.moved()
                 if self._rest:
                     return False
         return True
@@ -210,8 +235,10 @@ class StreamParts:
         if await self._source.at_end():
             return bytearray()
         size = next_part_size(self._requests, self._number + 1, self._options)
-        await reserved.enter_async_context(self._requests.limits.bytes.reserve(size))
-        return await self._source.read(size)
+        budget = self._requests.limits.bytes
+        await reserved.enter_async_context(budget.reserve(size))
+        with self._source.filling(budget, size):
+            return await self._source.read(size)
 
     def _check(self) -> None:
         check_size(self._total, self._capabilities)

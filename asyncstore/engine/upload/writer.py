@@ -17,8 +17,8 @@ from asyncstore.driver.body import BytesLike
 from asyncstore.engine.budget import Feed
 from asyncstore.engine.existing import exists
 from asyncstore.engine.requests import Requests
-from asyncstore.engine.upload import upload
-from asyncstore.engine.upload.stream_source import flat
+from asyncstore.engine.upload.stream_source import flat, put_stream
+from asyncstore.engine.writing import Writing
 from asyncstore.errors import AlreadyExistsError, StorageError
 from asyncstore.options import KiB, UploadOptions
 from asyncstore.types import WriteResult
@@ -57,7 +57,7 @@ class ObjectWriter:
         # What the upload is to take next, b"" at the end; and who waits until it has.
         self._offered: asyncio.Queue[BytesLike] = asyncio.Queue()
         self._taken: asyncio.Future[None] | None = None
-        self._task = asyncio.get_running_loop().create_task(upload.put(requests, uri, self._chunks(), options))
+        self._task = asyncio.get_running_loop().create_task(self._put(requests, options))
         self._task.add_done_callback(self._ended)
         # After the task was made: it waits for the byte budget like any upload. What the caller does until the file is
         # closed does not, since the upload holds bytes meanwhile and waits for the caller.
@@ -209,6 +209,11 @@ class ObjectWriter:
             raise
         if self._task.done():
             self._task.result()
+
+    async def _put(self, requests: Requests, options: UploadOptions) -> WriteResult:
+        with Writing(requests, "put", self._uri) as writing:
+            # One task can write several files in turn: none of them may wait for what is reserved for the others.
+            return writing.result(await put_stream(requests, self._uri, self._chunks(), options, patience=0))
 
     async def _chunks(self) -> AsyncGenerator[BytesLike, None]:
         while chunk := await self._offered.get():

@@ -120,6 +120,38 @@ async def test_other_operations_do_not_overdraw(narrow: Storage, tmp_path: Path)
     assert narrow.statistics().bytes_peak <= LIMIT
 
 
+@pytest.mark.parametrize("patient", [True, False], ids=["put", "open"])
+async def test_streams_that_one_task_feeds_in_turn(narrow: Storage, patient: bool) -> None:
+    """
+    More of them than there is memory for parts: the task waits for one that waits for what the others hold.
+    """
+    queues: list[asyncio.Queue[bytes]] = [asyncio.Queue(1) for _ in range(6)]
+
+    async def of(queue: asyncio.Queue[bytes]) -> AsyncIterator[bytes]:
+        while chunk := await queue.get():
+            yield chunk
+
+    async def write(number: int, queue: asyncio.Queue[bytes]) -> None:
+        if patient:
+            await narrow.put(KEY / f"{number}", of(queue), options=PARTS)
+            return
+        async with narrow.open(KEY / f"{number}", "wb", options=PARTS) as file:
+            async for chunk in of(queue):
+                await file.write(chunk)
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        for number, queue in enumerate(queues):
+            group.create_task(write(number, queue))
+        for start in range(0, len(MEMBER), MiB // 2):
+            for queue in queues:
+                await queue.put(MEMBER[start : start + MiB // 2])
+        for queue in queues:
+            await queue.put(b"")
+
+    assert [await narrow.read(KEY / f"{number}") == MEMBER for number in range(6)] == [True] * 6
+    assert narrow.statistics().bytes_peak <= 6 * 2 * MiB
+
+
 async def test_an_overdraft_holds_up_others_until_it_is_released() -> None:
     budget = Budget(2)
     await budget.acquire(2)

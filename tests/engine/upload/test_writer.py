@@ -7,6 +7,7 @@ import gc
 import io
 import warnings
 from array import array
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -76,6 +77,23 @@ async def test_a_write_waits_for_the_upload(faults: FaultyDriver) -> None:
     await task
 
     assert bytes(40 * MiB) == await storage.read(KEY)
+    at_rest(storage, faults)
+
+
+async def test_files_that_are_written_in_turn(faults: FaultyDriver) -> None:
+    """
+    One task can write more files than there is memory for parts.
+    """
+    storage = faults.storage(ROOT, max_buffer_bytes=10 * MiB)
+    data = patterned(11 * MiB)
+
+    async with asyncio.timeout(30), AsyncExitStack() as stack:
+        files = [await stack.enter_async_context(storage.open(KEY / f"{n}", "wb", options=PARTS)) for n in range(4)]
+        for start in range(0, len(data), MiB):
+            for file in files:
+                await file.write(data[start : start + MiB])
+
+    assert [await storage.read(KEY / f"{n}") == data for n in range(4)] == [True] * 4
     at_rest(storage, faults)
 
 
