@@ -5,6 +5,7 @@ The directories in which the downloads of one operation create files.
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 
 from asyncstore.errors import InvalidRequestError
@@ -18,10 +19,12 @@ class Directories:
     What the downloads of one operation know about directories.
 
     Those in which a file was just created need not be tried first by the next one. Those
-    that were created for a file are removed again if it, and every other one, fails.
+    that were created for a file are removed again if it, and every other one, fails. Several threads may use it.
     """
 
     def __init__(self) -> None:
+        # A directory and the note that it was made change together: another thread makes what was just removed.
+        self._changing = threading.Lock()
         self._known: set[str] = set()
         self._made: set[str] = set()
 
@@ -51,7 +54,7 @@ class Directories:
             missing.append(path)
             path = os.path.dirname(path)  # noqa: PTH120 - as above
         for directory in reversed(missing):
-            with suppress(FileExistsError):
+            with suppress(FileExistsError), self._changing:
                 os.mkdir(directory)  # noqa: PTH102 - as above
                 self._made.add(directory)
 
@@ -67,7 +70,7 @@ class Directories:
         """
         Remove a directory and its parents, as far as they were created for files and are empty.
         """
-        with suppress(OSError):
+        with suppress(OSError), self._changing:
             while path in self._made:
                 os.rmdir(path)  # noqa: PTH106 - as above
                 self._made.discard(path)

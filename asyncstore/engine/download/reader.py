@@ -325,7 +325,9 @@ class ObjectReader:
         if self._requests.limits.bytes.take(end - first):
             self._window = window
             task = asyncio.get_running_loop().create_task(self._keep(first, end))
-            self._ahead = _Ahead(first, end, task)
+            # In a loop with eager tasks it may have ended already.
+            if not task.done():
+                self._ahead = _Ahead(first, end, task)
 
     async def _keep(self, start: int, end: int) -> bytes | None:
         kept = False
