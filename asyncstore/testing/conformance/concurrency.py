@@ -4,6 +4,7 @@ Concurrent work within the configured limits.
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -134,6 +135,27 @@ class Concurrency(Harness):
 
         assert await storage.read(storage.root / "key") == data
         assert narrow.statistics().bytes_peak <= part
+        assert is_idle(narrow, faults)
+
+    @requires("multipart")
+    async def test_files_written_in_turn(self, storage: Storage, faults: FaultyDriver) -> None:
+        """
+        One task writes more files in turn than ``max_buffer_bytes`` has parts.
+        """
+        part = self.part_size(storage)
+        narrow = self.rewrap(storage, faults, max_buffer_bytes=part)
+        options = self.multipart_options(storage)
+        data = payload(part + 9)
+
+        with anyio.fail_after(30):
+            async with AsyncExitStack() as stack:
+                targets = [storage.root / key for key in "012"]
+                files = [await stack.enter_async_context(narrow.open(uri, "wb", options=options)) for uri in targets]
+                for start in range(0, len(data), part // 2):
+                    for file in files:
+                        await file.write(data[start : start + part // 2])
+
+        assert [await storage.read(uri) == data for uri in targets] == [True, True, True]
         assert is_idle(narrow, faults)
 
     async def test_everything_is_released(
