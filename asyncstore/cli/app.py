@@ -11,9 +11,10 @@ from asyncstore.cli.cp import cp
 from asyncstore.cli.demo import demo
 from asyncstore.cli.doctor import doctor
 from asyncstore.cli.du import du, find, tree
-from asyncstore.cli.look import cat, presign, stat
+from asyncstore.cli.look import cat, stat
 from asyncstore.cli.ls import ls
 from asyncstore.cli.mv import mv
+from asyncstore.cli.presign import presign
 from asyncstore.cli.rm import rm
 from asyncstore.cli.sync import check, sync
 from asyncstore.cli.uploads import uploads

@@ -1,5 +1,5 @@
 """
-``asyncstore cat``, ``stat`` and ``presign``: one object at a time.
+``asyncstore cat`` and ``stat``: one object at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from asyncstore.cli.running import OK, run
 from asyncstore.cli.settings import Connection
 from asyncstore.cli.standard import write_output
 from asyncstore.errors import ConfigurationError
-from asyncstore.options import ByteRange, PresignOptions, ReadOptions
+from asyncstore.options import ByteRange, ReadOptions
 from asyncstore.types import Metadata
 
 _HEADERS: Final = ("content_type", "content_encoding", "content_language", "content_disposition", "cache_control")
@@ -66,71 +66,6 @@ def stat(
         output.record(_record(info))
         for name, value in _rows(info):
             output.line(f"{name:20} {value}")
-        return OK
-
-    run(output, work)
-
-
-@expanded
-def presign(
-    uri: Annotated[str, typer.Argument(help="An object.")],
-    connection: Connection,
-    output: Output,
-    expires: Annotated[
-        str, typer.Option(metavar="TIME", help="How long the URL is valid: 15m, 1h, 7d, or seconds.")
-    ] = "1h",
-    method: Annotated[str, typer.Option(help="HTTP method that the URL allows.")] = "GET",
-    content_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="PUT: the content type that requests must send.")
-    ] = None,
-    no_overwrite: Annotated[bool, typer.Option("--no-overwrite", help="PUT: never replace an object.")] = False,
-    range_: Annotated[
-        str | None, typer.Option("--range", metavar="START:END", help="GET: only these bytes; END is exclusive.")
-    ] = None,
-    version_id: Annotated[str | None, typer.Option(metavar="ID", help="This version.")] = None,
-    response_content_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="GET: the content type of the reply.")
-    ] = None,
-    response_content_disposition: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="GET: how a browser offers the reply.")
-    ] = None,
-    response_cache_control: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="GET: for caches of the reply.")
-    ] = None,
-) -> None:
-    """
-    Create a presigned URL: anyone who has it can read (or write) the object until it expires. Keep it secret.
-
-    The URL goes to stdout; headers that requests must send go to stderr.
-    """
-
-    async def work() -> int:
-        target = object_uri(uri)
-        lifetime = parse_duration(expires)
-        options = PresignOptions(
-            content_type=content_type,
-            if_none_match="*" if no_overwrite else None,
-            range=parse_range(range_) if range_ else None,
-            version_id=version_id,
-            response_content_type=response_content_type,
-            response_content_disposition=response_content_disposition,
-            response_cache_control=response_cache_control,
-        )
-        async with connection.open(target) as storage:
-            url = await storage.presign(target, method=method.upper(), expires=lifetime, options=options)
-        output.record(
-            {
-                "type": "url",
-                "uri": str(target),
-                "method": method.upper(),
-                "url": url,
-                "expires": moment(url.expires_at),
-                "headers": dict(url.headers),
-            }
-        )
-        output.line(url)
-        for name, value in url.headers.items():
-            output.note(f"requests must send the header {name}: {value}")
         return OK
 
     run(output, work)

@@ -4,8 +4,10 @@ The command against a real S3 server.
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -169,6 +171,64 @@ def test_presign_with_options(seaweed: S3Server, bucket: str, tmp_path: Path) ->
     assert record["expires"].endswith("Z")
     assert b"response-content-disposition=inline" in read.stdout
     assert b"Range: bytes=0-0" in read.stderr
+
+
+def test_presigned_form(seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
+    """
+    The command that is printed uploads a file; the record has the same form.
+    """
+    env = environment(seaweed)
+    command = ("presign", f"{bucket}/inbox/", "--method", "post", "--content-type", "text/plain", "--max-size", "4B")
+
+    printed = run(*command, env=env)
+    (record,) = records(run(*command, "--json", env=env).stdout)
+    words = shlex.split(printed.stdout.decode())
+    fields = [words[at + 1] for at, word in enumerate(words) if word == "--form-string"]
+
+    assert [words[0], *words[-3:]] == ["curl", "--form", "file=@FILE", record["url"]]
+    assert fields[0] == "key=" + record["fields"]["key"]
+    assert {field.partition("=")[0] for field in fields} == set(record["fields"])
+    assert record["expires"].endswith("Z")
+    assert _sent(record["url"], fields, b"data") < 300
+    assert _sent(record["url"], fields, b"large") == 400
+    assert run("cat", f"{bucket}/inbox/a.txt", env=env).stdout == b"data"
+
+
+def _sent(url: str, fields: list[str], data: bytes) -> int:
+    """
+    Send a form as curl does, and return the status.
+    """
+    form = b""
+    for field in fields:
+        name, _, value = field.partition("=")
+        form += f'--limit\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+    form += (
+        b'--limit\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
+        + data
+        + b"\r\n--limit--\r\n"
+    )
+    request = urllib.request.Request(url, form, {"Content-Type": "multipart/form-data; boundary=limit"})
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as reply:
+            return int(reply.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--method", "POST", "--range", "0:1"), b"leave out the other options, or --method POST"),
+        (("--max-size", "1MB"), b"are for forms: add --method POST"),
+        (("--method", "POST", "--min-size", "2", "--max-size", "1"), b"not from 2 to 1"),
+    ],
+)
+def test_wrong_options_of_forms(options: tuple[str, ...], message: bytes) -> None:
+    result = run("presign", "memory://bucket/key", *options)
+
+    assert result.returncode == 2
+    assert message in result.stderr
 
 
 def test_interrupted_upload(seaweed: S3Server, bucket: str) -> None:

@@ -189,16 +189,24 @@ class Interrupting(ForwardingDriver):
 
     async def call(self, op: str, uris: Sequence[ObjectURI], send: Callable[[], Awaitable[_T]]) -> _T:
         try:
-            # Again if it was lost, as it is where the main thread happens to run a finalizer.
-            while True:
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-                await anyio.sleep(5)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.lowlevel.checkpoint()
             self.cleaned.append(op)
+        raise AssertionError
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler of Ctrl-C: a shell has the signal ignored in what it starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt(storage: sync.Storage) -> None:
     """Ctrl-C cancels the operation, waits for its clean-up, and the storage works on."""
     cleaned: list[str] = []

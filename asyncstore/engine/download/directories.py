@@ -5,6 +5,7 @@ The directories in which the downloads of one operation create files.
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from contextlib import suppress
 
@@ -47,12 +48,9 @@ class Directories:
             InvalidRequestError: One of them is a file.
         """
         missing = []
-        while path and not os.path.isdir(path):  # noqa: PTH112 - for each of many small files
-            # Another thread may have created it just now.
-            if os.path.lexists(path) and not os.path.isdir(path):  # noqa: PTH112 - as above
-                raise InvalidRequestError(f"{path} is a file, and a directory is needed there", code="ENOTDIR")
+        while path and not _is_directory(path):
             missing.append(path)
-            path = os.path.dirname(path)  # noqa: PTH120 - as above
+            path = os.path.dirname(path)  # noqa: PTH120 - for each of many small files
         for directory in reversed(missing):
             with suppress(FileExistsError), self._changing:
                 os.mkdir(directory)  # noqa: PTH102 - as above
@@ -76,3 +74,19 @@ class Directories:
                 self._made.discard(path)
                 self._known.discard(path)
                 path = os.path.dirname(path)  # noqa: PTH120 - as above
+
+
+def _is_directory(path: str) -> bool:
+    """
+    Return whether *path* is a directory, by one look: others create and remove it meanwhile.
+
+    Raises:
+        InvalidRequestError: It is a file, or a link to what does not exist.
+    """
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):  # noqa: PTH116 - as above
+            return True
+    except OSError:
+        if not os.path.islink(path):  # noqa: PTH114 - as above
+            return False
+    raise InvalidRequestError(f"{path} is a file, and a directory is needed there", code="ENOTDIR")
