@@ -40,6 +40,49 @@ class Running(Protocol):
         ...
 
 
+class Adjustable(Protocol):
+    """
+    A service whose replies a test chooses: the attributes of :class:`Running`.
+    """
+
+    status: int
+    delay: float
+    ttl: float
+
+
+class FromService:
+    """
+    The part of :class:`Running` that its service has.
+    """
+
+    def __init__(self, adjusted: Adjustable) -> None:
+        self._adjusted = adjusted
+
+    @property
+    def status(self) -> int:
+        return self._adjusted.status
+
+    @status.setter
+    def status(self, status: int) -> None:
+        self._adjusted.status = status
+
+    @property
+    def delay(self) -> float:
+        return self._adjusted.delay
+
+    @delay.setter
+    def delay(self, delay: float) -> None:
+        self._adjusted.delay = delay
+
+    @property
+    def ttl(self) -> float:
+        return self._adjusted.ttl
+
+    @ttl.setter
+    def ttl(self, ttl: float) -> None:
+        self._adjusted.ttl = ttl
+
+
 Start = Callable[[pytest.MonkeyPatch, Path], AbstractAsyncContextManager[Running]]
 
 

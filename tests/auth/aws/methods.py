@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from asyncstore.config import AuthConfig, HTTPOptions
-from tests.auth.cases import Case, Start
+from tests.auth.cases import Case, FromService, Start
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN
 from tests.servers.identity.aws import (
     FAKE_IMDS_TOKEN,
@@ -38,7 +38,7 @@ SECRETS = (FAKE_SECRET, FAKE_TOKEN, FAKE_SOURCE_SECRET, FAKE_IMDS_TOKEN)
 Prepare = Callable[[str, pytest.MonkeyPatch, Path], AuthConfig]
 
 
-class Asked:
+class Asked(FromService):
     """
     A method whose keys the stand-in issues.
 
@@ -50,33 +50,10 @@ class Asked:
     secrets: tuple[str, ...] = SECRETS
 
     def __init__(self, service: Service, auth: AuthConfig, first: tuple[str, str]) -> None:
+        super().__init__(service)
         self.service = service
         self.auth = auth
         self._first = first
-
-    @property
-    def status(self) -> int:
-        return self.service.status
-
-    @status.setter
-    def status(self, status: int) -> None:
-        self.service.status = status
-
-    @property
-    def delay(self) -> float:
-        return self.service.delay
-
-    @delay.setter
-    def delay(self, delay: float) -> None:
-        self.service.delay = delay
-
-    @property
-    def ttl(self) -> float:
-        return self.service.ttl
-
-    @ttl.setter
-    def ttl(self, ttl: float) -> None:
-        self.service.ttl = ttl
 
     def fetches(self) -> int:
         return self.service.calls.count(self._first)

@@ -19,7 +19,7 @@ import pytest
 from asyncstore.auth.azure import arc as azure_arc
 from asyncstore.config import AuthConfig, HTTPOptions
 from tests.auth.azure.in_process import FAKE_KEY, SECRETS, FakeCLI, InProcess
-from tests.auth.cases import Case, Running, Start
+from tests.auth.cases import Case, FromService, Running, Start
 from tests.auth.conftest import FAKE_SECRET, FAKE_TOKEN
 from tests.servers.identity.azure import (
     CLIENT,
@@ -55,12 +55,13 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", UNREACHABLE)
 
 
-class RunningServer:
+class RunningServer(FromService):
     """
     A running token server with the configuration that uses it.
     """
 
     def __init__(self, server: TokenServer, auth: AuthConfig, http: HTTPOptions | None = None) -> None:
+        super().__init__(server)
         self.server = server
         self.auth = auth
         self.http = http
@@ -68,30 +69,6 @@ class RunningServer:
 
     def fetches(self) -> int:
         return self.server.fetches()
-
-    @property
-    def status(self) -> int:
-        return self.server.status
-
-    @status.setter
-    def status(self, value: int) -> None:
-        self.server.status = value
-
-    @property
-    def delay(self) -> float:
-        return self.server.delay
-
-    @delay.setter
-    def delay(self, value: float) -> None:
-        self.server.delay = value
-
-    @property
-    def ttl(self) -> float:
-        return self.server.ttl
-
-    @ttl.setter
-    def ttl(self, value: float) -> None:
-        self.server.ttl = value
 
 
 class SDKToken(NamedTuple):

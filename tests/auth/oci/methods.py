@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from asyncstore.config import AuthConfig, HTTPOptions
-from tests.auth.cases import Case, Start
+from tests.auth.cases import Case, FromService, Start
 from tests.auth.conftest import FAKE_TOKEN
 from tests.auth.fifo import CountedFile
 from tests.servers.identity.oci import (
@@ -38,7 +38,7 @@ UNREACHABLE = "http://127.0.0.1:1/opc/v2"
 DELEGATION = f"fake-delegation-{FAKE_TOKEN}"
 
 
-class Asked:
+class Asked(FromService):
     """
     A method whose tokens come from a server.
 
@@ -49,34 +49,11 @@ class Asked:
     http: HTTPOptions | None = None
 
     def __init__(self, service: Service, auth: AuthConfig, one: tuple[str, str]) -> None:
+        super().__init__(service)
         self.service = service
         self.auth = auth
         self.secrets: tuple[str, ...] = (FAKE_TOKEN, *(_marked(pem_of(who)) for who in ("leaf", "resource", "user")))
         self._one = one
-
-    @property
-    def status(self) -> int:
-        return self.service.status
-
-    @status.setter
-    def status(self, status: int) -> None:
-        self.service.status = status
-
-    @property
-    def delay(self) -> float:
-        return self.service.delay
-
-    @delay.setter
-    def delay(self, delay: float) -> None:
-        self.service.delay = delay
-
-    @property
-    def ttl(self) -> float:
-        return self.service.ttl
-
-    @ttl.setter
-    def ttl(self, ttl: float) -> None:
-        self.service.ttl = ttl
 
     def fetches(self) -> int:
         return self.service.count(*self._one)
