@@ -24,9 +24,8 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
@@ -34,35 +33,14 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from asyncstore.config import StorageConfig
-from asyncstore.driver import Condition, Driver, Narrowing, Pending
+from asyncstore.driver import Capabilities, Driver, ForwardingDriver, Narrowing, Pending
 from asyncstore.driver.body import Body, ReadBody
-from asyncstore.driver.presigning import sign
 from asyncstore.errors import StorageError, UnavailableError
-from asyncstore.options import (
-    PLAIN_PRESIGN,
-    CopyOptions,
-    DeleteOptions,
-    ListOptions,
-    PostOptions,
-    PresignOptions,
-    ReadOptions,
-    WriteOptions,
-)
-from asyncstore.retention import Retention
+from asyncstore.options import CopyOptions, ReadOptions, WriteOptions
 from asyncstore.storage import Storage
 from asyncstore.testing.fault_bodies import CorruptBody, FaultyBody, FaultyReadBody, PlainReadBody
 from asyncstore.testing.fault_rules import Call, Hang, Rule, Rules, Send
-from asyncstore.types import (
-    Checksum,
-    ListPage,
-    Metadata,
-    MultipartUploadPage,
-    ObjectInfo,
-    Part,
-    PartPage,
-    PresignedPost,
-    PresignedURL,
-)
+from asyncstore.types import ChecksumAlgorithm, ObjectInfo, Part
 from asyncstore.uri import ObjectURI, URILike
 
 _T = TypeVar("_T")
@@ -110,7 +88,7 @@ async def instantly(_: float) -> None:
     await checkpoint()
 
 
-class FaultyDriver(Driver):
+class FaultyDriver(ForwardingDriver):
     """
     Wraps any driver, injects the faults that a test asks for, and counts calls.
 
@@ -129,10 +107,15 @@ class FaultyDriver(Driver):
         bodies_open: Bodies that were opened for reading and not closed yet.
     """
 
+    # Not those of the wrapped driver: a test replaces the capabilities, and narrowings change the replaced ones.
+    preferred_checksum: ChecksumAlgorithm | None = None
+    narrowed: tuple[Narrowing, ...] = ()  # pyright: ignore[reportIncompatibleMethodOverride]
+    on_narrowing: Callable[[Narrowing], None] | None = None  # pyright: ignore[reportIncompatibleMethodOverride]
+    narrow = Driver.narrow
+
     def __init__(self, driver: Driver) -> None:
-        self.driver = driver
-        self.provider = driver.provider
-        self.capabilities = driver.capabilities
+        super().__init__(driver)
+        self._capabilities = driver.capabilities
         driver.on_narrowing = self._narrowed
         self.preferred_checksum = driver.preferred_checksum
         self.calls: Counter[str] = Counter()
@@ -140,6 +123,14 @@ class FaultyDriver(Driver):
         self.peak: Counter[str] = Counter()
         self.bodies_open = 0
         self._rules = Rules()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @capabilities.setter
+    def capabilities(self, capabilities: Capabilities) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._capabilities = capabilities
 
     def storage(self, root: URILike, **settings: Any) -> Storage:
         """
@@ -263,7 +254,14 @@ class FaultyDriver(Driver):
             raise ValueError(f"{rule.op!r} is not an operation of a driver: use one of {', '.join(sorted(OPERATIONS))}")
         self._rules.add(rule)
 
-    # Forwarded calls
+    # Requests
+
+    async def call(self, op: str, uris: Sequence[ObjectURI], send: Callable[[], Awaitable[_T]]) -> _T:
+        # Of a copy the source is named first.
+        if op == "copy":
+            source, target = uris
+            return await self._request(Call(op, target, source), send)
+        return await self._request(Call(op, uris[0]), send)
 
     async def open_read(self, uri: ObjectURI, options: ReadOptions) -> ReadBody:
         async def send() -> ReadBody:
@@ -274,61 +272,6 @@ class FaultyDriver(Driver):
     async def put(self, uri: ObjectURI, body: Body, options: WriteOptions) -> ObjectInfo:
         call = Call("put", uri)
         return await self._request(call, partial(self.driver.put, uri, self._writing(call, body), options))
-
-    async def delete(self, uri: ObjectURI, options: DeleteOptions) -> None:
-        await self._request(Call("delete", uri), partial(self.driver.delete, uri, options))
-
-    async def stat(self, uri: ObjectURI, options: ReadOptions) -> Metadata:
-        return await self._request(Call("stat", uri), partial(self.driver.stat, uri, options))
-
-    async def list_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
-        return await self._request(Call("list_page", prefix), partial(self.driver.list_page, prefix, options, token))
-
-    async def list_versions_page(self, prefix: ObjectURI, options: ListOptions, token: str | None) -> ListPage:
-        send = partial(self.driver.list_versions_page, prefix, options, token)
-        return await self._request(Call("list_versions_page", prefix), send)
-
-    async def checksum_of_parts(self, uri: ObjectURI, info: Metadata) -> Checksum | None:
-        return await self._request(Call("checksum_of_parts", uri), partial(self.driver.checksum_of_parts, uri, info))
-
-    async def get_tags(self, uri: ObjectURI) -> Mapping[str, str]:
-        return await self._request(Call("get_tags", uri), partial(self.driver.get_tags, uri))
-
-    async def set_tags(self, uri: ObjectURI, tags: Mapping[str, str]) -> None:
-        await self._request(Call("set_tags", uri), partial(self.driver.set_tags, uri, tags))
-
-    async def set_retention(
-        self,
-        uri: ObjectURI,
-        retention: Retention | None,
-        version_id: str | None = None,
-        *,
-        bypass: bool = False,
-    ) -> None:
-        send = partial(self.driver.set_retention, uri, retention, version_id, bypass=bypass)
-        await self._request(Call("set_retention", uri), send)
-
-    async def set_legal_hold(self, uri: ObjectURI, held: bool, version_id: str | None = None) -> None:
-        await self._request(Call("set_legal_hold", uri), partial(self.driver.set_legal_hold, uri, held, version_id))
-
-    async def delete_batch(self, uris: Sequence[ObjectURI]) -> Sequence[StorageError | None]:
-        return await self._request(Call("delete_batch", uris[0]), partial(self.driver.delete_batch, uris))
-
-    async def copy(
-        self, source: ObjectURI, target: ObjectURI, options: CopyOptions
-    ) -> ObjectInfo | Pending[ObjectInfo]:
-        return await self._request(Call("copy", target, source), partial(self.driver.copy, source, target, options))
-
-    async def advance(self, pending: Pending[Any]) -> Any:
-        return await self._request(Call("advance", pending.target), partial(self.driver.advance, pending))
-
-    async def undo(self, pending: Pending[Any], error: BaseException) -> Pending[Any] | None:
-        return await self._request(Call("undo", pending.target), partial(self.driver.undo, pending, error))
-
-    async def initiate_multipart_upload(self, uri: ObjectURI, options: WriteOptions) -> str:
-        return await self._request(
-            Call("initiate_multipart_upload", uri), partial(self.driver.initiate_multipart_upload, uri, options)
-        )
 
     async def upload_part(
         self, uri: ObjectURI, upload_id: str, number: int, body: Body, options: WriteOptions
@@ -350,65 +293,12 @@ class FaultyDriver(Driver):
         send = partial(self.driver.copy_part, source, target, upload_id, number, start, end, options)
         return await self._request(Call("copy_part", target, source, number), send)
 
-    async def complete_multipart_upload(
-        self,
-        uri: ObjectURI,
-        upload_id: str,
-        parts: Sequence[Part],
-        options: WriteOptions,
-        checksum: Checksum | None = None,
-    ) -> ObjectInfo | Pending[ObjectInfo]:
-        send = partial(self.driver.complete_multipart_upload, uri, upload_id, parts, options, checksum)
-        return await self._request(Call("complete_multipart_upload", uri), send)
-
-    async def abort_multipart_upload(self, uri: ObjectURI, upload_id: str) -> None:
-        send = partial(self.driver.abort_multipart_upload, uri, upload_id)
-        await self._request(Call("abort_multipart_upload", uri), send)
-
-    async def list_parts(self, uri: ObjectURI, upload_id: str, token: str | None) -> PartPage:
-        return await self._request(Call("list_parts", uri), partial(self.driver.list_parts, uri, upload_id, token))
-
-    async def list_multipart_uploads(self, prefix: ObjectURI, token: str | None) -> MultipartUploadPage:
-        send = partial(self.driver.list_multipart_uploads, prefix, token)
-        return await self._request(Call("list_multipart_uploads", prefix), send)
-
-    async def sign(
-        self, method: str, uri: ObjectURI, expires: timedelta, options: PresignOptions = PLAIN_PRESIGN
-    ) -> PresignedURL:
-        return await self._request(Call("sign", uri), partial(sign, self.driver, method, uri, expires, options))
-
-    async def sign_post(self, uri: ObjectURI, expires: timedelta, options: PostOptions) -> PresignedPost:
-        return await self._request(Call("sign_post", uri), partial(self.driver.sign_post, uri, expires, options))
-
-    def native(self) -> AbstractAsyncContextManager[Any]:
-        return self.driver.native()
-
-    @property
-    def credentials(self) -> Any:
-        return self.driver.credentials
-
-    @property
-    def unproven(self) -> frozenset[Condition]:  # type: ignore[override]  # the driver's own changes
-        return self.driver.unproven
-
-    def check_target(self, uri: ObjectURI) -> None:
-        self.driver.check_target(uri)
-
-    def describe(self) -> dict[str, str]:
-        return self.driver.describe()
-
-    def service_time(self) -> float:
-        return self.driver.service_time()
-
-    def classify(self, error: Exception) -> StorageError | None:
-        return self.driver.classify(error)
-
     async def aclose(self) -> None:
         await self.driver.aclose()
 
     async def prepare(self) -> None:
         await self.driver.prepare()
-        self.preferred_checksum = self.driver.preferred_checksum
+        self.preferred_checksum = self.driver.preferred_checksum  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def _narrowed(self, narrowing: Narrowing) -> None:
         self.narrow(narrowing.feature, narrowing.reason, **narrowing.changes)
