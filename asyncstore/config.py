@@ -242,9 +242,9 @@ class StorageConfig:
         max_requests: Most requests in flight, over all operations of this storage. There are only 16 at first:
             the number grows while more is transferred that way, and falls when the provider throttles.
         max_buffer_bytes: Most bytes buffered in memory on their way to or from a file
-            or stream, over all operations of this storage. Two things may exceed it: what a stream given to
-            ``put()`` reads or writes itself, since the ``put()`` waits for that, and parts that are filled while
-            all other bytes belong to files open for writing or to streams that have stopped.
+            or stream, over all operations of this storage. Two things can exceed it: what a stream given to
+            ``put()`` reads or writes itself, since the ``put()`` waits for that, and parts that are allowed while all
+            other reserved bytes belong to files open for writing or to stalled streams.
         requests_per_second: Most requests a second, attempts of retries included; each step of a copy and each page of
             a listing is one. What is sent to authenticate does not count.
         bytes_per_second: Most bytes of objects a second, sent and received together.

@@ -215,7 +215,7 @@ def merged(options: _OptionsT, kind: type[_OptionsT], given: Mapping[str, Any]) 
     Return *options*, a record of *kind*, with the fields in *given* replaced.
 
     Raises:
-        TypeError: *options* is no such record, or has no field of a name in *given*.
+        TypeError: *options* is not of *kind*, or a name in *given* is not one of its fields.
         ValueError: A value is invalid.
     """
     if not given:

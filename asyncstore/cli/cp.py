@@ -91,9 +91,7 @@ class Choices:
     ] = False
     continue_: Annotated[
         bool,
-        typer.Option(
-            "--continue", help="Go on where an interrupted run stopped; if this one is interrupted, keep what it has."
-        ),
+        typer.Option("--continue", help="Resume an interrupted run; if this one is interrupted, keep its progress."),
     ] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be copied, without copying.")] = False
     concurrency: Annotated[

@@ -91,7 +91,7 @@ class Choices:
         bool,
         typer.Option(
             "--continue",
-            help="Go on where an interrupted run stopped in large files; if this one is interrupted, keep what it has.",
+            help="Resume large files of an interrupted run; if this one is interrupted, keep its progress.",
         ),
     ] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, without doing it.")] = False

@@ -12,9 +12,9 @@ from contextvars import Context, ContextVar
 from types import TracebackType
 from typing import Final, Self
 
-#: Seconds without a byte from a caller's stream after which others no longer wait for what is reserved for it.
+#: Seconds without a byte after which a caller's stream counts as stalled.
 PATIENCE: Final = 1.0
-# The same while more than the total is in use: what once stopped for another stream does so with every part.
+# The same while more than the total is in use: a stream that has waited for another one does so with every part.
 _SHORT_PATIENCE: Final = 0.05
 
 
@@ -38,7 +38,7 @@ class Budget:
         self.peak = 0
         self.on_shortage: list[Callable[[], None]] = []
         self._waiting: deque[tuple[int, asyncio.Future[int]]] = deque()
-        # Units whose holders wait for streams that have stopped; see Filling.
+        # Units whose holders wait for stalled streams; see Filling.
         self._stalled = 0
         # How many callers hold up all further ones; see RequestBudget.held().
         self._holds = 0
@@ -110,11 +110,11 @@ class Budget:
         """
         Return a block in which *amount* reserved units are filled from a caller's stream.
 
-        Once all units in use are those of streams that have stopped, the next caller exceeds the total instead of
-        waiting: the streams could be waiting for it, such as several that one task writes in turn.
+        When stalled streams hold all units in use, the next caller exceeds the total instead of waiting. Otherwise one
+        task that writes several streams in turn could deadlock: each would wait for units that the others hold.
 
         Args:
-            patience: Seconds without a byte after which the stream has stopped; with 0 it counts as stopped throughout.
+            patience: Seconds without a byte after which the stream counts as stalled; with 0 it always does.
         """
         return Filling(self, amount, patience)
 
@@ -146,7 +146,7 @@ class Budget:
                 turn.set_result(self.used)
 
     def _has_room(self, amount: int) -> bool:
-        return self.used + amount <= self.total or self.used <= self._stalled
+        return self.used + amount <= self.total or 0 < self.used <= self._stalled
 
 
 class Reservation:

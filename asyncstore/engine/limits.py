@@ -28,9 +28,9 @@ class Statistics:
         requests_peak: The most in flight at the same time so far.
         requests_waiting: Requests that wait for a place in the budget.
         bytes_buffered: Bytes reserved for data in transfer now.
-        bytes_peak: The most reserved at the same time so far: more than ``max_buffer_bytes`` only by what streams
-            given to ``put()`` read or write with the same storage, and by parts of files and streams that wait for
-            one another.
+        bytes_peak: The most reserved at the same time so far: at most ``max_buffer_bytes``, except for what a
+            stream given to ``put()`` reads or writes with the same storage, and for parts that are allowed while all
+            other reserved bytes belong to open files or stalled streams.
         requests: Requests sent, including retries.
         retries: Retries.
         throttled: Requests that the provider refused because they were too many (429, or 503 SlowDown).

@@ -109,7 +109,7 @@ class Storages:
         def storage(connection: HTTPConnection) -> Storage:
             found = getattr(connection.state, _STATE + name, None)
             if not isinstance(found, Storage):
-                # Not a TypeError: nobody has passed one.
+                # Not a TypeError: the caller passed none.
                 raise RuntimeError(  # noqa: TRY004
                     f"the storage {name!r} is not open: give the application lifespan=storages.lifespan, or yield the "
                     "items of that in its own lifespan"

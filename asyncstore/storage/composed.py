@@ -39,7 +39,7 @@ from asyncstore.storage.arguments import Checks
 from asyncstore.types import UNKNOWN, CopyResult, Metadata, WriteResult
 from asyncstore.uri import ObjectURI, URILike
 
-#: Returns the new bytes of an object, given the present ones, or ``None`` if there is no object.
+#: Takes the current bytes of an object, or ``None`` if it does not exist, and returns the new ones.
 Change = Callable[[bytes | None], bytes | Awaitable[bytes]]
 
 _COPY: Final = CopyOptions()
@@ -179,8 +179,8 @@ class ComposedVerbs:
         leaves the object as it is, and so does a cancellation before the write.
 
         Args:
-            change: Called in the event loop with the present bytes, or with ``None`` if there is no object; returns
-                the new bytes, or an awaitable of them. It may be called several times.
+            change: Called in the event loop with the current bytes, or with ``None`` if the object does not exist.
+                Returns the new bytes, or an awaitable of them. It may be called several times.
             attempts: How often the object is read and written at most, including the first time.
 
         Raises:
@@ -226,7 +226,7 @@ class ComposedVerbs:
 
     async def _current(self, target: ObjectURI, options: UploadOptions) -> tuple[bytes | None, UploadOptions]:
         """
-        Return the present bytes of an object, and *options* with the condition that they are still the same.
+        Return the current bytes of an object, and *options* with the condition that they are still the same.
         """
         try:
             body, data = await read(self._requests, target, _keyed(options.encryption))

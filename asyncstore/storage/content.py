@@ -67,7 +67,7 @@ async def _computed(item: Content, algorithm: ChecksumAlgorithm) -> Checksum:
 
 async def stored_checksums(storage: Storage, info: Metadata) -> list[Checksum]:
     """
-    Return the checksums of all bytes of an object, put together from those of its parts if there is no other.
+    Return the checksums of a whole object; if the provider has none, combine those of its parts.
     """
     if (known := whole_checksums(storage, info)) or storage.capabilities.part_checksums is None:
         return known

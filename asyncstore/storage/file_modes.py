@@ -27,7 +27,7 @@ def parse_mode(mode: str) -> tuple[str, bool]:
 
     Raises:
         NotSupportedError: It appends.
-        ValueError: There is no such mode.
+        ValueError: *mode* is invalid.
     """
     check_argument("mode", mode, str)
     letters, rest = set(mode) & set("rwxa"), set(mode) - set("rwxa")
@@ -55,7 +55,7 @@ class Coding:
     What is between the bytes of an object and those, or the text, of the caller.
 
     Raises:
-        TypeError, ValueError, LookupError: There is no such coding.
+        TypeError, ValueError, LookupError: The compression, encoding or error handler is unknown.
         ConfigurationError: What compresses is not installed.
     """
 

@@ -170,9 +170,9 @@ class FileVerbs:
         ``"rb"`` and ``"r"`` read one version of the object: a file reads from where it stands, and is an error once the
         object was replaced. ``"wb"`` and ``"w"`` write it: it appears at the end of the block, completely or not
         at all. An exception or a cancellation in the block publishes nothing and leaves no upload. ``"xb"`` and
-        ``"x"`` do so only if there is no such object, which is looked up at once and decided at the end. Text is read
-        as by Python's :func:`open`, but as UTF-8 unless *encoding* says otherwise, and the ends of lines are written
-        unchanged unless *newline* says otherwise. There is no appending and no mode that reads and writes.
+        ``"x"`` do so only if the object does not exist: that is checked at once, and enforced when it is written. Text
+        is read as by Python's :func:`open`, but as UTF-8 unless *encoding* says otherwise, and the ends of lines are
+        written unchanged unless *newline* says otherwise. There is no appending and no mode that reads and writes.
 
         The bytes of a range are compared with no checksum, since services store that of the whole object: those of
         a file that is read with one request are.
@@ -193,7 +193,7 @@ class FileVerbs:
             NotFoundError, NotModifiedError, PreconditionFailedError: As :meth:`get`, when it is opened.
             AlreadyExistsError: The object exists, and the write is create-only.
             NotSupportedError: The mode is ``"ab"``, or the service does not tell the size of the object.
-            ValueError: There is no such mode, or an argument does not apply to it.
+            ValueError: The mode is invalid, or an argument does not apply to it.
         """
         letter, text = parse_mode(mode)
         target = self._checks.object(uri) if letter == "r" else self._checks.target(uri)

@@ -84,7 +84,7 @@ class VersionVerbs:
             progress: Called in the event loop with cumulative counts; must not block.
 
         Raises:
-            NotFoundError: There is no such version, or it is a delete marker.
+            NotFoundError: The version does not exist, or is a delete marker.
             NotSupportedError: The provider has no versions, or does not copy objects.
         """
         target = self._checks.target(uri)

@@ -124,7 +124,7 @@ class Safetensors:
         Return the tensors of these names, each as a view of memory that is theirs alone or shared with its neighbours.
 
         Raises:
-            KeyError: There is no such tensor; nothing is read.
+            KeyError: A tensor does not exist; nothing is read.
             ExceptionGroup: Of the errors of reads: PreconditionFailedError if the file was replaced meanwhile.
         """
         wanted = sorted({name: self.tensors[name] for name in names}.values(), key=lambda tensor: tensor.start)

@@ -335,7 +335,7 @@ class ObjectReader:
             data = await self._fetch(start, end)
             self._cache.adopt(start, data)
             kept = True
-        except Exception:  # noqa: BLE001 - nobody has asked for it yet; who does, sends the request again
+        except Exception:  # noqa: BLE001 - not needed yet; a read that needs it sends the request again
             return None
         finally:
             self._ahead = None

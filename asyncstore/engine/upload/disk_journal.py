@@ -184,7 +184,7 @@ class Entry:
 
     def open_existing(self) -> bool:
         """
-        Lock the entry, if there is one that nobody has locked; return whether it was.
+        Lock the entry if it exists and is not locked; return whether it was locked.
         """
         try:
             fd = open_locked(str(self.path))

@@ -97,7 +97,7 @@ async def settle(requests: Requests, prefix: ObjectURI) -> None:
 
 async def open_existing(entry: Entry) -> bool:
     """
-    Lock the entry, if there is one that nobody has locked; return whether it was.
+    Lock the entry if it exists and is not locked; return whether it was locked.
     """
     with local_errors(entry.path):
         return await opening(entry.open_existing)

@@ -34,8 +34,8 @@ class ReadAhead:
     """
     The bytes of small files that are about to be sent.
 
-    Only what the budget has room for is read, and whoever needs that room gets it: a file that is not read
-    ahead is read in its turn.
+    Files are read ahead only while the budget has room, and are dropped when another transfer needs it. A file that was
+    not read ahead, or was dropped, is read when it is sent.
 
     Args:
         small: Bytes of the largest file that is read.
@@ -60,7 +60,7 @@ class ReadAhead:
 
     def close(self) -> None:
         """
-        Release what nobody has taken.
+        Release the bytes that were not taken.
         """
         self._budget.on_shortage.remove(self._give_up)
         self._give_up()

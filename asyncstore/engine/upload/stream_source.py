@@ -78,6 +78,7 @@ async def put_stream(
             await reserved.enter_async_context(requests.limits.bytes.reserve(size))
             with source.filling(requests.limits.bytes, size):
                 start += await source.read(size - CHUNK)
+                # Here, since this waits for the stream, too.
                 await source.at_end()
         if await source.at_end():
             check_size(len(start), capabilities)

@@ -54,7 +54,7 @@ class ObjectWriter:
         self._collected = bytearray()
         self._position = 0
         self.interrupted = False
-        # What the upload is to take next, b"" at the end; and who waits until it has.
+        # The next bytes for the upload, b"" at the end; and a future that is done once the upload has copied them.
         self._offered: asyncio.Queue[BytesLike] = asyncio.Queue()
         self._taken: asyncio.Future[None] | None = None
         self._task = asyncio.get_running_loop().create_task(self._put(requests, options))
@@ -212,7 +212,7 @@ class ObjectWriter:
 
     async def _put(self, requests: Requests, options: UploadOptions) -> WriteResult:
         with Writing(requests, "put", self._uri) as writing:
-            # One task can write several files in turn: none of them may wait for what is reserved for the others.
+            # No patience: a task that writes several files in turn would wait for bytes reserved for the other files.
             return writing.result(await put_stream(requests, self._uri, self._chunks(), options, patience=0))
 
     async def _chunks(self) -> AsyncGenerator[BytesLike, None]:

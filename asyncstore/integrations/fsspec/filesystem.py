@@ -175,7 +175,7 @@ class AsyncstoreFileSystem(Lookups):
         place = self.object_of(path)
         if self._storages.get(place.root).capabilities.conditional_create:
             return {**options, "if_none_match": "*"}
-        # Where the service has no such condition, a look has to do.
+        # Without such a condition, check first: another writer can still come between.
         if await self._exists(path):
             raise FileExistsError(f"{path} exists")
         return options

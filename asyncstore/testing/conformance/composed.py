@@ -128,7 +128,7 @@ class Composed(Harness):
     @requires("conditional_create", "conditional_replace")
     async def test_update(self, storage: Storage) -> None:
         """
-        The function gets the present bytes, or None, and its result is stored.
+        The function gets the current bytes, or None, and its result is stored.
         """
         seen = []
 

@@ -188,7 +188,7 @@ class FileEntry(Entry):
         self.checked = checked
         self._path = path
         self._descriptor = descriptor
-        # Also if whoever waits for the thread that opens it is cancelled, so that nobody gets it.
+        # Also if the task that waits for the opening thread is cancelled, so that no caller gets the file.
         self._closed = weakref.finalize(self, os.close, descriptor)
         self._checksums = checksums
 

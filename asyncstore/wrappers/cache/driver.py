@@ -60,7 +60,7 @@ def cached(storage: Storage, *, max_bytes: int, directory: str | Path | None = N
         max_bytes: Most bytes that are kept, files of other processes in *directory* included. What was not used
             for the longest time is removed first. What is being read and not complete yet comes on top.
         directory: Where files are kept. Any number of tasks and processes on one machine may share it, also for
-            different storages. It is created for this user only: whoever can read it can read the objects.
+            different storages. It is created for this user only: anyone who can read it can read the objects.
             ``None`` keeps them in memory until the storage is closed.
         max_age: Seconds.
 
