@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -64,14 +64,13 @@ class Output:
         Write one line of information to stderr, unless with ``--quiet`` or ``--json``.
         """
         if not self._current.quiet and not self._current.json_:
-            sys.stderr.write(printable(self._current.label + text) + "\n")
+            write_error(self._current.label + text)
 
     def complain(self, text: str, *, prefix: bool = True) -> None:
         """
         Write one error line to stderr.
         """
-        sys.stderr.write(printable(f"asyncstore: {self._current.label}{text}" if prefix else text) + "\n")
-        sys.stderr.flush()
+        write_error(f"asyncstore: {self._current.label}{text}" if prefix else text)
 
     @property
     def live(self) -> bool:
@@ -130,6 +129,15 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def write_error(text: str) -> None:
+    """
+    Write one line to stderr, if it can be written: a terminal may be gone, and the exit code still tells.
+    """
+    with suppress(OSError):
+        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.flush()
 
 
 def one_line(error: BaseException) -> str:

@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import FrameType, TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, NoReturn, Self, TextIO
 
 import typer
 
-from asyncstore.cli.output import Output, error_record, one_line
+from asyncstore.cli.output import Output, error_record, one_line, write_error
 from asyncstore.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -122,8 +122,7 @@ def _run(output: Output, work: Callable[[], Awaitable[int]], interruption: Inter
         _trace(output)
         return interruption.report()
     except BrokenPipeError:
-        # The reader of stdout has closed it, as `head` does.
-        _silence_stdout()
+        _silence(sys.stdout)
         return 128 + signal.SIGPIPE
     except Exception as exc:  # noqa: BLE001 - the last resort of a program: one line and an exit code
         return reported(output, exc)
@@ -152,20 +151,39 @@ def _trace(output: Output) -> None:
 @contextmanager
 def quietly() -> Iterator[None]:
     """
-    Exit quietly if the reader of stdout closes it, without the interpreter's own message.
+    Flush the output of the block, whichever way it ends; exit without the interpreter's own message if that fails.
+
+    A program that leaves it to the interpreter exits with 120. A stream that is closed from the start discards what is
+    written.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - open until the process ends
     try:
-        yield
-        sys.stdout.flush()
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:
-        _silence_stdout()
+        # The reader of stdout has closed it, as `head` does.
+        _silence(sys.stdout)
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as exc:
+        _silence(sys.stdout)
+        write_error(f"asyncstore: cannot write to standard output: {exc.strerror}")
+        sys.exit(FAILED)
+    finally:
+        # The terminal may be gone.
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _silence(sys.stderr)
 
 
-def _silence_stdout() -> None:
-    # The interpreter flushes stdout again when it exits.
+def _silence(stream: TextIO) -> None:
+    # The interpreter flushes it again when it exits.
     with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Interruption:
@@ -218,9 +236,7 @@ class Interruption:
         end = "what was transferred is kept; run the same command again" if self._kept else _CLEAN
         if self._problems.lines:
             end = "; ".join(self._problems.lines)
-        # After a hangup, the terminal is gone.
-        with suppress(OSError):
-            self._output.complain(f"{self._word()}: {end}", prefix=False)
+        self._output.complain(f"{self._word()}: {end}", prefix=False)
         return 128 + (self._number or signal.SIGINT)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:

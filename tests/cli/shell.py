@@ -23,7 +23,9 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """
     Return this process's environment without the user's settings.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASYNCSTORE_", "AWS_"))}
+    # With PYTHONUNBUFFERED, the interpreter has nothing left to flush when it exits.
+    others = ("ASYNCSTORE_", "AWS_", "PYTHONUNBUFFERED")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return {**kept, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "100", **(extra or {})}
 
 

@@ -194,7 +194,13 @@ def _run(command: Sequence[str], output: IO[str], log: Path) -> str | None:
     start = output.tell()
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=_INSTALL_TIMEOUT, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment(),
+            timeout=_INSTALL_TIMEOUT,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return f"not finished after {_INSTALL_TIMEOUT:.0f} s"
@@ -205,6 +211,15 @@ def _run(command: Sequence[str], output: IO[str], log: Path) -> str | None:
     printed = log.read_text(errors="replace")[start:]
     found = (re.search(pattern, printed) for pattern in _REASONS)
     return next((match.group(1).strip().rstrip(".") for match in found if match), f"exit status {done.returncode}")
+
+
+def environment() -> dict[str, str]:
+    """
+    Return the environment of a download: npm trusts the certificates that Python and pip were told to trust.
+    """
+    told = (os.environ.get(name) for name in ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "PIP_CERT"))
+    bundle = next(filter(None, told), None)
+    return {**os.environ, **({"NODE_EXTRA_CA_CERTS": bundle} if bundle else {})}
 
 
 def _npm() -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import install
-from tests.servers.install import InstallError, Tool
+from tests.servers.install import InstallError, Tool, environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -161,3 +161,26 @@ def test_environment_whose_python_is_gone_is_made_again(cache: Path) -> None:
     (cache / "bin/python").unlink()
     (cache / "bin/python").symlink_to(cache / "removed")
     assert not tool.is_complete(cache)
+
+
+@pytest.mark.parametrize(
+    ("given", "trusted"),
+    [
+        ({}, None),
+        ({"PIP_CERT": "/pip.pem"}, "/pip.pem"),
+        ({"PIP_CERT": "/pip.pem", "SSL_CERT_FILE": "/python.pem"}, "/python.pem"),
+        ({"SSL_CERT_FILE": "/python.pem", "NODE_EXTRA_CA_CERTS": "/node.pem"}, "/node.pem"),
+    ],
+)
+def test_npm_trusts_what_pip_trusts(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], trusted: str | None
+) -> None:
+    """
+    Behind a proxy with a certificate of its own, the settings for pip are enough.
+    """
+    for name in ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "PIP_CERT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+
+    assert environment().get("NODE_EXTRA_CA_CERTS") == trusted
