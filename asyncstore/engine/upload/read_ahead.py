@@ -121,7 +121,8 @@ def _read(path: Path, small: int, algorithm: ChecksumAlgorithm | None) -> BytesB
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
+    except (OSError, ValueError):
+        # ValueError: a NUL in the path.
         return None
     try:
         status = os.fstat(fd)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from asyncstore.errors import InvalidRequestError, NotFoundError, SourceChangedError
+from asyncstore.errors import InvalidRequestError, NotFoundError, SourceChangedError, StorageError
 from asyncstore.options import BulkOptions, KiB
 from asyncstore.storage import Storage
 from asyncstore.storage.tree_options import TreeOptions
 from asyncstore.storage.tree_verbs import upload_tree
 from asyncstore.testing.faults import FaultyDriver
-from asyncstore.types import ProgressEvent, Upload
-from tests.build import ROOT, at_rest, open_files, patterned, written
+from asyncstore.types import Download, ProgressEvent, Upload
+from tests.build import KEY, ROOT, at_rest, open_files, patterned, written
 
 
 def files(folder: Path, count: int, size: int = 1000) -> list[Upload]:
@@ -190,3 +190,36 @@ async def test_few_at_a_time(storage: Storage, tmp_path: Path) -> None:
     result = await storage.bulk_upload(counted(), options=BulkOptions(max_concurrency=8), progress=note)
     assert result.done == 30
     assert max(ahead) <= 8 + 2
+
+
+@pytest.mark.parametrize("name", ["missing", "a\0b", "a" * 300, "\udc80", "folder"])
+async def test_one_bad_path_among_many(storage: Storage, faults: FaultyDriver, tmp_path: Path, name: str) -> None:
+    """
+    It is a failed item, and all others are written.
+    """
+    items = files(tmp_path, 20)
+    (tmp_path / "folder").mkdir()
+    items.insert(9, Upload(tmp_path / name, ROOT / "bad"))
+
+    result = await storage.bulk_upload(items)
+
+    assert (result.done, result.failed) == (20, 1)
+    assert isinstance(result.failures[0].error, StorageError)
+    at_rest(storage, faults)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a" * 300])
+async def test_one_bad_target_among_many(storage: Storage, faults: FaultyDriver, tmp_path: Path, name: str) -> None:
+    """
+    Files that one thread writes at the same time fail by themselves.
+    """
+    await storage.put(KEY, b"data")
+    items = [Download(KEY, tmp_path / f"{number}") for number in range(20)]
+    items.insert(9, Download(KEY, tmp_path / name))
+
+    result = await storage.bulk_download(items)
+
+    assert (result.done, result.failed) == (20, 1)
+    assert isinstance(result.failures[0].error, StorageError)
+    assert len(list(tmp_path.iterdir())) == 20
+    at_rest(storage, faults)
