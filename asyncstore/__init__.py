@@ -29,7 +29,6 @@ from asyncstore.errors import NotModifiedError as NotModifiedError
 from asyncstore.errors import NotSupportedError as NotSupportedError
 from asyncstore.errors import PermissionDeniedError as PermissionDeniedError
 from asyncstore.errors import PreconditionFailedError as PreconditionFailedError
-from asyncstore.errors import ProtectedError as ProtectedError
 from asyncstore.errors import QuotaExceededError as QuotaExceededError
 from asyncstore.errors import RangeNotSatisfiableError as RangeNotSatisfiableError
 from asyncstore.errors import SourceChangedError as SourceChangedError
@@ -157,7 +156,6 @@ __all__ = [
     "PresignedURL",
     "ProgressEvent",
     "ProgressSink",
-    "ProtectedError",
     "Provider",
     "QuotaExceededError",
     "RangeNotSatisfiableError",

@@ -14,7 +14,6 @@ Everything that can go wrong, as classes a caller can act on.
     ├── RangeNotSatisfiableError          the range starts at or after the end of the object
     ├── UnauthenticatedError              credentials are missing or rejected
     ├── PermissionDeniedError             the credentials are valid but do not allow this
-    │   └── ProtectedError                a retention or a legal hold protects the object
     ├── QuotaExceededError                an account, bucket or disk is full
     ├── InvalidRequestError               the provider refused the request as malformed
     ├── IntegrityError                    bytes differ from their checksum or length
@@ -44,7 +43,6 @@ __all__ = [
     "NotSupportedError",
     "PermissionDeniedError",
     "PreconditionFailedError",
-    "ProtectedError",
     "QuotaExceededError",
     "RangeNotSatisfiableError",
     "SourceChangedError",
@@ -227,14 +225,6 @@ class PermissionDeniedError(StorageError):
     """
 
     default_message = "cannot be accessed with these credentials"
-
-
-class ProtectedError(PermissionDeniedError):
-    """
-    A retention or a legal hold forbids to delete or replace the object, or to shorten its retention.
-    """
-
-    default_message = "is protected by a retention or a legal hold"
 
 
 class QuotaExceededError(StorageError):

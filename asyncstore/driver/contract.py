@@ -380,7 +380,7 @@ class Driver(ABC):
 
         Raises:
             NotFoundError: No such object or version.
-            ProtectedError: The retention may not be shortened or removed.
+            PermissionDeniedError: The retention may not be shortened or removed.
         """
         raise self._unsupported("set_retention")
 

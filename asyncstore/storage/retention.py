@@ -44,7 +44,7 @@ class RetentionVerbs:
 
         Raises:
             NotFoundError: The object or version does not exist.
-            ProtectedError: The retention may not be shortened or removed.
+            PermissionDeniedError: The retention may not be shortened or removed.
             NotSupportedError: The provider has no retention of objects.
         """
         target = self._protectable(uri, version_id)

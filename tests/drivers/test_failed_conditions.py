@@ -16,7 +16,6 @@ from asyncstore.errors import (
     AlreadyExistsError,
     PermissionDeniedError,
     PreconditionFailedError,
-    ProtectedError,
     StorageError,
 )
 
@@ -62,7 +61,7 @@ def _gcs(code: str | None) -> StorageError:
         (_azure("LeaseLost"), PreconditionFailedError),
         (_azure("InfiniteLeaseDurationRequired"), PreconditionFailedError),
         (_azure("MaxBlobSizeConditionNotMet"), PreconditionFailedError),
-        (_azure("BlobImmutableDueToLegalHold"), ProtectedError),
+        (_azure("BlobImmutableDueToLegalHold"), PermissionDeniedError),
         (_azure("LeaseIdMismatchWithBlobOperation"), PreconditionFailedError),
         # https://docs.oracle.com/iaas/Content/API/References/apierrors.htm
         (_oci("IfNoneMatchFailed"), AlreadyExistsError),

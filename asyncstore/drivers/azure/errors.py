@@ -15,7 +15,6 @@ from asyncstore.errors import (
     IntegrityError,
     NotFoundError,
     PermissionDeniedError,
-    ProtectedError,
     StorageError,
     UnauthenticatedError,
     UnavailableError,
@@ -31,9 +30,9 @@ _ERRORS: Final = ErrorTable(
         AlreadyExistsError: "BlobAlreadyExists",
         UnauthenticatedError: "AuthenticationFailed InvalidAuthenticationInfo NoAuthenticationInformation",
         PermissionDeniedError: """
-            BlobArchived BlobBeingRehydrated PublicAccessNotPermitted
+            BlobArchived BlobBeingRehydrated BlobImmutableDueToLegalHold BlobImmutableDueToPolicy
+            PublicAccessNotPermitted
         """,
-        ProtectedError: "BlobImmutableDueToLegalHold BlobImmutableDueToPolicy",
         IntegrityError: "Crc64Mismatch InvalidMd5 Md5Mismatch",
         # BlobOverwritten: another writer replaced the blob during this write.
         UnavailableError: "AccountBeingCreated BlobOverwritten ContainerBeingDeleted PendingCopyOperation",

@@ -17,7 +17,6 @@ from asyncstore.errors import (
     NotSupportedError,
     PermissionDeniedError,
     PreconditionFailedError,
-    ProtectedError,
     QuotaExceededError,
     RangeNotSatisfiableError,
     StorageError,
@@ -36,9 +35,6 @@ class _GCSErrors(ErrorTable):
     def kind(self, status: int | None, code: str | None, message: str) -> type[StorageError]:
         if status == 400 and code in ("invalid", None) and any(word in message.lower() for word in _DIGEST_WORDS):
             return IntegrityError
-        # The reason of a hold is the same as that of a missing permission.
-        if status == 403 and "cannot be deleted, overwritten" in message:
-            return ProtectedError
         return super().kind(status, code, message)
 
 
@@ -56,9 +52,8 @@ _ERRORS: Final = _GCSErrors(
         PermissionDeniedError: """
             AccessDenied AccountProblem InvalidPayer UserProjectAccountProblem UserProjectMissing
             accountDisabled forbidden insufficientPermissions orgPolicyConstraintFailed
+            ObjectUnderActiveHold RetentionPolicyNotMet retentionPolicyNotMet
         """,
-        # Those of the JSON and of the XML API.
-        ProtectedError: "retentionPolicyNotMet ObjectUnderActiveHold RetentionPolicyNotMet",
         QuotaExceededError: "dailyLimitExceeded quotaExceeded",
         IntegrityError: "BadDigest InvalidDigest invalidDigest",
         ThrottledError: "SlowDown ServiceUnavailable rateLimitExceeded tooManyRequests userRateLimitExceeded",

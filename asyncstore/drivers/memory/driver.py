@@ -31,7 +31,7 @@ from asyncstore.errors import (
     IntegrityError,
     InvalidRequestError,
     InvalidURIError,
-    ProtectedError,
+    PermissionDeniedError,
     StorageError,
 )
 from asyncstore.options import (
@@ -291,7 +291,7 @@ class MemoryDriver(Driver):
     def _removed(self, uri: ObjectURI) -> StorageError | None:
         try:
             self._world.bucket(uri).remove(uri.key)
-        except ProtectedError as exc:
+        except PermissionDeniedError as exc:
             return exc
         return None
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from asyncstore.driver.conditions import check_parts
 from asyncstore.encryption import Encryption
-from asyncstore.errors import InvalidRequestError, NotFoundError, ProtectedError
+from asyncstore.errors import InvalidRequestError, NotFoundError, PermissionDeniedError
 from asyncstore.options import WriteOptions
 from asyncstore.retention import Retention
 from asyncstore.types import Metadata, ObjectInfo, Part
@@ -73,15 +73,15 @@ class Stored:
             bypass: Whether a retention in governance mode counts.
 
         Raises:
-            ProtectedError: One does.
+            PermissionDeniedError: One does.
         """
         if self.metadata.legal_hold:
-            raise ProtectedError("a legal hold protects the object", code="AccessDenied", status=403)
+            raise PermissionDeniedError("a legal hold protects the object", code="AccessDenied", status=403)
         retention = self.metadata.retention
         if retention is None or retention.until <= datetime.now(UTC):
             return
         if retention.mode == "compliance" or not bypass:
-            raise ProtectedError(
+            raise PermissionDeniedError(
                 f"a retention in {retention.mode} mode protects the object until {retention.until}",
                 code="AccessDenied",
                 status=403,
@@ -172,7 +172,7 @@ class Bucket:
         Refuse to replace or remove an object that is protected, where no version of it would be kept.
 
         Raises:
-            ProtectedError: It is.
+            PermissionDeniedError: It is.
         """
         current = self.objects.get(key)
         if current is not None and not self.versioned:
@@ -183,7 +183,7 @@ class Bucket:
         Remove an object, if it exists; its versions stay behind a marker if they are kept.
 
         Raises:
-            ProtectedError: It is protected, and versions are not kept.
+            PermissionDeniedError: It is protected, and versions are not kept.
         """
         self._check_replaceable(key, bypass=bypass)
         current = self.objects.get(key)
@@ -200,7 +200,7 @@ class Bucket:
         Remove one version, if it exists; the one before it may become current.
 
         Raises:
-            ProtectedError: It is protected.
+            PermissionDeniedError: It is protected.
         """
         for stored in self.versions.get(key, []):
             if stored.metadata.version_id == version_id:

@@ -15,7 +15,6 @@ from asyncstore.errors import (
     NotModifiedError,
     PermissionDeniedError,
     PreconditionFailedError,
-    ProtectedError,
     QuotaExceededError,
     RangeNotSatisfiableError,
     StorageError,
@@ -27,16 +26,12 @@ from asyncstore.http.errors import ErrorTable
 from asyncstore.http.reply import Reply
 from asyncstore.http.xml import child, error_in
 
-# AWS: "Access Denied because object protected by object lock."; MinIO: "Object is WORM protected and ...".
-_PROTECTED: Final = ("object lock", "worm protected", "legal hold")
-
 
 class _S3Errors(ErrorTable):
     def kind(self, status: int | None, code: str | None, message: str) -> type[StorageError]:
-        if code in ("AccessDenied", "ObjectLocked") or "WORM" in message:
-            text = message.lower()
-            if any(words in text for words in _PROTECTED):
-                return ProtectedError
+        # MinIO: "Object is WORM protected and cannot be overwritten", with the code of a malformed request.
+        if code == "InvalidRequest" and "WORM" in message:
+            return PermissionDeniedError
         return super().kind(status, code, message)
 
 
@@ -52,7 +47,7 @@ ERRORS: Final = _S3Errors(
             InvalidToken RequestExpired RequestTimeTooSkewed SignatureDoesNotMatch TokenRefreshRequired
         """,
         PermissionDeniedError: """
-            AccessDenied AccountProblem AllAccessDisabled InvalidObjectState InvalidPayer NotSignedUp
+            AccessDenied AccountProblem AllAccessDisabled InvalidObjectState InvalidPayer NotSignedUp ObjectLocked
         """,
         QuotaExceededError: """
             QuotaExceeded TooManyBuckets XMinioStorageFull XMinioAdminBucketQuotaExceeded InsufficientCapacity

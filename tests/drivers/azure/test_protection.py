@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from asyncstore import ProtectedError, Retention, UploadOptions, open_storage
+from asyncstore import PermissionDeniedError, Retention, UploadOptions, open_storage
 from asyncstore.options import MiB
 from tests.servers.scripted import Exchange, reply, saying, scripted
 
@@ -91,7 +91,7 @@ async def test_refusals(code: str) -> None:
         scripted(saying(reply(409, b"", x_ms_error_code=code))) as server,
         open_storage("azure://container", endpoint_url=server.url, **SETTINGS) as storage,
     ):
-        with pytest.raises(ProtectedError):
+        with pytest.raises(PermissionDeniedError):
             await storage.delete("k")
-        with pytest.raises(ProtectedError):
+        with pytest.raises(PermissionDeniedError):
             await storage.put("k", b"x", if_none_match="*")

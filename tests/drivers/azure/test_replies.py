@@ -458,7 +458,7 @@ async def test_batch_with_outcomes() -> None:
 
     assert [type(outcome).__name__ for outcome in found] == [
         "NoneType",
-        "ProtectedError",
+        "PermissionDeniedError",
         "NoneType",
         "NotInBatchError",
         "InvalidURIError",

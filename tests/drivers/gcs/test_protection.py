@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from asyncstore import InvalidRequestError, ProtectedError, Retention, Storage, UploadOptions, open_storage
+from asyncstore import InvalidRequestError, PermissionDeniedError, Retention, Storage, UploadOptions, open_storage
 from asyncstore.options import MiB
 from asyncstore.testing.servers.gcs import GCSServer, Settings
 
@@ -61,7 +61,7 @@ async def test_modes(storage: Storage) -> None:
     later = Retention(UNTIL + timedelta(days=1), "compliance")
     await storage.set_retention("key", later)
     for change in (None, Retention(UNTIL, "compliance"), Retention(later.until)):
-        with pytest.raises(ProtectedError):
+        with pytest.raises(PermissionDeniedError):
             await storage.set_retention("key", change, bypass_retention=True)
     assert (await storage.stat("key")).retention == later
 
@@ -73,11 +73,11 @@ async def test_replacing_what_is_protected(storage: Storage) -> None:
     await storage.put("key", b"data", retention=Retention(UNTIL))
     await storage.put("held", b"data", legal_hold=True)
 
-    with pytest.raises(ProtectedError, match="until"):
+    with pytest.raises(PermissionDeniedError, match="until"):
         await storage.put("key", b"new")
     result = await storage.bulk_delete(["key", "held"])
 
-    assert [type(item.error) for item in result.failures] == [ProtectedError] * 2
+    assert [type(item.error) for item in result.failures] == [PermissionDeniedError] * 2
     assert await storage.read("key") == b"data"
 
 
@@ -89,5 +89,5 @@ async def test_bucket_without_retentions(server: GCSServer) -> None:
         with pytest.raises(InvalidRequestError, match="object retention enabled"):
             await storage.put("key", b"data", retention=Retention(UNTIL))
         await storage.put("key", b"data", legal_hold=True)
-        with pytest.raises(ProtectedError):
+        with pytest.raises(PermissionDeniedError):
             await storage.delete("key")

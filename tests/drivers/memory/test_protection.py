@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from asyncstore import ProtectedError, Retention, Storage, open_storage
+from asyncstore import PermissionDeniedError, Retention, Storage, open_storage
 
 SOON = datetime.now(UTC) + timedelta(days=1)
 GOVERNED = Retention(SOON)
@@ -31,18 +31,18 @@ async def test_object_is_neither_replaced_nor_deleted(storage: Storage) -> None:
     upload = await storage.initiate_multipart_upload("key")
     part = await storage.upload_part("key", upload, 1, b"new")
 
-    with pytest.raises(ProtectedError, match="governance mode protects"):
+    with pytest.raises(PermissionDeniedError, match="governance mode protects"):
         await storage.put("key", b"new")
-    with pytest.raises(ProtectedError):
+    with pytest.raises(PermissionDeniedError):
         await storage.copy("other", "key")
-    with pytest.raises(ProtectedError):
+    with pytest.raises(PermissionDeniedError):
         await storage.complete_multipart_upload("key", upload, [part])
-    with pytest.raises(ProtectedError):
+    with pytest.raises(PermissionDeniedError):
         await storage.delete("key")
     result = await storage.bulk_delete(["key", "other"])
 
     assert [(str(item.source), type(item.error)) for item in result.failures] == [
-        ("memory://bucket/key", ProtectedError)
+        ("memory://bucket/key", PermissionDeniedError)
     ]
     assert await storage.read("key") == b"data"
 
@@ -68,10 +68,10 @@ async def test_bypassing(storage: Storage) -> None:
 
     await storage.delete("governed", bypass_retention=True)
     for key in ("locked", "held"):
-        with pytest.raises(ProtectedError):
+        with pytest.raises(PermissionDeniedError):
             await storage.delete(key, bypass_retention=True)
     for change in (None, GOVERNED, Retention(SOON - timedelta(hours=1), "compliance")):
-        with pytest.raises(ProtectedError):
+        with pytest.raises(PermissionDeniedError):
             await storage.set_retention("locked", change, bypass_retention=True)
     await storage.set_retention("locked", Retention(SOON + timedelta(hours=1), "compliance"))
 
@@ -85,10 +85,10 @@ async def test_versions() -> None:
         await storage.put("key", b"new")
         await storage.delete("key")
 
-        with pytest.raises(ProtectedError):
+        with pytest.raises(PermissionDeniedError):
             await storage.delete("key", version_id=old.version_id)
         await storage.set_retention("key", LOCKED, version_id=old.version_id)
-        with pytest.raises(ProtectedError):
+        with pytest.raises(PermissionDeniedError):
             await storage.delete("key", version_id=old.version_id, bypass_retention=True)
 
         assert await storage.read("key", version_id=old.version_id) == b"old"

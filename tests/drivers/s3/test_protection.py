@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from asyncstore import (
+    InvalidRequestError,
     NotSupportedError,
     PermissionDeniedError,
-    ProtectedError,
     Retention,
     StorageError,
     UploadOptions,
@@ -138,15 +138,17 @@ async def test_endpoint_that_ignores_the_headers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "message", "kind"),
+    ("status", "code", "message", "kind"),
     [
-        ("AccessDenied", "Access Denied because object protected by object lock.", ProtectedError),
-        ("AccessDenied", "Access Denied", PermissionDeniedError),
-        ("InvalidRequest", "Object is WORM protected and cannot be overwritten", ProtectedError),
+        (403, "AccessDenied", "Access Denied because object protected by object lock.", PermissionDeniedError),
+        (403, "ObjectLocked", "Object is locked", PermissionDeniedError),
+        (400, "ObjectLocked", "Object is locked", PermissionDeniedError),
+        (400, "InvalidRequest", "Object is WORM protected and cannot be overwritten", PermissionDeniedError),
+        (400, "InvalidRequest", "Missing a header", InvalidRequestError),
     ],
 )
-def test_refusals(code: str, message: str, kind: type[StorageError]) -> None:
+def test_refusals(status: int, code: str, message: str, kind: type[StorageError]) -> None:
     """
-    A refusal that names the protection is told apart from missing permissions.
+    What protects an object is refused as what permissions do not allow, also where the code says something else.
     """
-    assert type(ERRORS.error(code, message, status=403)) is kind
+    assert type(ERRORS.error(code, message, status=status)) is kind

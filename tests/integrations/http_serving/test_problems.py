@@ -30,7 +30,6 @@ STATUSES: dict[type[StorageError], int] = {
     errors.RangeNotSatisfiableError: 416,
     errors.UnauthenticatedError: 502,
     errors.PermissionDeniedError: 502,
-    errors.ProtectedError: 409,
     errors.QuotaExceededError: 507,
     errors.InUseError: 409,
     errors.InvalidRequestError: 502,
